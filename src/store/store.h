@@ -1,0 +1,118 @@
+/*
+ * The store: immutable objects by the hash of their bytes.
+ *
+ * An object is a chunk of a file or a node of a tree. Its id is the SHA-256 of
+ * a domain block (what kind of object, which store key) and its bytes, so a
+ * user's file can never be taken for a tree node. Putting the same bytes twice
+ * stores them once.
+ *
+ *	put ──▶ [packs being written] ──sync──▶ durable
+ *	get ◀── cache ◀── packs, checked against the id
+ *
+ * What was put is readable at once, and survives a power cut after the next
+ * pfs_store_sync() that began after the put returned. Nothing here knows which
+ * objects are still wanted.
+ *
+ * Threads: any.
+ */
+#ifndef PFS_STORE_STORE_H
+#define PFS_STORE_STORE_H
+
+#include "store/room.h"
+#include "base/buf.h"
+#include "base/id.h"
+
+struct pfs_store;
+
+/* What an object is; a part of its id. Numbers are those of pfs-pack(5). */
+enum pfs_kind {
+	PFS_KIND_CHUNK = 1,   /* bytes of a file */
+	PFS_KIND_SEQNODE = 2, /* node of a file's sequence tree */
+	PFS_KIND_DIRNODE = 3, /* node of a directory's tree */
+	PFS_KIND_COMMIT = 4,  /* commit record */
+	PFS_KIND_XATTRS = 6,  /* a set of extended attributes */
+};
+
+/* Open the store in folder `path`, made when it is not there. */
+int pfs_store_open(const char *path, struct pfs_store **out, struct pfs_error *err);
+
+/* A store that forgets everything: for tests, and the shortest description of a backend. */
+int pfs_store_open_mem(struct pfs_store **out, struct pfs_error *err);
+
+/* Syncs nothing. NULL inside is fine. */
+void pfs_store_close(struct pfs_store **st);
+
+/*
+ * Keys of this store, derived from its secret; they live as long as it does.
+ * Part of the format: the same secret gives the same cuts and the same ids.
+ */
+struct pfs_store_keys {
+	unsigned char id_key[32];   /* in the domain block of every id */
+	unsigned char tree_key[16]; /* SipHash key of node boundaries, pfs-tree(5) */
+	unsigned char gear_key[32]; /* seeds the chunker's table, pfs-tree(5) */
+};
+const struct pfs_store_keys *pfs_store_keys(const struct pfs_store *st);
+
+/* The id that `data` would get, without storing it. */
+void pfs_store_id(const struct pfs_store *st, enum pfs_kind kind, const void *data, size_t len,
+		  struct pfs_id *out);
+
+/*
+ * Store bytes, at most PFS_OBJECT_SIZE_MAX. On failure nothing half is left
+ * that a later read could return.
+ */
+int pfs_store_put(struct pfs_store *st, enum pfs_kind kind, const void *data, size_t len,
+		  struct pfs_id *out, struct pfs_error *err);
+
+/* One of a batch: `data, len` in, `id` out. */
+struct pfs_store_item {
+	const void *data;
+	size_t len;
+	struct pfs_id id;
+};
+
+/* The same for many at once; ids are set when all of them are stored. */
+int pfs_store_put_batch(struct pfs_store *st, enum pfs_kind kind, struct pfs_store_item *items,
+			size_t n, struct pfs_error *err);
+
+/* An object in memory: counted, immutable, checked against its id once. */
+struct pfs_object {
+	const unsigned char *data;
+	size_t len;
+};
+
+/*
+ * The bytes of an object; the caller owns one reference. PFS_E_NOTFOUND, or
+ * PFS_E_CORRUPT naming the pack and the place when they do not hash to `id`.
+ */
+int pfs_store_get(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id,
+		  const struct pfs_object **out, struct pfs_error *err);
+
+const struct pfs_object *pfs_object_ref(const struct pfs_object *o);
+void pfs_object_unref(const struct pfs_object **o); /* stores NULL; NULL inside is fine */
+
+/* Whether the object is stored; no bytes are read. */
+bool pfs_store_has(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id);
+
+/* Make everything that was put before this call durable. */
+int pfs_store_sync(struct pfs_store *st, struct pfs_error *err);
+
+struct pfs_store_stats {
+	uint64_t objects;
+	uint64_t packs;
+	uint64_t pack_bytes;   /* on disk */
+	uint64_t object_bytes; /* before compression */
+	uint64_t put_objects, put_duplicates; /* since open */
+	uint64_t cache_hits, cache_misses;
+};
+void pfs_store_stats(struct pfs_store *st, struct pfs_store_stats *out);
+
+/*
+ * Read and check every record of every pack. Each damage is told to `report`
+ * (pack, offset, what); returns 1 when there was any, 0 when all is whole.
+ */
+int pfs_store_check(struct pfs_store *st,
+		    void (*report)(void *arg, const char *damage), void *arg,
+		    struct pfs_error *err);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * The bytes of a file: cut into chunks, named, read back at any offset.
+ *
+ * Cuts depend on nearby bytes only (pfs-tree(5), "local maximum"), so two
+ * versions share what they have in common wherever it moved to.
+ *
+ * Threads: any; a writer and a reader belong to one thread at a time.
+ */
+#ifndef PFS_TREE_CONTENT_H
+#define PFS_TREE_CONTENT_H
+
+#include "tree/entry.h"
+#include "store/store.h"
+
+/*
+ * Feed bytes in order, get a content. Holes of the source may be given as
+ * holes; written zeros come out the same.
+ */
+struct pfs_content_writer;
+int pfs_content_writer_open(struct pfs_store *st, struct pfs_content_writer **out,
+			    struct pfs_error *err);
+void pfs_content_writer_close(struct pfs_content_writer **w); /* gives up what was not finished */
+int pfs_content_write(struct pfs_content_writer *w, const void *data, size_t len,
+		      struct pfs_error *err);
+int pfs_content_write_hole(struct pfs_content_writer *w, uint64_t len, struct pfs_error *err);
+int pfs_content_finish(struct pfs_content_writer *w, struct pfs_content *out,
+		       struct pfs_error *err);
+
+/* Bytes in memory. */
+int pfs_content_from_bytes(struct pfs_store *st, const void *data, size_t len,
+			   struct pfs_content *out, struct pfs_error *err);
+
+/*
+ * The first `size` bytes of a local file (short files end there), asking the
+ * kernel for its holes. The file may change meanwhile: what was read counts.
+ */
+int pfs_content_from_fd(struct pfs_store *st, int fd, uint64_t size, struct pfs_content *out,
+			struct pfs_error *err);
+
+/* The empty file. */
+void pfs_content_empty(struct pfs_content *out);
+
+/*
+ * Random access. A reader remembers where it was: sequential reads descend no
+ * tree. `content` is copied.
+ */
+struct pfs_content_reader;
+int pfs_content_reader_open(struct pfs_store *st, const struct pfs_content *content,
+			    struct pfs_content_reader **out, struct pfs_error *err);
+void pfs_content_reader_close(struct pfs_content_reader **r);
+
+/* Up to `len` bytes at `off`; *out_len is shorter at the end of the file only. */
+int pfs_content_read(struct pfs_content_reader *r, uint64_t off, void *data, size_t len,
+		     size_t *out_len, struct pfs_error *err);
+
+/* Write the first `size` bytes of a content to a local file at 0, leaving holes as holes. */
+int pfs_content_to_fd(struct pfs_store *st, const struct pfs_content *content, uint64_t size,
+		      int fd, struct pfs_error *err);
+
+#endif
