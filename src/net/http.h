@@ -32,6 +32,10 @@ struct pfs_http_request {
 	void *write_arg;
 
 	int64_t timeout_ms;       /* of silence, not of the whole; 0: none */
+
+	/* Asked ten times a second while the request is under way; true ends it with PFS_E_FAILED. May be NULL. */
+	bool (*cancelled)(void *arg);
+	void *cancel_arg;
 };
 
 struct pfs_http_reply {
@@ -40,7 +44,11 @@ struct pfs_http_reply {
 	char error_code[32];      /* header X-Pfs-Error: a pfs_code_name, or "" */
 };
 
-/* Zero whenever a reply came, whatever its status. */
+/*
+ * Zero whenever a reply came, whatever its status. Without one: PFS_E_TIMEOUT
+ * after `timeout_ms` of silence, what a callback returned when it gave up,
+ * else PFS_E_IO with the errno of a failed connect in err->sys.
+ */
 int pfs_http_send(struct pfs_http *h, const struct pfs_http_request *request,
 		  struct pfs_http_reply *reply, struct pfs_error *err);
 
