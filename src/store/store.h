@@ -100,8 +100,8 @@ int pfs_store_sync(struct pfs_store *st, struct pfs_error *err);
 struct pfs_store_stats {
 	uint64_t objects;
 	uint64_t packs;
-	uint64_t pack_bytes;   /* on disk */
-	uint64_t object_bytes; /* before compression */
+	uint64_t pack_bytes;                  /* on disk */
+	uint64_t object_bytes;                /* before compression */
 	uint64_t put_objects, put_duplicates; /* since open */
 	uint64_t cache_hits, cache_misses;
 };
@@ -111,8 +111,7 @@ void pfs_store_stats(struct pfs_store *st, struct pfs_store_stats *out);
  * Read and check every record of every pack. Each damage is told to `report`
  * (pack, offset, what); returns 1 when there was any, 0 when all is whole.
  */
-int pfs_store_check(struct pfs_store *st,
-		    void (*report)(void *arg, const char *damage), void *arg,
+int pfs_store_check(struct pfs_store *st, void (*report)(void *arg, const char *damage), void *arg,
 		    struct pfs_error *err);
 
 #endif

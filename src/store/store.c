@@ -1,0 +1,204 @@
+#include "store/store_i.h"
+#include "base/limits.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct pfs_store {
+	const struct pfs_store_ops *ops;
+	void *self;
+	struct pfs_store_keys keys;
+	struct pfs_hasher *hasher;
+	struct pfs_cache *cache;
+	uint64_t put_objects, put_duplicates; /* these four: atomic */
+	uint64_t cache_hits, cache_misses;
+};
+
+static void count(uint64_t *counter)
+{
+	__atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
+}
+
+int pfs_store_new(const struct pfs_store_ops *ops, void *self,
+		  const unsigned char secret[PFS_KEY_SECRET_SIZE], struct pfs_store **out,
+		  struct pfs_error *err)
+{
+	PFS_AUTO(pfs_store_close) struct pfs_store *st = calloc(1, sizeof(*st));
+	int rc;
+
+	if (!st) {
+		ops->close(self);
+		return pfs_fail_nomem(err, "a store");
+	}
+	st->ops = ops;
+	st->self = self;
+	rc = pfs_hasher_derive(secret, &st->keys, err);
+	if (rc == 0)
+		rc = pfs_hasher_new(st->keys.id_key, &st->hasher, err);
+	if (rc == 0)
+		rc = pfs_cache_new(PFS_STORE_CACHE_BYTES, &st->cache, err);
+	if (rc < 0)
+		return rc;
+	*out = st;
+	st = NULL;
+	return 0;
+}
+
+void pfs_store_close(struct pfs_store **st)
+{
+	if (!*st)
+		return;
+	(*st)->ops->close((*st)->self);
+	pfs_cache_free(&(*st)->cache);
+	pfs_hasher_free(&(*st)->hasher);
+	free(*st);
+	*st = NULL;
+}
+
+const struct pfs_store_keys *pfs_store_keys(const struct pfs_store *st)
+{
+	return &st->keys;
+}
+
+void pfs_store_id(const struct pfs_store *st, enum pfs_kind kind, const void *data, size_t len,
+		  struct pfs_id *out)
+{
+	/* No error to return here: the id that names no object says it as well. */
+	if (pfs_hasher_id(st->hasher, kind, data, len, out, NULL) < 0)
+		memset(out, 0, sizeof(*out));
+}
+
+static int check_size(size_t len, struct pfs_error *err)
+{
+	if (len <= PFS_OBJECT_SIZE_MAX)
+		return 0;
+	return pfs_fail(err, PFS_E_LIMIT, "an object of %zu bytes, at most %u can be stored", len,
+			PFS_OBJECT_SIZE_MAX);
+}
+
+static int put_named(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id,
+		     const void *data, size_t len, struct pfs_error *err)
+{
+	int rc = st->ops->put(st->self, kind, id, data, len, err);
+
+	if (rc < 0)
+		return pfs_wrap(err, rc, "%s store: put %zu bytes", st->ops->name, len);
+	count(rc == 1 ? &st->put_duplicates : &st->put_objects);
+	return 0;
+}
+
+int pfs_store_put(struct pfs_store *st, enum pfs_kind kind, const void *data, size_t len,
+		  struct pfs_id *out, struct pfs_error *err)
+{
+	struct pfs_id id;
+	int rc = check_size(len, err);
+
+	if (rc == 0)
+		rc = pfs_hasher_id(st->hasher, kind, data, len, &id, err);
+	if (rc == 0)
+		rc = put_named(st, kind, &id, data, len, err);
+	if (rc == 0)
+		*out = id;
+	return rc;
+}
+
+int pfs_store_put_batch(struct pfs_store *st, enum pfs_kind kind, struct pfs_store_item *items,
+			size_t n, struct pfs_error *err)
+{
+	struct pfs_id *ids;
+	int rc = 0;
+
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = check_size(items[i].len, err);
+	if (rc < 0 || n == 0)
+		return rc;
+	ids = calloc(n, sizeof(*ids));
+	if (!ids)
+		return pfs_fail_nomem(err, "the ids of a batch");
+	rc = pfs_hasher_batch(st->hasher, kind, items, n, ids, err);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = put_named(st, kind, &ids[i], items[i].data, items[i].len, err);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		items[i].id = ids[i];
+	free(ids);
+	return rc;
+}
+
+static int check_id(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id,
+		    const struct pfs_object *o, struct pfs_error *err)
+{
+	char place[PFS_STORE_PLACE_SIZE] = "memory";
+	struct pfs_id got;
+	int rc = pfs_hasher_id(st->hasher, kind, o->data, o->len, &got, err);
+
+	if (rc < 0 || pfs_id_equal(&got, id))
+		return rc;
+	if (st->ops->place)
+		st->ops->place(st->self, id, place);
+	return pfs_fail(err, PFS_E_CORRUPT, "%s store: %zu bytes at %s do not match their id",
+			st->ops->name, o->len, place);
+}
+
+static int get_uncached(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id,
+			const struct pfs_object **out, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
+	struct pfs_counted_object *fresh;
+	int rc = st->ops->get(st->self, kind, id, &fresh, err);
+
+	if (rc < 0)
+		return pfs_wrap(err, rc, "%s store: get", st->ops->name);
+	o = &fresh->object;
+	rc = check_id(st, kind, id, o, err);
+	if (rc < 0)
+		return rc;
+	pfs_cache_add(st->cache, fresh);
+	*out = o;
+	o = NULL;
+	return 0;
+}
+
+int pfs_store_get(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id,
+		  const struct pfs_object **out, struct pfs_error *err)
+{
+	const struct pfs_object *cached;
+
+	if (!pfs_hasher_knows(kind))
+		return pfs_fail(err, PFS_E_INVALID, "get an object of kind %d", (int)kind);
+	cached = pfs_cache_find(st->cache, kind, id);
+	count(cached ? &st->cache_hits : &st->cache_misses);
+	if (!cached)
+		return get_uncached(st, kind, id, out, err);
+	*out = cached;
+	return 0;
+}
+
+bool pfs_store_has(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id)
+{
+	return pfs_hasher_knows(kind) && st->ops->has(st->self, kind, id);
+}
+
+int pfs_store_sync(struct pfs_store *st, struct pfs_error *err)
+{
+	int rc = st->ops->sync ? st->ops->sync(st->self, err) : 0;
+
+	return rc < 0 ? pfs_wrap(err, rc, "%s store: sync", st->ops->name) : 0;
+}
+
+void pfs_store_stats(struct pfs_store *st, struct pfs_store_stats *out)
+{
+	memset(out, 0, sizeof(*out));
+	st->ops->stats(st->self, out);
+	out->put_objects = __atomic_load_n(&st->put_objects, __ATOMIC_RELAXED);
+	out->put_duplicates = __atomic_load_n(&st->put_duplicates, __ATOMIC_RELAXED);
+	out->cache_hits = __atomic_load_n(&st->cache_hits, __ATOMIC_RELAXED);
+	out->cache_misses = __atomic_load_n(&st->cache_misses, __ATOMIC_RELAXED);
+}
+
+int pfs_store_check(struct pfs_store *st, void (*report)(void *arg, const char *damage), void *arg,
+		    struct pfs_error *err)
+{
+	int rc = st->ops->check(st->self, st->hasher, report, arg, err);
+
+	return rc < 0 ? pfs_wrap(err, rc, "%s store: check", st->ops->name) : rc;
+}
