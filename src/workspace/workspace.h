@@ -1,0 +1,213 @@
+/*
+ * A workspace: a writable directory tree, POSIX in its semantics.
+ *
+ *	 base root (committed, immutable)          overlay (memory, journal)
+ *	      a/  ───────────────────────────────▶  a/      clean: looked through
+ *	      a/x ───────────────────────────────▶  a/x     new: bytes in a spool file
+ *	      b   ───────────────────────────────▶  b       whiteout: gone
+ *
+ * Nodes are found by name, counted, and keep their identity while somebody
+ * holds them: through renames, and after unlink until the last reference goes.
+ * A clean directory that is renamed takes what is below along without being
+ * read.
+ *
+ * Durability. What fsync promised is there after a crash, names and bytes; the
+ * rest is journaled every few seconds, bytes before the names that lead to
+ * them, so a crash leaves an older state but never a name with foreign or
+ * missing bytes. The folder of a workspace belongs to it:
+ *
+ *	<folder>/journal.db    names and attributes that differ from the base
+ *	<folder>/spool/<ino>   bytes of a file that differs from the base
+ *
+ * Threads: any. Locks: PFS_RANK_WORKSPACE, then PFS_RANK_JOURNAL.
+ */
+#ifndef PFS_WORKSPACE_WORKSPACE_H
+#define PFS_WORKSPACE_WORKSPACE_H
+
+#include "workspace/room.h"
+#include "store/store.h"
+#include "tree/entry.h"
+
+struct pfs_workspace;
+struct pfs_node; /* one file, directory, symlink or special file of a workspace */
+
+/* A committed directory with its own attributes: what a workspace starts from and seals into. */
+struct pfs_root {
+	struct pfs_id dir;      /* zero: empty */
+	struct pfs_attrs attrs; /* of the root directory itself */
+};
+
+/*
+ * Open the workspace kept in `folder`, made on `base` when it is not there;
+ * otherwise `base` is ignored, since the journal knows its own. What the last
+ * crash left is recovered.
+ */
+int pfs_workspace_open(const char *folder, struct pfs_store *st, const struct pfs_root *base,
+		       struct pfs_workspace **out, struct pfs_error *err);
+
+/* Journals what is pending. All nodes must have been given back. */
+void pfs_workspace_close(struct pfs_workspace **ws);
+
+/* Remove the folder of a workspace that is not open. */
+int pfs_workspace_remove(const char *folder, struct pfs_error *err);
+
+/* Attributes of a node as stat(2) wants them. */
+struct pfs_node_attr {
+	uint64_t ino;     /* stable while the node lives and, when it is not renamed, across restarts */
+	enum pfs_entry_type type;
+	struct pfs_attrs attrs;
+	int64_t ctime_ns;
+	uint32_t nlink;
+	uint64_t size_bytes;
+	uint64_t blocks;  /* of 512 bytes */
+	uint64_t rdev;
+	bool dirty;       /* differs from the base, or may */
+};
+
+struct pfs_node *pfs_node_ref(struct pfs_node *n);
+void pfs_node_unref(struct pfs_node **n);
+uint64_t pfs_node_ino(const struct pfs_node *n);
+enum pfs_entry_type pfs_node_type(const struct pfs_node *n);
+
+/* A place for the holder's own pointer; NULL at first. Guarded by the holder. */
+void *pfs_node_tag(struct pfs_node *n);
+void pfs_node_set_tag(struct pfs_node *n, void *tag);
+
+struct pfs_node *pfs_workspace_root(struct pfs_workspace *ws); /* a new reference */
+
+/* All the following: *out nodes are new references, `name` is checked by pfs_path_check_name. */
+int pfs_workspace_lookup(struct pfs_workspace *ws, struct pfs_node *dir, const char *name,
+			 size_t name_len, struct pfs_node **out, struct pfs_error *err);
+int pfs_workspace_getattr(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_node_attr *out,
+			  struct pfs_error *err);
+
+/* Which fields of `set` to take. Size changes make the file new. */
+enum { PFS_NODE_MODE = 1, PFS_NODE_UID = 2, PFS_NODE_GID = 4, PFS_NODE_SIZE = 8, PFS_NODE_MTIME = 16 };
+int pfs_workspace_setattr(struct pfs_workspace *ws, struct pfs_node *n, unsigned which,
+			  const struct pfs_node_attr *set, struct pfs_error *err);
+
+/* What a new node shall be. */
+struct pfs_node_make {
+	enum pfs_entry_type type;
+	uint16_t mode;
+	uint32_t uid, gid;
+	const char *target;   /* SYMLINK */
+	size_t target_len;
+	uint64_t rdev;        /* CHR, BLK */
+};
+/* PFS_E_EXISTS; PFS_E_NOTFOUND when the directory itself was removed. */
+int pfs_workspace_make(struct pfs_workspace *ws, struct pfs_node *dir, const char *name,
+		       size_t name_len, const struct pfs_node_make *make, struct pfs_node **out,
+		       struct pfs_error *err);
+
+/* A file without a name, and giving it one (replacing a file that is there). Gone when given back nameless. */
+int pfs_workspace_make_unnamed(struct pfs_workspace *ws, const struct pfs_node_make *make,
+			       struct pfs_node **out, struct pfs_error *err);
+int pfs_workspace_place(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_node *dir,
+			const char *name, size_t name_len, struct pfs_error *err);
+
+/* `directory` tells rmdir from unlink. PFS_E_ISDIR, PFS_E_NOTDIR, PFS_E_NOTEMPTY. */
+int pfs_workspace_remove_name(struct pfs_workspace *ws, struct pfs_node *dir, const char *name,
+			      size_t name_len, bool directory, struct pfs_error *err);
+
+/* rename(2); with `noreplace` PFS_E_EXISTS when the target is there; with `exchange` both swap.
+ * PFS_E_INVALID: into its own subtree. */
+int pfs_workspace_rename(struct pfs_workspace *ws, struct pfs_node *from, const char *name,
+			 size_t name_len, struct pfs_node *to, const char *new_name,
+			 size_t new_name_len, bool noreplace, bool exchange, struct pfs_error *err);
+
+/* Appended to `out`. */
+int pfs_workspace_readlink(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_buf *out,
+			   struct pfs_error *err);
+
+/*
+ * Names of a directory now, in byte order, copied: each callback may stop the
+ * walk with a non-zero result, which is returned. No lock is held during it.
+ */
+struct pfs_node_name {
+	const char *name; /* terminated */
+	size_t name_len;
+	enum pfs_entry_type type;
+	uint64_t ino;
+};
+int pfs_workspace_list(struct pfs_workspace *ws, struct pfs_node *dir,
+		       int (*each)(void *arg, const struct pfs_node_name *item), void *arg,
+		       struct pfs_error *err);
+
+/*
+ * An open file. Opening for writing makes a clean file new (its bytes are
+ * copied to the spool unless `truncate`); the copy is made once.
+ */
+struct pfs_open;
+int pfs_workspace_open_file(struct pfs_workspace *ws, struct pfs_node *n, bool write,
+			    bool truncate, struct pfs_open **out, struct pfs_error *err);
+void pfs_workspace_close_file(struct pfs_open **o);
+int pfs_workspace_read(struct pfs_open *o, uint64_t off, void *data, size_t len, size_t *out_len,
+		       struct pfs_error *err);
+int pfs_workspace_write(struct pfs_open *o, uint64_t off, const void *data, size_t len,
+			struct pfs_error *err);
+int pfs_workspace_append(struct pfs_open *o, const void *data, size_t len, struct pfs_error *err);
+int pfs_workspace_allocate(struct pfs_open *o, int mode, uint64_t off, uint64_t len,
+			   struct pfs_error *err);
+int pfs_workspace_seek(struct pfs_open *o, uint64_t off, int whence, uint64_t *out,
+		       struct pfs_error *err);
+
+/* The spool descriptor while the file is new, read and written freely by whoever borrows it; -1 otherwise.
+ * While it may be borrowed for writing the file counts as changing, until the close. */
+int pfs_workspace_local_fd(struct pfs_open *o);
+
+/* fsync: bytes and attributes of the file, and every name that leads to it, durable. */
+int pfs_workspace_sync_file(struct pfs_open *o, struct pfs_error *err);
+
+/* Everything that returned before this call, durable: fsync of a directory, syncfs. */
+int pfs_workspace_sync(struct pfs_workspace *ws, struct pfs_error *err);
+
+/* The same, lazily: only when the oldest unjournaled change is older than `age_ms`. */
+int pfs_workspace_tick(struct pfs_workspace *ws, int64_t age_ms, struct pfs_error *err);
+
+/*
+ * Commit, in two halves. seal() turns the present state into content: chunks
+ * and nodes are put into the store (not synced), writers wait only for the
+ * short second part. A file open for writing is taken as it is and stays dirty.
+ * settle() comes after the root was made durable and named: what has not
+ * changed since the seal becomes clean on the new base. Never calling settle is
+ * safe: the workspace stays on its old base with all its changes.
+ *
+ * One seal at a time; the caller serializes.
+ */
+struct pfs_sealed {
+	struct pfs_root root;
+	uint64_t generation; /* for settle */
+};
+int pfs_workspace_seal(struct pfs_workspace *ws, struct pfs_sealed *out, struct pfs_error *err);
+int pfs_workspace_settle(struct pfs_workspace *ws, const struct pfs_sealed *sealed,
+			 struct pfs_error *err);
+
+/* Throw all changes away and stand on `base`. Nodes that are held stay usable but nameless where their name is gone. */
+int pfs_workspace_reset(struct pfs_workspace *ws, const struct pfs_root *base,
+			struct pfs_error *err);
+
+/* Whether anything differs, or may differ, from the base. */
+bool pfs_workspace_dirty(struct pfs_workspace *ws);
+
+/* What the workspace stands on. */
+void pfs_workspace_base(struct pfs_workspace *ws, struct pfs_root *out);
+
+/*
+ * What was changed, for whoever caches it, but for changes made by a thread
+ * that called pfs_workspace_quiet(true). A change holds a node reference for
+ * the receiver; `name` empty means attributes or content of the node itself,
+ * otherwise that name in the directory. Bounded: when the receiver is too slow
+ * `lost` is set once and everything cached may be stale.
+ */
+struct pfs_node_change {
+	struct pfs_node *node; /* owned by the receiver; NULL when `lost` */
+	char name[PFS_NAME_SIZE_MAX + 1];
+	bool lost;
+};
+/* 1 and a change, 0 when there is none. `wake` (may be NULL) is called after a change was noted; it must not call back. */
+int pfs_workspace_next_change(struct pfs_workspace *ws, struct pfs_node_change *out);
+void pfs_workspace_watch(struct pfs_workspace *ws, void (*wake)(void *arg), void *arg);
+void pfs_workspace_quiet(bool quiet);
+
+#endif
