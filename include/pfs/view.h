@@ -50,6 +50,8 @@ struct pfs_attr {
 	/* How long this may be remembered without asking. */
 	bool immutable;       /* for ever: committed content */
 	bool volatile_;       /* not at all: control files */
+	bool watched;         /* of a directory: names that appear in it by others are told as changes,
+	                         so that also a name's absence may be remembered */
 };
 
 /* Who asks: owner of what is created. */
@@ -153,6 +155,9 @@ PFS_API int pfs_view_create(struct pfs_view *v, struct pfs_handle *dir, const ch
 PFS_API int pfs_view_open(struct pfs_view *v, struct pfs_handle *h, unsigned flags,
 			  struct pfs_file **out, struct pfs_error *err);
 
+/* Act now on what was written to a control file, as its close would: for close(2) to return the failure. */
+PFS_API int pfs_file_flush(struct pfs_file *f, struct pfs_error *err);
+
 /* Done with the file. For a control file that was written this is where it acts: its failure is returned. */
 PFS_API int pfs_file_close(struct pfs_file **f, struct pfs_error *err);
 
@@ -215,11 +220,19 @@ PFS_API const char *pfs_view_data_dir(struct pfs_view *v);
 struct pfs_view_change {
 	struct pfs_handle *handle; /* owned by the receiver: pfs_handle_unref */
 	char name[256];
+	bool lost;                 /* too many to tell: whatever is cached may be stale; handle is NULL */
 };
 /* 1 and a change, 0 after `timeout_ms` or pfs_view_wake. One reader. */
 PFS_API int pfs_view_next_change(struct pfs_view *v, int64_t timeout_ms,
 				 struct pfs_view_change *out);
 PFS_API void pfs_view_wake(struct pfs_view *v);
+
+/*
+ * Block until something happens to repos and branches, or `timeout_ms` passed,
+ * and let the reader of changes know. Called in a loop by a second thread, it
+ * saves the reader from polling for such news (it looks every half second).
+ */
+PFS_API void pfs_view_watch(struct pfs_view *v, int64_t timeout_ms);
 PFS_API void pfs_view_quiet(bool quiet);
 
 /* A place for whoever caches to keep its own number for a handle (a driver's inode); NULL at first. */

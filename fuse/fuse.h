@@ -1,0 +1,63 @@
+/*
+ * The driver: an instance as a file system, by libfuse's low-level interface.
+ *
+ *	kernel ──requests──▶ ops ──▶ <pfs/view.h>
+ *	       ◀─invalidate─ notify ◀─ pfs_view_next_change
+ *
+ * What never changes is cached for ever; what changes on branches is cached
+ * until a notification takes it back; control files are not cached. Bytes of
+ * new files go to their local file without us (passthrough). Each of these is
+ * negotiated with the kernel at run time and missed by nobody when it is not
+ * there.
+ *
+ * Threads: a mount runs its own: requests, notifications, events.
+ */
+#ifndef PFS_FUSE_H
+#define PFS_FUSE_H
+
+#include <pfs/pfs.h>
+
+struct pfs_mount;
+
+struct pfs_fuse_options {
+	size_t size;             /* sizeof(struct pfs_fuse_options) */
+	bool passthrough;        /* bytes of new files by the kernel alone; needs CAP_SYS_ADMIN */
+	bool io_uring;           /* requests by io_uring when the kernel is set to allow it */
+	bool readdirplus;
+	bool xattr;              /* user.pfs.*; costs a request at the first write to each file */
+	unsigned max_threads;    /* that serve requests */
+	unsigned max_background; /* read-aheads in flight */
+	/* One line a failure nobody else is told of; NULL: nobody wants it. */
+	void (*log)(void *arg, const char *line);
+	void *log_arg;
+};
+#define PFS_FUSE_OPTIONS_INIT                                                             \
+	{                                                                                 \
+		.size = sizeof(struct pfs_fuse_options), .passthrough = true,             \
+		.io_uring = true, .readdirplus = true, .xattr = true, .max_threads = 16,  \
+		.max_background = 64                                                      \
+	}
+
+/*
+ * Mount at `mountpoint`, made when it is not there; a dead mount of ours there
+ * is cleared first. `o` NULL: the defaults. When this returns the mount
+ * answers. PFS_E_INVALID, PFS_E_DENIED, PFS_E_UNSUPPORTED (no /dev/fuse).
+ * `pfs` must outlive the mount.
+ */
+int pfs_fuse_mount(struct pfs_instance *pfs, const char *mountpoint,
+		   const struct pfs_fuse_options *o, struct pfs_mount **out,
+		   struct pfs_error *err);
+
+/*
+ * Take it away, whoever uses it: they get ENOTCONN. Returns when no thread of
+ * the mount runs any more. Stores NULL; NULL inside is fine.
+ */
+void pfs_fuse_unmount(struct pfs_mount **m);
+
+/* False when somebody else has unmounted it; pfs_fuse_unmount is due all the same. */
+bool pfs_fuse_mounted(const struct pfs_mount *m);
+
+/* One line: "passthrough io_uring readdirplus", less what this kernel does not do. Borrowed. */
+const char *pfs_fuse_features(const struct pfs_mount *m);
+
+#endif
