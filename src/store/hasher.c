@@ -94,7 +94,7 @@ int pfs_hasher_derive(const unsigned char secret[PFS_KEY_SECRET_SIZE], struct pf
 
 static EVP_MD_CTX *feed(const char *tag, const unsigned char id_key[32])
 {
-	unsigned char domain[DOMAIN_SIZE] = {0};
+	unsigned char domain[DOMAIN_SIZE] = { 0 };
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
 	memcpy(domain, tag, strlen(tag));
@@ -149,7 +149,7 @@ static int hash_one(EVP_MD_CTX *ctx, const EVP_MD_CTX *fed, const void *data, si
 int pfs_hasher_id(const struct pfs_hasher *h, enum pfs_kind kind, const void *data, size_t len,
 		  struct pfs_id *out, struct pfs_error *err)
 {
-	const struct pfs_store_item item = {.data = data, .len = len};
+	const struct pfs_store_item item = { .data = data, .len = len };
 
 	return pfs_hasher_batch(h, kind, &item, 1, out, err);
 }

@@ -1,0 +1,28 @@
+/*
+ * How an object lies in a pack: zstd level 1, or as it is when that gains
+ * less than a sixteenth. Ids name the object, never what lies in the pack.
+ *
+ * Threads: any; each works in contexts of its own.
+ */
+#ifndef PFS_STORE_CODEC_H
+#define PFS_STORE_CODEC_H
+
+#include "store/room.h"
+#include "base/error.h"
+#include "format/packhdr.h"
+
+/* Whether a sample of the bytes looks random, so that trying to compress is a waste. */
+bool pfs_codec_looks_random(const void *data, size_t len);
+
+/*
+ * Compress into out[0..len). *out_len < len and PFS_CODEC_ZSTD when that was
+ * worth it; else PFS_CODEC_RAW, *out_len = len, and `out` is not to be used.
+ */
+int pfs_codec_encode(const void *data, size_t len, void *out, size_t *out_len,
+		     enum pfs_codec *out_codec, struct pfs_error *err);
+
+/* Exactly `out_len` bytes into `out`, or PFS_E_CORRUPT. */
+int pfs_codec_decode(enum pfs_codec codec, const void *data, size_t len, void *out, size_t out_len,
+		     struct pfs_error *err);
+
+#endif

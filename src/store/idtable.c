@@ -1,0 +1,160 @@
+#include "store/idtable.h"
+#include "format/packhdr.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SEGMENT_ENTRIES (1u << 14)
+#define SLOTS_MIN       1024u
+
+struct pfs_identry {
+	struct pfs_id id;
+	uint32_t pack;
+	uint32_t off8;
+	uint32_t clen;
+	uint32_t ulen : 21, type : 4, codec : 4, lost : 1;
+};
+
+_Static_assert(sizeof(struct pfs_identry) == 48, "an entry is 48 bytes");
+
+void pfs_idtable_fini(struct pfs_idtable *t)
+{
+	for (size_t i = 0; i < t->n_segments; i++)
+		free(t->segments[i]);
+	free(t->segments);
+	free(t->slots);
+	*t = (struct pfs_idtable){0};
+}
+
+static struct pfs_identry *entry(const struct pfs_idtable *t, size_t i)
+{
+	return &t->segments[i / SEGMENT_ENTRIES][i % SEGMENT_ENTRIES];
+}
+
+/* The slot of `id`, or the free one where it would go. */
+static uint32_t *slot_of(const struct pfs_idtable *t, const struct pfs_id *id)
+{
+	size_t i = pfs_id_hash(id) & (t->n_slots - 1);
+
+	while (t->slots[i] && !pfs_id_equal(&entry(t, t->slots[i] - 1)->id, id))
+		i = (i + 1) & (t->n_slots - 1);
+	return &t->slots[i];
+}
+
+static struct pfs_identry *look_up(const struct pfs_idtable *t, const struct pfs_id *id)
+{
+	uint32_t *slot = t->n_slots ? slot_of(t, id) : NULL;
+
+	return slot && *slot ? entry(t, *slot - 1) : NULL;
+}
+
+bool pfs_idtable_find(const struct pfs_idtable *t, const struct pfs_id *id, struct pfs_place *out)
+{
+	const struct pfs_identry *e = look_up(t, id);
+
+	if (!e || e->lost)
+		return false;
+	if (out)
+		*out = (struct pfs_place){
+			.pack = e->pack,
+			.off = (uint64_t)e->off8 * PFS_PACK_ALIGN,
+			.clen = e->clen,
+			.ulen = e->ulen,
+			.type = e->type,
+			.codec = e->codec,
+		};
+	return true;
+}
+
+static int add_segments(struct pfs_idtable *t, size_t want, struct pfs_error *err)
+{
+	struct pfs_identry **wider;
+
+	if (want <= t->n_segments)
+		return 0;
+	wider = realloc(t->segments, want * sizeof(*wider));
+	if (!wider)
+		return pfs_fail_nomem(err, "the table of objects");
+	t->segments = wider;
+	while (t->n_segments < want) {
+		wider[t->n_segments] = malloc(SEGMENT_ENTRIES * sizeof(**wider));
+		if (!wider[t->n_segments])
+			return pfs_fail_nomem(err, "the table of objects");
+		t->n_segments++;
+	}
+	return 0;
+}
+
+static int widen_slots(struct pfs_idtable *t, size_t want, struct pfs_error *err)
+{
+	size_t n = t->n_slots ? t->n_slots : SLOTS_MIN;
+	uint32_t *wider;
+
+	while (n - n / 4 < want)
+		n *= 2;
+	if (n == t->n_slots)
+		return 0;
+	wider = calloc(n, sizeof(*wider));
+	if (!wider)
+		return pfs_fail_nomem(err, "the table of objects");
+	free(t->slots);
+	t->slots = wider;
+	t->n_slots = n;
+	for (size_t i = 0; i < t->n; i++)
+		*slot_of(t, &entry(t, i)->id) = (uint32_t)(i + 1);
+	return 0;
+}
+
+int pfs_idtable_reserve(struct pfs_idtable *t, size_t more, struct pfs_error *err)
+{
+	int rc;
+
+	if (more > UINT32_MAX - 1 - t->n)
+		return pfs_fail(err, PFS_E_LIMIT, "%zu objects and %zu more, at most %u fit", t->n,
+				more, UINT32_MAX - 1);
+	rc = add_segments(t, (t->n + more + SEGMENT_ENTRIES - 1) / SEGMENT_ENTRIES, err);
+	return rc < 0 ? rc : widen_slots(t, t->n + more, err);
+}
+
+void pfs_idtable_set(struct pfs_idtable *t, const struct pfs_id *id, const struct pfs_place *place)
+{
+	uint32_t *slot = slot_of(t, id);
+	struct pfs_identry *e;
+
+	if (!*slot) {
+		assert(t->n < t->n_segments * SEGMENT_ENTRIES);
+		e = entry(t, t->n);
+		*slot = (uint32_t)++t->n;
+		t->live++;
+		t->live_bytes += place->ulen;
+	} else {
+		e = entry(t, *slot - 1);
+		if (e->lost) {
+			t->lost--;
+			t->live++;
+			t->live_bytes += place->ulen;
+		}
+	}
+	*e = (struct pfs_identry){
+		.id = *id,
+		.pack = place->pack,
+		.off8 = (uint32_t)(place->off / PFS_PACK_ALIGN),
+		.clen = place->clen,
+		.ulen = place->ulen,
+		.type = place->type,
+		.codec = place->codec,
+	};
+}
+
+void pfs_idtable_lose(struct pfs_idtable *t, const struct pfs_id *id)
+{
+	struct pfs_identry *e = look_up(t, id);
+
+	if (!e || e->lost)
+		return;
+	e->lost = 1;
+	t->live--;
+	t->lost++;
+	t->live_bytes -= e->ulen;
+}

@@ -1,0 +1,151 @@
+#include "store/pack.h"
+#include "store/hasher.h"
+#include "base/crc32c.h"
+#include "base/io.h"
+#include "base/limits.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *pfs_pack_format(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK_TEXT_SIZE])
+{
+	pfs_hex_format(uuid, PFS_UUID_SIZE, out);
+	return out;
+}
+
+void pfs_pack_path(const unsigned char uuid[PFS_UUID_SIZE], uint8_t kind, bool sealed,
+		   char out[PFS_PACK_PATH_SIZE])
+{
+	char text[PFS_PACK_TEXT_SIZE];
+
+	pfs_pack_format(uuid, text);
+	if (sealed)
+		snprintf(out, PFS_PACK_PATH_SIZE, "packs/%c/%.2s/%s.pk",
+			 kind == PFS_PACK_META ? 'm' : 'd', text, text);
+	else
+		snprintf(out, PFS_PACK_PATH_SIZE, "open/%s.pk", text);
+}
+
+bool pfs_pack_parse_name(const char *name, unsigned char out_uuid[PFS_UUID_SIZE])
+{
+	char digits[PFS_PACK_TEXT_SIZE];
+
+	if (strlen(name) != 2 * PFS_UUID_SIZE + 3 || strcmp(name + 2 * PFS_UUID_SIZE, ".pk") != 0)
+		return false;
+	memcpy(digits, name, 2 * PFS_UUID_SIZE);
+	digits[2 * PFS_UUID_SIZE] = 0;
+	return pfs_hex_parse(digits, out_uuid, PFS_UUID_SIZE, NULL) == 0;
+}
+
+static int read_exactly(int fd, void *out, size_t len, uint64_t off, struct pfs_error *err)
+{
+	size_t got;
+	int rc = pfs_io_pread(fd, out, len, off, &got, err);
+
+	if (rc == 0 && got < len)
+		return pfs_fail(err, PFS_E_CORRUPT, "ends at %llu instead of %llu",
+				(unsigned long long)(off + got), (unsigned long long)(off + len));
+	return rc;
+}
+
+int pfs_pack_load_header(int fd, const unsigned char uuid[PFS_UUID_SIZE],
+			 const unsigned char store_uuid[PFS_UUID_SIZE], struct pfs_packhdr *out,
+			 struct pfs_error *err)
+{
+	unsigned char raw[PFS_PACKHDR_SIZE];
+	struct pfs_packhdr h;
+	int rc = read_exactly(fd, raw, sizeof(raw), 0, err);
+
+	if (rc == 0)
+		rc = pfs_packhdr_decode(raw, &h, err);
+	if (rc < 0)
+		return rc;
+	if (memcmp(h.store_uuid, store_uuid, PFS_UUID_SIZE) != 0)
+		return pfs_fail(err, PFS_E_CORRUPT, "pack belongs to another store");
+	if (memcmp(h.pack_uuid, uuid, PFS_UUID_SIZE) != 0)
+		return pfs_fail(err, PFS_E_CORRUPT, "pack header tells another name than the file");
+	*out = h;
+	return 0;
+}
+
+void pfs_packfooter_fini(struct pfs_packfooter *f)
+{
+	free(f->entries);
+	*f = (struct pfs_packfooter){0};
+}
+
+static int check_footer(int fd, const struct pfs_packtrailer *t, const unsigned char *entries,
+			size_t len, struct pfs_error *err)
+{
+	unsigned char header[PFS_PACKHDR_SIZE], digest[32];
+	int rc;
+
+	if (pfs_crc32c(0, entries, len) != t->footer_crc)
+		return pfs_fail(err, PFS_E_CORRUPT, "checksum of the footer is wrong");
+	rc = read_exactly(fd, header, sizeof(header), 0, err);
+	if (rc == 0)
+		rc = pfs_hasher_digest(header, sizeof(header), entries, len, digest, err);
+	if (rc == 0 && memcmp(digest, t->digest, sizeof(digest)) != 0)
+		return pfs_fail(err, PFS_E_CORRUPT, "digest of the pack is wrong");
+	return rc;
+}
+
+int pfs_pack_load_footer(int fd, uint64_t file_size, struct pfs_packfooter *out,
+			 struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 };
+	unsigned char raw[PFS_PACKTRAILER_SIZE];
+	struct pfs_packtrailer t;
+	size_t len;
+	int rc;
+
+	if (file_size < PFS_PACKHDR_SIZE + PFS_PACKTRAILER_SIZE || file_size > PFS_PACK_SIZE_MAX)
+		return pfs_fail(err, PFS_E_CORRUPT, "a pack of %llu bytes",
+				(unsigned long long)file_size);
+	rc = read_exactly(fd, raw, sizeof(raw), file_size - sizeof(raw), err);
+	if (rc == 0)
+		rc = pfs_packtrailer_decode(raw, file_size, &t, err);
+	if (rc < 0)
+		return rc;
+	len = (size_t)t.n_entries * PFS_PACKENTRY_SIZE;
+	f.n = t.n_entries;
+	f.off = t.footer_off;
+	f.entries = malloc(len ? len : 1);
+	if (!f.entries)
+		return pfs_fail_nomem(err, "the footer of a pack");
+	rc = read_exactly(fd, f.entries, len, t.footer_off, err);
+	if (rc == 0)
+		rc = check_footer(fd, &t, f.entries, len, err);
+	if (rc < 0)
+		return rc;
+	*out = f;
+	f.entries = NULL;
+	return 0;
+}
+
+int pfs_pack_make_footer(const unsigned char header[PFS_PACKHDR_SIZE], const void *entries,
+			 uint32_t n, uint64_t footer_off, unsigned char **out, size_t *out_len,
+			 struct pfs_error *err)
+{
+	size_t len = (size_t)n * PFS_PACKENTRY_SIZE;
+	struct pfs_packtrailer t = {
+		.footer_off = footer_off,
+		.n_entries = n,
+		.footer_crc = pfs_crc32c(0, entries, len),
+	};
+	unsigned char *raw;
+	int rc = pfs_hasher_digest(header, PFS_PACKHDR_SIZE, entries, len, t.digest, err);
+
+	if (rc < 0)
+		return rc;
+	raw = malloc(len + PFS_PACKTRAILER_SIZE);
+	if (!raw)
+		return pfs_fail_nomem(err, "the footer of a pack");
+	if (len)
+		memcpy(raw, entries, len);
+	pfs_packtrailer_encode(&t, raw + len);
+	*out = raw;
+	*out_len = len + PFS_PACKTRAILER_SIZE;
+	return 0;
+}

@@ -1,0 +1,59 @@
+/*
+ * One pack file, pfs-pack(5): its name, what is in it, one record of it.
+ *
+ *	open/<uuid>.pk  --seal-->  packs/<d|m>/<xx>/<uuid>.pk
+ *
+ * Threads: any for what never changes; the rest says its lock.
+ */
+#ifndef PFS_STORE_PACK_H
+#define PFS_STORE_PACK_H
+
+#include "store/room.h"
+#include "format/packhdr.h"
+
+#define PFS_PACK_PATH_SIZE 64
+#define PFS_PACK_TEXT_SIZE (2 * PFS_UUID_SIZE + 1)
+
+/* What the packset keeps of a pack; packs are never forgotten while it lives. */
+struct pfs_pack {
+	unsigned char uuid[PFS_UUID_SIZE]; /* never changes */
+	uint8_t kind;                      /* never changes */
+	uint32_t number;                   /* in the packset; never changes */
+	uint64_t size;                     /* bytes in the file; atomic */
+	int sealed;                        /* in packs/, else in open/; atomic */
+	int fd; /* this and below: protected by the packset's files lock */
+	unsigned users;
+	bool pinned; /* keep fd: the file is being written or about to be moved */
+};
+
+/* 32 digits. */
+char *pfs_pack_format(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK_TEXT_SIZE]);
+
+/* Where the file is below the store's folder, open or sealed. */
+void pfs_pack_path(const unsigned char uuid[PFS_UUID_SIZE], uint8_t kind, bool sealed,
+		   char out[PFS_PACK_PATH_SIZE]);
+
+/* Whether `name` is that of a pack, "<32 digits>.pk". */
+bool pfs_pack_parse_name(const char *name, unsigned char out_uuid[PFS_UUID_SIZE]);
+
+/* Read and check the header: it has to be that of this pack of this store. */
+int pfs_pack_load_header(int fd, const unsigned char uuid[PFS_UUID_SIZE],
+			 const unsigned char store_uuid[PFS_UUID_SIZE], struct pfs_packhdr *out,
+			 struct pfs_error *err);
+
+/* The footer of a sealed pack, checked against its checksum and digest. */
+struct pfs_packfooter {
+	unsigned char *entries; /* owned; n * PFS_PACKENTRY_SIZE */
+	uint32_t n;
+	uint64_t off; /* where records end */
+};
+void pfs_packfooter_fini(struct pfs_packfooter *f);
+int pfs_pack_load_footer(int fd, uint64_t file_size, struct pfs_packfooter *out,
+			 struct pfs_error *err);
+
+/* Footer and trailer behind `footer_off` bytes of records: what sealing writes. Owned by the caller. */
+int pfs_pack_make_footer(const unsigned char header[PFS_PACKHDR_SIZE], const void *entries,
+			 uint32_t n, uint64_t footer_off, unsigned char **out, size_t *out_len,
+			 struct pfs_error *err);
+
+#endif

@@ -1,0 +1,148 @@
+#include "store/packcheck.h"
+#include "store/codec.h"
+#include "store/packscan.h"
+#include "base/limits.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+void pfs_packcheck_tell(struct pfs_packcheck *c, const char *what, const char *text)
+{
+	char line[PFS_ERROR_TEXT_SIZE + 128];
+
+	snprintf(line, sizeof(line), "%s: %s", what, text);
+	c->damages++;
+	if (c->report)
+		c->report(c->arg, line);
+}
+
+static void tell_at(struct pfs_packcheck *c, const struct pfs_pack *pack, uint64_t off,
+		    const char *text)
+{
+	char what[PFS_PACK_TEXT_SIZE + 40], uuid[PFS_PACK_TEXT_SIZE];
+
+	snprintf(what, sizeof(what), "pack %s at %" PRIu64, pfs_pack_format(pack->uuid, uuid), off);
+	pfs_packcheck_tell(c, what, text);
+}
+
+/* Do the bytes hash to the id they are kept under, and does the index know them? */
+static int check_object(struct pfs_packcheck *c, const struct pfs_pack *pack,
+			const struct pfs_packscan *scan, const struct pfs_packrec *rec,
+			unsigned char *plain, struct pfs_error *err)
+{
+	struct pfs_error why = { 0 };
+	struct pfs_id got;
+	int rc = pfs_codec_decode(rec->codec, scan->payload, rec->clen, plain, rec->ulen, &why);
+
+	if (rc == 0)
+		rc = pfs_hasher_id(c->hasher, (enum pfs_kind)rec->type, plain, rec->ulen, &got,
+				   &why);
+	if (rc == PFS_E_NOMEM)
+		return pfs_fail_nomem(err, "checking a pack");
+	if (rc < 0)
+		tell_at(c, pack, scan->at, why.text);
+	else if (!pfs_id_equal(&got, &rec->id))
+		tell_at(c, pack, scan->at, "bytes do not match their id");
+	return 0;
+}
+
+/* The footer has to tell of each record, in order, what its header tells. */
+static void check_entry(struct pfs_packcheck *c, const struct pfs_pack *pack,
+			const struct pfs_packfooter *f, uint32_t *next, uint64_t at,
+			const struct pfs_packrec *rec)
+{
+	struct pfs_packentry e = { .off = 0 };
+
+	while (*next < f->n &&
+	       (pfs_packentry_decode(f->entries + (size_t)*next * PFS_PACKENTRY_SIZE, &e, NULL) <
+			0 ||
+		e.off < at))
+		++*next;
+	if (*next >= f->n || e.off != at || !pfs_id_equal(&e.id, &rec->id) || e.type != rec->type ||
+	    e.codec != rec->codec || e.clen != rec->clen || e.ulen != rec->ulen)
+		tell_at(c, pack, at, "the footer does not tell of this record");
+	else
+		++*next;
+}
+
+static int check_records(struct pfs_packcheck *c, const struct pfs_pack *pack, int fd, uint64_t end,
+			 const struct pfs_packfooter *f, unsigned char *plain,
+			 struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packscan_fini) struct pfs_packscan scan = { .fd = -1 };
+	struct pfs_error why = { 0 };
+	struct pfs_packrec rec;
+	uint32_t next = 0, seen = 0;
+	int rc = pfs_packscan_init(&scan, fd, PFS_PACKHDR_SIZE, end, err);
+
+	if (rc < 0)
+		return rc;
+	while ((rc = pfs_packscan_next(&scan, &rec, &why)) != 0) {
+		if (rc == 1) {
+			seen++;
+			if (f)
+				check_entry(c, pack, f, &next, scan.at, &rec);
+			rc = check_object(c, pack, &scan, &rec, plain, err);
+		} else {
+			tell_at(c, pack, scan.off, why.text);
+			rc = rc == PFS_E_CORRUPT ? pfs_packscan_skip(&scan, err) : 0;
+			if (rc == 0)
+				break;
+		}
+		if (rc < 0)
+			return rc;
+	}
+	if (f && seen != f->n)
+		tell_at(c, pack, end, "the footer tells of other records than there are");
+	return 0;
+}
+
+static int check_open_pack(struct pfs_packcheck *c, struct pfs_pack *pack, int fd,
+			   unsigned char *plain, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 };
+	uint64_t size = __atomic_load_n(&pack->size, __ATOMIC_ACQUIRE);
+	struct pfs_error why = { 0 };
+	struct pfs_packhdr h;
+	struct stat file;
+	int rc;
+
+	if (fstat(fd, &file) < 0 || (uint64_t)file.st_size < size)
+		tell_at(c, pack, size, "the file ends before its records do");
+	if (size > 0 && pfs_pack_load_header(fd, pack->uuid, c->store_uuid, &h, &why) < 0)
+		tell_at(c, pack, 0, why.text);
+	if (size < PFS_PACKHDR_SIZE)
+		return 0;
+	if (!__atomic_load_n(&pack->sealed, __ATOMIC_ACQUIRE))
+		return check_records(c, pack, fd, size, NULL, plain, err);
+	size = (uint64_t)file.st_size;
+	rc = pfs_pack_load_footer(fd, size, &f, &why);
+	if (rc == PFS_E_NOMEM)
+		return pfs_fail_nomem(err, "checking a pack");
+	if (rc < 0)
+		tell_at(c, pack, size, why.text);
+	return check_records(c, pack, fd, rc < 0 ? size : f.off, rc < 0 ? NULL : &f, plain, err);
+}
+
+int pfs_packcheck_run(struct pfs_packcheck *c, struct pfs_pack *pack, struct pfs_error *err)
+{
+	unsigned char *plain = malloc(PFS_OBJECT_SIZE_MAX);
+	struct pfs_error why = { 0 };
+	int fd;
+	int rc;
+
+	if (!plain)
+		return pfs_fail_nomem(err, "checking a pack");
+	rc = pfs_packset_lend(c->set, pack, &fd, &why);
+	if (rc < 0) {
+		tell_at(c, pack, 0, why.text);
+		rc = 0;
+	} else {
+		rc = check_open_pack(c, pack, fd, plain, err);
+		pfs_packset_return(c->set, pack);
+	}
+	free(plain);
+	return rc;
+}

@@ -1,0 +1,27 @@
+/*
+ * Is every byte of a pack what was written? Reads all of it, believes nothing.
+ *
+ * Threads: any; the pack may be in use.
+ */
+#ifndef PFS_STORE_PACKCHECK_H
+#define PFS_STORE_PACKCHECK_H
+
+#include "store/hasher.h"
+#include "store/packset.h"
+
+struct pfs_packcheck {
+	struct pfs_packset *set;
+	const struct pfs_hasher *hasher;
+	unsigned char store_uuid[PFS_UUID_SIZE];
+	void (*report)(void *arg, const char *damage);
+	void *arg;
+	uint64_t damages;
+};
+
+/* Report each damage of one pack; negative only when checking itself failed. */
+int pfs_packcheck_run(struct pfs_packcheck *c, struct pfs_pack *pack, struct pfs_error *err);
+
+/* Tell one damage: "<what>: <text>". */
+void pfs_packcheck_tell(struct pfs_packcheck *c, const char *what, const char *text);
+
+#endif

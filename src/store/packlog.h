@@ -1,0 +1,48 @@
+/*
+ * The packs being written, and when their bytes are durable.
+ *
+ *	append ──▶ writing[data], writing[meta] ──full──▶ sealing ──▶ packs/
+ *	                       sync: one flush for all who wait
+ *
+ * Whoever finds work to flush becomes the flusher; there is one at a time and
+ * it works without the lock. A sync waits for a flush that began after it did.
+ *
+ * When the kernel fails a flush, nobody knows what of the pack is on disk, and
+ * asking again would be answered "all well" (the pages count as clean). So the
+ * pack is left alone, and everything in it that was not durable is read back,
+ * checked, and written to a new pack. What cannot be is declared lost: it is
+ * not found any more, and sync fails until the same bytes were put again.
+ *
+ * Threads: any.
+ */
+#ifndef PFS_STORE_PACKLOG_H
+#define PFS_STORE_PACKLOG_H
+
+#include "store/packset.h"
+#include "store/packwriter.h"
+
+struct pfs_packlog;
+
+/* `dir` and `set` are borrowed for the log's life; packs made get numbers from `seq` on. */
+int pfs_packlog_new(int dir, struct pfs_packset *set, const unsigned char store_uuid[PFS_UUID_SIZE],
+		    uint32_t seq, struct pfs_packlog **out, struct pfs_error *err);
+
+/* Writes out what is buffered, flushes nothing. */
+void pfs_packlog_free(struct pfs_packlog **log);
+
+/* Go on with a pack that recovery found in open/; takes `w`. */
+void pfs_packlog_adopt(struct pfs_packlog *log, struct pfs_packwriter *w);
+
+/* Append a record unless its object is there: 1 when it was, 0 when it is now. */
+int pfs_packlog_append(struct pfs_packlog *log, const struct pfs_packrec *rec, const void *payload,
+		       struct pfs_error *err);
+
+int pfs_packlog_sync(struct pfs_packlog *log, struct pfs_error *err);
+
+/* Bytes that are not in the file yet; false when they are (or never were). */
+bool pfs_packlog_copy(struct pfs_packlog *log, uint32_t pack, uint64_t off, size_t len, void *out);
+
+/* Buffers to files, for whoever wants to read those. */
+int pfs_packlog_write(struct pfs_packlog *log, struct pfs_error *err);
+
+#endif

@@ -1,0 +1,331 @@
+#include "store/packwriter.h"
+#include "base/crc32c.h"
+#include "base/endian.h"
+#include "base/fault.h"
+#include "base/io.h"
+#include "base/limits.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define WRITE_SIZE  (1u << 20)                              /* write when so much is buffered */
+#define BUFFER_SIZE (WRITE_SIZE + 2u * PFS_OBJECT_SIZE_MAX) /* room for any record on top */
+#define NOTE_SIZE   16u
+
+static void note_path(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK_PATH_SIZE])
+{
+	char text[PFS_PACK_TEXT_SIZE];
+
+	snprintf(out, PFS_PACK_PATH_SIZE, "open/%s.len", pfs_pack_format(uuid, text));
+}
+
+/* Not flushed: an old or missing note only lets recovery trust less. */
+static void note_durable(const struct pfs_packwriter *w)
+{
+	unsigned char raw[NOTE_SIZE];
+
+	memcpy(raw, "VLEN", 4);
+	pfs_put_le64(raw + 4, w->durable);
+	pfs_put_le32(raw + 12, pfs_crc32c(0, raw, 12));
+	if (w->len_fd >= 0)
+		pfs_io_pwrite(w->len_fd, raw, sizeof(raw), 0, NULL);
+}
+
+uint64_t pfs_packwriter_load_durable(int dir, const unsigned char uuid[PFS_UUID_SIZE])
+{
+	PFS_AUTO(pfs_fd_close) int fd = -1;
+	char path[PFS_PACK_PATH_SIZE];
+	unsigned char raw[NOTE_SIZE];
+	size_t got;
+
+	note_path(uuid, path);
+	fd = pfs_io_open(dir, path, O_RDONLY, 0, NULL);
+	if (fd < 0 || pfs_io_pread(fd, raw, sizeof(raw), 0, &got, NULL) < 0 || got < sizeof(raw))
+		return 0;
+	if (memcmp(raw, "VLEN", 4) != 0 || pfs_crc32c(0, raw, 12) != pfs_get_le32(raw + 12))
+		return 0;
+	return pfs_get_le64(raw + 4);
+}
+
+void pfs_packwriter_remove_durable(int dir, const unsigned char uuid[PFS_UUID_SIZE])
+{
+	char path[PFS_PACK_PATH_SIZE];
+
+	note_path(uuid, path);
+	unlinkat(dir, path, 0);
+}
+
+static int new_writer(int dir, const struct pfs_packhdr *h, struct pfs_packwriter **out,
+		      struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packwriter_free) struct pfs_packwriter *w = calloc(1, sizeof(*w));
+	char path[PFS_PACK_PATH_SIZE];
+
+	if (!w)
+		return pfs_fail_nomem(err, "a pack");
+	w->dir = dir;
+	w->fd = -1;
+	note_path(h->pack_uuid, path);
+	w->len_fd = pfs_io_open(dir, path, O_WRONLY | O_CREAT, 0600, NULL);
+	w->seq = h->seq;
+	pfs_packhdr_encode(h, w->header);
+	pfs_buf_init(&w->entries, PFS_PACK_SIZE_MAX);
+	w->buf = malloc(BUFFER_SIZE);
+	if (!w->buf)
+		return pfs_fail_nomem(err, "the buffer of a pack");
+	*out = w;
+	w = NULL;
+	return 0;
+}
+
+int pfs_packwriter_create(int dir, const struct pfs_packhdr *h, struct pfs_packwriter **out,
+			  int *out_fd, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packwriter_free) struct pfs_packwriter *w = NULL;
+	char path[PFS_PACK_PATH_SIZE];
+	int rc = pfs_fault("packwriter.create", err);
+
+	if (rc == 0)
+		rc = new_writer(dir, h, &w, err);
+	if (rc < 0)
+		return rc;
+	pfs_pack_path(h->pack_uuid, h->kind, false, path);
+	w->fd = pfs_io_open(dir, path, O_RDWR | O_CREAT | O_EXCL, 0600, err);
+	if (w->fd < 0) {
+		rc = w->fd;
+		pfs_packwriter_remove_durable(dir, h->pack_uuid);
+		return rc;
+	}
+	memcpy(w->buf, w->header, PFS_PACKHDR_SIZE);
+	w->buf_len = PFS_PACKHDR_SIZE;
+	*out_fd = w->fd;
+	*out = w;
+	w = NULL;
+	return 0;
+}
+
+int pfs_packwriter_resume(int dir, const struct pfs_packhdr *h, int fd, uint64_t end,
+			  uint64_t durable, struct pfs_buf *entries, struct pfs_packwriter **out,
+			  struct pfs_error *err)
+{
+	struct pfs_packwriter *w = NULL;
+	int rc = new_writer(dir, h, &w, err);
+
+	if (rc < 0)
+		return rc;
+	w->fd = fd;
+	w->written = end;
+	w->durable = durable < end ? durable : end;
+	w->entries = *entries;
+	pfs_buf_init(entries, PFS_PACK_SIZE_MAX);
+	*out = w;
+	return 0;
+}
+
+void pfs_packwriter_free(struct pfs_packwriter **w)
+{
+	if (!*w)
+		return;
+	pfs_fd_close(&(*w)->len_fd);
+	pfs_buf_fini(&(*w)->entries);
+	free((*w)->buf);
+	free(*w);
+	*w = NULL;
+}
+
+uint64_t pfs_packwriter_end(const struct pfs_packwriter *w)
+{
+	return w->written + w->buf_len;
+}
+
+bool pfs_packwriter_full(const struct pfs_packwriter *w)
+{
+	return pfs_packwriter_end(w) >=
+	       (w->pack->kind == PFS_PACK_META ? PFS_PACK_META_TARGET : PFS_PACK_DATA_TARGET);
+}
+
+static int add_entry(struct pfs_packwriter *w, const struct pfs_packrec *rec, uint64_t off,
+		     struct pfs_error *err)
+{
+	const struct pfs_packentry e = {
+		.id = rec->id,
+		.off = off,
+		.clen = rec->clen,
+		.ulen = rec->ulen,
+		.type = rec->type,
+		.codec = rec->codec,
+	};
+	unsigned char raw[PFS_PACKENTRY_SIZE];
+
+	pfs_packentry_encode(&e, raw);
+	return pfs_buf_add(&w->entries, raw, sizeof(raw), err);
+}
+
+/* The footer has to fit as well. */
+static int check_room(const struct pfs_packwriter *w, uint64_t extent, struct pfs_error *err)
+{
+	uint64_t size = pfs_packwriter_end(w) + extent + w->entries.len + PFS_PACKENTRY_SIZE +
+			PFS_PACKTRAILER_SIZE;
+
+	if (size <= PFS_PACK_SIZE_MAX)
+		return 0;
+	return pfs_fail(err, PFS_E_LIMIT, "a pack of %llu bytes, at most %llu are allowed",
+			(unsigned long long)size, PFS_PACK_SIZE_MAX);
+}
+
+int pfs_packwriter_append(struct pfs_packwriter *w, const struct pfs_packrec *rec,
+			  const void *payload, uint64_t *out_off, struct pfs_error *err)
+{
+	uint64_t extent = pfs_packrec_extent(rec->clen);
+	uint64_t off = pfs_packwriter_end(w);
+	unsigned char *p;
+	int rc = check_room(w, extent, err);
+
+	/* Before the record is in, so that a full disk fails this put and no other. */
+	if (rc == 0 && w->buf_len >= WRITE_SIZE)
+		rc = pfs_packwriter_write(w, err);
+	if (rc == 0)
+		rc = add_entry(w, rec, off, err);
+	if (rc < 0)
+		return rc;
+	assert(w->buf_len + extent <= BUFFER_SIZE);
+	p = w->buf + w->buf_len;
+	memset(p + extent - PFS_PACK_ALIGN, 0,
+	       PFS_PACK_ALIGN); /* the padding; the rest is overwritten */
+	pfs_packrec_encode(rec, p);
+	if (rec->clen)
+		memcpy(p + PFS_PACKREC_SIZE, payload, rec->clen);
+	w->buf_len += extent;
+	*out_off = off;
+	return 0;
+}
+
+int pfs_packwriter_write(struct pfs_packwriter *w, struct pfs_error *err)
+{
+	int rc;
+
+	if (w->buf_len == 0)
+		return 0;
+	rc = pfs_io_pwrite(w->fd, w->buf, w->buf_len, w->written, err);
+	if (rc < 0)
+		return rc;
+	w->written += w->buf_len;
+	w->buf_len = 0;
+	__atomic_store_n(&w->pack->size, w->written, __ATOMIC_RELEASE);
+	return 0;
+}
+
+bool pfs_packwriter_copy(const struct pfs_packwriter *w, uint64_t off, size_t len, void *out)
+{
+	if (off < w->written || off - w->written > w->buf_len ||
+	    len > w->buf_len - (off - w->written))
+		return false;
+	memcpy(out, w->buf + (off - w->written), len);
+	return true;
+}
+
+static int flush_folder(int dir, const char *path, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open(dir, path, O_RDONLY | O_DIRECTORY, 0, err);
+
+	return fd < 0 ? fd : pfs_io_fsync(fd, path, err);
+}
+
+int pfs_packwriter_flush(struct pfs_packwriter *w, struct pfs_error *err)
+{
+	int rc = 0;
+
+	if (w->flush_to > w->durable)
+		rc = pfs_io_fdatasync(w->fd, "a pack", err);
+	if (rc == 0 && !w->named)
+		rc = flush_folder(w->dir, "open", err);
+	if (rc < 0)
+		return rc;
+	w->named = true;
+	if (w->flush_to > w->durable) {
+		w->durable = w->flush_to;
+		note_durable(w);
+	}
+	return 0;
+}
+
+static int write_footer(struct pfs_packwriter *w, uint64_t *out_size, struct pfs_error *err)
+{
+	unsigned char *footer;
+	size_t len;
+	int rc = pfs_pack_make_footer(w->header, w->entries.data,
+				      (uint32_t)(w->entries.len / PFS_PACKENTRY_SIZE), w->written,
+				      &footer, &len, err);
+
+	if (rc < 0)
+		return rc;
+	rc = pfs_io_pwrite(w->fd, footer, len, w->written, err);
+	free(footer);
+	if (rc == 0)
+		*out_size = w->written + len;
+	return rc;
+}
+
+/* Half a footer goes away; should that fail, the next open cuts it off. */
+static void cut_back(struct pfs_packwriter *w)
+{
+	int rc;
+
+	do
+		rc = ftruncate(w->fd, (off_t)w->written);
+	while (rc < 0 && errno == EINTR);
+}
+
+/* Into packs/; 1 when it is there and will be after a power cut, 0 when it stays. */
+static int move_sealed(struct pfs_packwriter *w, struct pfs_error *err)
+{
+	char from[PFS_PACK_PATH_SIZE], to[PFS_PACK_PATH_SIZE], folder[PFS_PACK_PATH_SIZE];
+	int rc;
+
+	pfs_pack_path(w->pack->uuid, w->pack->kind, false, from);
+	pfs_pack_path(w->pack->uuid, w->pack->kind, true, to);
+	snprintf(folder, sizeof(folder), "%.10s", to); /* packs/d/xx */
+	if (pfs_io_mkdir_all(w->dir, folder, NULL) < 0 || pfs_fault("pack.rename", NULL) < 0 ||
+	    renameat(w->dir, from, w->dir, to) < 0)
+		return 0;
+	__atomic_store_n(&w->pack->sealed, 1, __ATOMIC_RELEASE);
+	rc = flush_folder(w->dir, folder, err);
+	if (rc == 0)
+		rc = flush_folder(w->dir, "open", err);
+	if (rc < 0)
+		return rc;
+	pfs_packwriter_remove_durable(w->dir, w->pack->uuid);
+	return 1;
+}
+
+int pfs_packwriter_seal(struct pfs_packwriter *w, struct pfs_error *err)
+{
+	uint64_t size = w->written;
+	int rc = write_footer(w, &size, NULL);
+	bool whole = rc == 0;
+
+	assert(w->buf_len == 0);
+	if (!whole)
+		cut_back(w);
+	w->flush_to = w->written;
+	rc = pfs_io_fdatasync(w->fd, "a pack", err);
+	if (rc == 0 && !w->named && !whole)
+		rc = flush_folder(w->dir, "open", err);
+	if (rc < 0)
+		return rc;
+	if (whole)
+		rc = move_sealed(w, err);
+	if (rc == 0 && whole && !w->named)
+		rc = flush_folder(w->dir, "open", err);
+	if (rc == 1)
+		__atomic_store_n(&w->pack->size, size, __ATOMIC_RELEASE);
+	if (rc == 0) {
+		w->durable = w->flush_to;
+		note_durable(w);
+	}
+	return rc;
+}

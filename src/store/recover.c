@@ -1,0 +1,346 @@
+#include "store/recover.h"
+#include "store/packscan.h"
+#include "base/fault.h"
+#include "base/io.h"
+#include "base/limits.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Call `each` for every name in a folder; one that is not there is empty. */
+static int walk(int dir, const char *path,
+		int (*each)(void *arg, const char *name, struct pfs_error *err), void *arg,
+		struct pfs_error *err)
+{
+	struct pfs_error why = { 0 };
+	int fd = pfs_io_open(dir, path, O_RDONLY | O_DIRECTORY, 0, &why);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+	int rc = 0;
+
+	if (fd == PFS_E_NOTFOUND)
+		return 0;
+	if (!d) {
+		if (fd >= 0)
+			pfs_fd_close(&fd);
+		return pfs_fail(err, PFS_E_IO, "list %s: %s", path,
+				fd < 0 ? why.text : "no memory");
+	}
+	errno = 0;
+	while (rc == 0 && (e = readdir(d)))
+		if (e->d_name[0] != '.')
+			rc = each(arg, e->d_name, err);
+	if (rc == 0 && errno)
+		rc = pfs_fail_errno(err, errno, "list %s", path);
+	closedir(d);
+	return rc;
+}
+
+static int file_size(int fd, uint64_t *out, struct pfs_error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return pfs_fail_errno(err, errno, "size of a pack");
+	*out = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int note(struct pfs_packset *set, const struct pfs_pack *pack, const struct pfs_packentry *e,
+		struct pfs_error *err)
+{
+	const struct pfs_place place = {
+		.pack = pack->number,
+		.off = e->off,
+		.clen = e->clen,
+		.ulen = e->ulen,
+		.type = e->type,
+		.codec = e->codec,
+	};
+	int rc;
+
+	if (pfs_packset_find(set, &e->id, NULL))
+		return 0;
+	rc = pfs_packset_reserve(set, 1, err);
+	if (rc == 0)
+		pfs_packset_set(set, &e->id, &place);
+	return rc;
+}
+
+static struct pfs_packentry entry_of(const struct pfs_packrec *rec, uint64_t off)
+{
+	return (struct pfs_packentry){
+		.id = rec->id,
+		.off = off,
+		.clen = rec->clen,
+		.ulen = rec->ulen,
+		.type = rec->type,
+		.codec = rec->codec,
+	};
+}
+
+/* What a scan of a pack's records found. */
+struct findings {
+	struct pfs_buf entries; /* encoded, of every whole record */
+	uint64_t torn_at; /* the first place that is no whole record; the end if there is none */
+};
+
+static int add_finding(struct findings *f, const struct pfs_packrec *rec, uint64_t off,
+		       struct pfs_error *err)
+{
+	struct pfs_packentry e = entry_of(rec, off);
+	unsigned char raw[PFS_PACKENTRY_SIZE];
+
+	pfs_packentry_encode(&e, raw);
+	return pfs_buf_add(&f->entries, raw, sizeof(raw), err);
+}
+
+/* Find whole records; past the first bad place only when `trusted` bytes reach further. */
+static int find_records(int fd, uint64_t size, uint64_t trusted, struct findings *f,
+			struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packscan_fini) struct pfs_packscan scan = { .fd = -1 };
+	struct pfs_error why = { 0 };
+	struct pfs_packrec rec;
+	bool torn = false;
+	int rc = pfs_packscan_init(&scan, fd, PFS_PACKHDR_SIZE, size, err);
+
+	while (rc >= 0) {
+		rc = pfs_packscan_next(&scan, &rec, &why);
+		if (rc == 0)
+			break;
+		if (rc == 1) {
+			rc = add_finding(f, &rec, scan.at, err);
+			continue;
+		}
+		if (rc != PFS_E_CORRUPT) {
+			if (err)
+				*err = why;
+			break;
+		}
+		if (!torn)
+			f->torn_at = scan.off;
+		torn = true;
+		rc = f->torn_at < trusted ? pfs_packscan_skip(&scan, err) : 0;
+		if (rc == 0)
+			break;
+	}
+	if (rc >= 0 && !torn)
+		f->torn_at = scan.off;
+	return rc;
+}
+
+static int note_all(struct pfs_packset *set, const struct pfs_pack *pack, const void *entries,
+		    size_t len, uint64_t size, struct pfs_error *err)
+{
+	int rc = pfs_packset_reserve(set, len / PFS_PACKENTRY_SIZE, err);
+
+	for (size_t i = 0; i + PFS_PACKENTRY_SIZE <= len && rc == 0; i += PFS_PACKENTRY_SIZE) {
+		struct pfs_packentry e;
+
+		/* An entry that makes no sense is damage; check tells of it. */
+		if (pfs_packentry_decode((const unsigned char *)entries + i, &e, NULL) == 0 &&
+		    e.off + pfs_packrec_extent(e.clen) <= size)
+			rc = note(set, pack, &e, err);
+	}
+	return rc;
+}
+
+struct loader {
+	int dir;
+	struct pfs_packset *set;
+	const unsigned char *store_uuid;
+	struct pfs_packlog *log;
+	uint8_t kind;    /* of the folder being walked */
+	char folder[16]; /* "packs/d" or "packs/m" */
+	uint32_t next_seq;
+};
+
+/* The header, or false: the pack is then known by its records and its name alone. */
+static bool load_header(const struct loader *l, int fd, const unsigned char *uuid,
+			struct pfs_packhdr *out)
+{
+	return pfs_pack_load_header(fd, uuid, l->store_uuid, out, NULL) == 0;
+}
+
+static int load_sealed(struct loader *l, const unsigned char *uuid, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter footer = { 0 };
+	struct findings found = { .entries = PFS_BUF_INIT(PFS_PACK_SIZE_MAX) };
+	struct pfs_error why = { 0 };
+	PFS_AUTO(pfs_fd_close) int fd = -1;
+	char path[PFS_PACK_PATH_SIZE];
+	struct pfs_packhdr h = { 0 };
+	struct pfs_pack *pack;
+	uint64_t size = 0;
+	int rc;
+
+	pfs_pack_path(uuid, l->kind, true, path);
+	fd = pfs_io_open(l->dir, path, O_RDONLY, 0, err);
+	rc = fd < 0 ? fd : file_size(fd, &size, err);
+	if (rc < 0)
+		return rc;
+	if (load_header(l, fd, uuid, &h) && h.seq >= l->next_seq)
+		l->next_seq = h.seq + 1;
+	rc = pfs_pack_load_footer(fd, size, &footer, &why);
+	if (rc < 0 && rc != PFS_E_CORRUPT && err)
+		*err = why;
+	if (rc == PFS_E_CORRUPT)
+		rc = find_records(fd, size, size, &found, err);
+	if (rc == 0)
+		rc = pfs_packset_add_pack(l->set, uuid, l->kind, true, size, -1, &pack, err);
+	if (rc == 0 && footer.entries)
+		rc = note_all(l->set, pack, footer.entries, (size_t)footer.n * PFS_PACKENTRY_SIZE,
+			      size, err);
+	else if (rc == 0)
+		rc = note_all(l->set, pack, found.entries.data, found.entries.len, size, err);
+	pfs_buf_fini(&found.entries);
+	return rc < 0 ? pfs_wrap(err, rc, "%s", path) : 0;
+}
+
+static int each_sealed(void *arg, const char *name, struct pfs_error *err)
+{
+	unsigned char uuid[PFS_UUID_SIZE];
+
+	return pfs_pack_parse_name(name, uuid) ? load_sealed(arg, uuid, err) : 0;
+}
+
+static int each_folder(void *arg, const char *name, struct pfs_error *err)
+{
+	struct loader *l = arg;
+	char path[32];
+
+	if (strlen(name) != 2)
+		return 0;
+	memcpy(path, l->folder, 7);
+	path[7] = '/';
+	memcpy(path + 8, name, 3);
+	return walk(l->dir, path, each_sealed, l, err);
+}
+
+int pfs_recover_sealed(int dir, struct pfs_packset *set,
+		       const unsigned char store_uuid[PFS_UUID_SIZE], uint32_t *out_seq,
+		       struct pfs_error *err)
+{
+	struct loader l = { .dir = dir, .set = set, .store_uuid = store_uuid, .next_seq = 1 };
+	int rc;
+
+	l.kind = PFS_PACK_META;
+	memcpy(l.folder, "packs/m", 8);
+	rc = walk(dir, l.folder, each_folder, &l, err);
+	if (rc < 0)
+		return rc;
+	l.kind = PFS_PACK_DATA;
+	memcpy(l.folder, "packs/d", 8);
+	rc = walk(dir, l.folder, each_folder, &l, err);
+	if (rc == 0)
+		*out_seq = l.next_seq;
+	return rc;
+}
+
+/* A pack that a crash left before it held anything. */
+static int remove_empty(const struct loader *l, const unsigned char *uuid, struct pfs_error *err)
+{
+	char path[PFS_PACK_PATH_SIZE];
+
+	pfs_pack_path(uuid, PFS_PACK_META, false, path);
+	if (unlinkat(l->dir, path, 0) < 0 && errno != ENOENT)
+		return pfs_fail_errno(err, errno, "remove %s", path);
+	pfs_packwriter_remove_durable(l->dir, uuid);
+	return 0;
+}
+
+/* What is behind the last whole record was never flushed: away with it. */
+static int cut_tail(int fd, uint64_t size, uint64_t end, struct pfs_error *err)
+{
+	int rc = size > end ? pfs_fault("recover.cut", err) : 0;
+
+	if (rc == 0 && size > end && ftruncate(fd, (off_t)end) < 0)
+		return pfs_fail_errno(err, errno, "cut a pack to %llu bytes",
+				      (unsigned long long)end);
+	return rc;
+}
+
+/* Take over *fd and go on appending to this pack. */
+static int resume(struct loader *l, const struct pfs_packhdr *h, int *fd, struct findings *found,
+		  uint64_t durable, struct pfs_pack **out_pack, struct pfs_error *err)
+{
+	struct pfs_packwriter *w;
+	int rc = pfs_packset_add_pack(l->set, h->pack_uuid, h->kind, false, found->torn_at, *fd,
+				      out_pack, err);
+	int taken = *fd;
+
+	if (rc < 0)
+		return rc;
+	*fd = -1;
+	rc = note_all(l->set, *out_pack, found->entries.data, found->entries.len, found->torn_at,
+		      err);
+	if (rc == 0)
+		rc = pfs_packwriter_resume(l->dir, h, taken, found->torn_at, durable,
+					   &found->entries, &w, err);
+	if (rc < 0)
+		return rc;
+	w->pack = *out_pack;
+	pfs_packlog_adopt(l->log, w);
+	return 0;
+}
+
+static int load_open(struct loader *l, const unsigned char *uuid, struct findings *found,
+		     struct pfs_error *err)
+{
+	uint64_t durable = pfs_packwriter_load_durable(l->dir, uuid);
+	PFS_AUTO(pfs_fd_close) int fd = -1;
+	char path[PFS_PACK_PATH_SIZE];
+	struct pfs_packhdr h = { 0 };
+	struct pfs_pack *pack;
+	uint64_t size = 0;
+	bool known;
+	int rc;
+
+	pfs_pack_path(uuid, PFS_PACK_META, false, path);
+	fd = pfs_io_open(l->dir, path, O_RDWR, 0, err);
+	rc = fd < 0 ? fd : file_size(fd, &size, err);
+	if (rc < 0)
+		return rc;
+	known = load_header(l, fd, uuid, &h);
+	rc = find_records(fd, size, known ? durable : size, found, err);
+	if (rc < 0)
+		return rc;
+	if (found->entries.len == 0 && durable == 0)
+		return remove_empty(l, uuid, err);
+	if (known && found->torn_at >= durable) {
+		rc = cut_tail(fd, size, found->torn_at, err);
+		return rc < 0 ? rc : resume(l, &h, &fd, found, durable, &pack, err);
+	}
+	/* Damaged where it was durable: nothing is cut, nothing added, all that is whole is read. */
+	rc = pfs_packset_add_pack(l->set, uuid, PFS_PACK_META, false, size, -1, &pack, err);
+	return rc < 0 ? rc
+		      : note_all(l->set, pack, found->entries.data, found->entries.len, size, err);
+}
+
+static int each_open(void *arg, const char *name, struct pfs_error *err)
+{
+	struct findings found = { .entries = PFS_BUF_INIT(PFS_PACK_SIZE_MAX) };
+	unsigned char uuid[PFS_UUID_SIZE];
+	int rc;
+
+	if (!pfs_pack_parse_name(name, uuid))
+		return 0;
+	rc = load_open(arg, uuid, &found, err);
+	pfs_buf_fini(&found.entries);
+	return rc < 0 ? pfs_wrap(err, rc, "open/%s", name) : 0;
+}
+
+int pfs_recover_open(int dir, struct pfs_packset *set,
+		     const unsigned char store_uuid[PFS_UUID_SIZE], struct pfs_packlog *log,
+		     struct pfs_error *err)
+{
+	struct loader l = { .dir = dir, .set = set, .store_uuid = store_uuid, .log = log };
+
+	return walk(dir, "open", each_open, &l, err);
+}

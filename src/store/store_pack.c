@@ -1,0 +1,331 @@
+/* Packs in a folder, pfs-pack(5). */
+#include "store/store_i.h"
+#include "store/codec.h"
+#include "store/packcheck.h"
+#include "store/packlog.h"
+#include "store/recover.h"
+#include "store/superblock.h"
+#include "base/crc32c.h"
+#include "base/io.h"
+#include "base/limits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define READ_ATTEMPTS 3
+
+struct packs {
+	int dir;     /* the store's folder */
+	int lock_fd; /* held as long as we live: one process a store */
+	struct pfs_superblock super;
+	struct pfs_packset *set;
+	struct pfs_packlog *log;
+};
+
+static void packs_close(void *self)
+{
+	struct packs *p = self;
+
+	pfs_packlog_free(&p->log);
+	pfs_packset_free(&p->set);
+	pfs_fd_close(&p->lock_fd);
+	pfs_fd_close(&p->dir);
+	OPENSSL_cleanse(p->super.secret, sizeof(p->super.secret));
+	free(p);
+}
+
+static int packs_put(void *self, enum pfs_kind kind, const struct pfs_id *id, const void *data,
+		     size_t len, struct pfs_error *err)
+{
+	struct packs *p = self;
+	struct pfs_packrec rec = { .type = (uint8_t)kind, .ulen = (uint32_t)len, .id = *id };
+	unsigned char *packed;
+	enum pfs_codec codec;
+	size_t packed_len;
+	int rc;
+
+	if (pfs_packset_find(p->set, id, NULL))
+		return 1;
+	packed = malloc(len ? len : 1);
+	if (!packed)
+		return pfs_fail_nomem(err, "packing an object");
+	rc = pfs_codec_encode(data, len, packed, &packed_len, &codec, err);
+	if (rc == 0) {
+		const void *payload = codec == PFS_CODEC_RAW ? data : packed;
+
+		rec.codec = (uint8_t)codec;
+		rec.clen = (uint32_t)packed_len;
+		rec.payload_crc = pfs_crc32c(0, payload, packed_len);
+		rc = pfs_packlog_append(p->log, &rec, payload, err);
+	}
+	free(packed);
+	return rc;
+}
+
+/* The record's bytes, from its file or from the buffer that has not reached it. */
+static int read_record(struct packs *p, const struct pfs_place *place, unsigned char *raw,
+		       size_t len, struct pfs_error *err)
+{
+	struct pfs_pack *pack = pfs_packset_pack(p->set, place->pack);
+	size_t got = 0;
+	int fd;
+	int rc;
+
+	if (place->off + len > __atomic_load_n(&pack->size, __ATOMIC_ACQUIRE) &&
+	    pfs_packlog_copy(p->log, place->pack, place->off, len, raw))
+		return 0;
+	rc = pfs_packset_lend(p->set, pack, &fd, err);
+	if (rc < 0)
+		return rc;
+	rc = pfs_io_pread(fd, raw, len, place->off, &got, err);
+	pfs_packset_return(p->set, pack);
+	if (rc == 0 && got < len)
+		return pfs_fail(err, PFS_E_CORRUPT, "the pack ends in the middle of a record");
+	return rc;
+}
+
+static int unpack(const struct pfs_place *place, const struct pfs_id *id, const unsigned char *raw,
+		  size_t len, struct pfs_counted_object **out, struct pfs_error *err)
+{
+	struct pfs_counted_object *o;
+	struct pfs_packrec rec;
+	int rc = pfs_packrec_check(raw, len, &rec, err);
+
+	if (rc < 0)
+		return rc;
+	if (!pfs_id_equal(&rec.id, id) || rec.type != place->type || rec.ulen != place->ulen)
+		return pfs_fail(err, PFS_E_CORRUPT, "another record is in the place of this one");
+	o = pfs_object_new((enum pfs_kind)rec.type, id, rec.ulen);
+	if (!o)
+		return pfs_fail_nomem(err, "an object");
+	rc = pfs_codec_decode(rec.codec, raw + PFS_PACKREC_SIZE, rec.clen, o->bytes, rec.ulen, err);
+	if (rc < 0)
+		free(o);
+	else
+		*out = o;
+	return rc;
+}
+
+static int get_at(struct packs *p, const struct pfs_place *place, const struct pfs_id *id,
+		  struct pfs_counted_object **out, struct pfs_error *err)
+{
+	size_t len = (size_t)pfs_packrec_extent(place->clen);
+	unsigned char *raw = malloc(len);
+	int rc;
+
+	if (!raw)
+		return pfs_fail_nomem(err, "reading an object");
+	rc = read_record(p, place, raw, len, err);
+	if (rc == 0)
+		rc = unpack(place, id, raw, len, out, err);
+	free(raw);
+	return rc;
+}
+
+static bool find(struct packs *p, enum pfs_kind kind, const struct pfs_id *id,
+		 struct pfs_place *out)
+{
+	struct pfs_place place;
+
+	if (!pfs_packset_find(p->set, id, &place) || place.type != kind)
+		return false;
+	*out = place;
+	return true;
+}
+
+static void format_place(struct packs *p, const struct pfs_place *place,
+			 char out[PFS_STORE_PLACE_SIZE])
+{
+	char uuid[PFS_PACK_TEXT_SIZE];
+
+	snprintf(out, PFS_STORE_PLACE_SIZE, "pack %s at %" PRIu64,
+		 pfs_pack_format(pfs_packset_pack(p->set, place->pack)->uuid, uuid), place->off);
+}
+
+static int packs_get(void *self, enum pfs_kind kind, const struct pfs_id *id,
+		     struct pfs_counted_object **out, struct pfs_error *err)
+{
+	char text[PFS_STORE_PLACE_SIZE];
+	struct packs *p = self;
+	struct pfs_place place, before;
+	int rc = PFS_E_NOTFOUND;
+
+	/* A rescue may move an object between the look-up and the read. */
+	for (int i = 0; i < READ_ATTEMPTS && find(p, kind, id, &place); i++) {
+		if (i > 0 && place.pack == before.pack && place.off == before.off)
+			break;
+		before = place;
+		rc = get_at(p, &place, id, out, err);
+		if (rc == 0)
+			return 0;
+	}
+	if (rc == PFS_E_NOTFOUND)
+		return pfs_fail(err, rc, "no object %s", pfs_id_format(id, text));
+	format_place(p, &before, text);
+	return pfs_wrap(err, rc, "%s", text);
+}
+
+static bool packs_has(void *self, enum pfs_kind kind, const struct pfs_id *id)
+{
+	struct pfs_place place;
+
+	return find(self, kind, id, &place);
+}
+
+static void packs_place(void *self, const struct pfs_id *id, char out[PFS_STORE_PLACE_SIZE])
+{
+	struct packs *p = self;
+	struct pfs_place place;
+
+	if (pfs_packset_find(p->set, id, &place))
+		format_place(p, &place, out);
+}
+
+static int packs_sync(void *self, struct pfs_error *err)
+{
+	struct packs *p = self;
+
+	return pfs_packlog_sync(p->log, err);
+}
+
+static void packs_stats(void *self, struct pfs_store_stats *out)
+{
+	struct packs *p = self;
+	struct pfs_packset_totals totals;
+
+	pfs_packset_count(p->set, &totals);
+	out->objects = totals.objects;
+	out->object_bytes = totals.object_bytes;
+	out->packs = totals.packs;
+	out->pack_bytes = totals.pack_bytes;
+}
+
+static void check_superblock(struct packs *p, struct pfs_packcheck *c)
+{
+	for (int copy = 0; copy < 2; copy++) {
+		struct pfs_error why = { 0 };
+		struct pfs_superblock s;
+
+		if (pfs_superblock_load_copy(p->dir, copy, &s, &why) < 0)
+			pfs_packcheck_tell(c, "superblock", why.text);
+		else if (memcmp(s.uuid, p->super.uuid, sizeof(s.uuid)) != 0 ||
+			 memcmp(s.secret, p->super.secret, sizeof(s.secret)) != 0)
+			pfs_packcheck_tell(c, "superblock", "it is not that of the open store");
+	}
+}
+
+static int packs_check(void *self, const struct pfs_hasher *hasher,
+		       void (*report)(void *arg, const char *damage), void *arg,
+		       struct pfs_error *err)
+{
+	struct packs *p = self;
+	struct pfs_packcheck c = {
+		.set = p->set,
+		.hasher = hasher,
+		.report = report,
+		.arg = arg,
+	};
+	size_t n;
+	int rc = pfs_packlog_write(p->log, err);
+
+	memcpy(c.store_uuid, p->super.uuid, PFS_UUID_SIZE);
+	check_superblock(p, &c);
+	n = pfs_packset_packs(p->set);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = pfs_packcheck_run(&c, pfs_packset_pack(p->set, i), err);
+	return rc < 0 ? rc : c.damages > 0;
+}
+
+static const struct pfs_store_ops packs_ops = {
+	.name = "pack",
+	.close = packs_close,
+	.put = packs_put,
+	.get = packs_get,
+	.has = packs_has,
+	.place = packs_place,
+	.sync = packs_sync,
+	.stats = packs_stats,
+	.check = packs_check,
+};
+
+static int open_folder(struct packs *p, const char *path, struct pfs_error *err)
+{
+	int rc = pfs_io_mkdir_all(AT_FDCWD, path, err);
+
+	if (rc == 0) {
+		p->dir = pfs_io_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0, err);
+		rc = p->dir < 0 ? p->dir : 0;
+	}
+	if (rc == 0) {
+		p->lock_fd = pfs_io_open(p->dir, "LOCK", O_RDWR | O_CREAT, 0600, err);
+		rc = p->lock_fd < 0 ? p->lock_fd : 0;
+	}
+	if (rc < 0)
+		return rc;
+	if (flock(p->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno == EWOULDBLOCK)
+		return pfs_fail(err, PFS_E_BUSY, "another process has this store open");
+	return pfs_fail_errno(err, errno, "lock the store");
+}
+
+/* A folder that holds packs but no STORE lost its keys; do not give it new ones. */
+static int load_or_create(struct packs *p, struct pfs_error *err)
+{
+	struct pfs_error why = { 0 };
+	int rc = pfs_superblock_load(p->dir, &p->super, &why);
+
+	if (rc < 0 && rc != PFS_E_NOTFOUND && err)
+		*err = why;
+	if (rc != PFS_E_NOTFOUND)
+		return rc;
+	if (faccessat(p->dir, "packs", F_OK, 0) == 0)
+		return pfs_fail(err, PFS_E_CORRUPT,
+				"there are packs but no file STORE; restore it from a backup");
+	return pfs_superblock_create(p->dir, &p->super, err);
+}
+
+static int open_packs(struct packs *p, const char *path, struct pfs_error *err)
+{
+	uint32_t seq = 1;
+	int rc = open_folder(p, path, err);
+
+	if (rc == 0)
+		rc = load_or_create(p, err);
+	if (rc == 0)
+		rc = pfs_io_mkdir_all(p->dir, "packs", err);
+	if (rc == 0)
+		rc = pfs_io_mkdir_all(p->dir, "open", err);
+	if (rc == 0)
+		rc = pfs_packset_new(p->dir, &p->set, err);
+	if (rc == 0)
+		rc = pfs_recover_sealed(p->dir, p->set, p->super.uuid, &seq, err);
+	if (rc == 0)
+		rc = pfs_packlog_new(p->dir, p->set, p->super.uuid, seq, &p->log, err);
+	if (rc == 0)
+		rc = pfs_recover_open(p->dir, p->set, p->super.uuid, p->log, err);
+	return rc;
+}
+
+int pfs_store_open(const char *path, struct pfs_store **out, struct pfs_error *err)
+{
+	struct packs *p = calloc(1, sizeof(*p));
+	int rc;
+
+	if (!p)
+		return pfs_fail_nomem(err, "a store");
+	p->dir = p->lock_fd = -1;
+	rc = open_packs(p, path, err);
+	if (rc < 0) {
+		packs_close(p);
+		return pfs_wrap(err, rc, "open store %s", path);
+	}
+	return pfs_store_new(&packs_ops, p, p->super.secret, out, err);
+}
