@@ -12,12 +12,13 @@
 #define PFS_HISTORY_HISTORY_H
 
 #include "history/room.h"
-#include "meta/event.h"
-#include "meta/meta.h"
-#include "meta/txn.h"
 #include "store/store.h"
 #include "workspace/workspace.h"
 #include <pfs/event.h>
+
+/* Not included: view comes through this door and has no key to meta. */
+struct pfs_meta;
+struct pfs_txn;
 
 /* `store` and `meta` are borrowed and outlive the history; workspaces are kept in <data>/workspaces. */
 int pfs_history_open(struct pfs_meta *meta, struct pfs_store *store, const char *data,
