@@ -12,8 +12,8 @@
 #include "meta/meta.h"
 
 /* Up to `max` events after number `after`, in order. */
-int pfs_meta_read_events(struct pfs_meta *m, uint64_t after, struct pfs_event_row *out,
-			 size_t max, size_t *out_n, struct pfs_error *err);
+int pfs_meta_read_events(struct pfs_meta *m, uint64_t after, struct pfs_event_row *out, size_t max,
+			 size_t *out_n, struct pfs_error *err);
 
 /* The number of the newest event, 0 when there was none. From memory. */
 uint64_t pfs_meta_newest_event(struct pfs_meta *m);

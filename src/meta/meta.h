@@ -49,7 +49,8 @@ int pfs_meta_find_repo_user(struct pfs_meta *m, const char *name, char out[PFS_R
 int pfs_meta_find_branch(struct pfs_meta *m, int64_t repo, const char *name,
 			 struct pfs_branch_row *out, struct pfs_error *err);
 int pfs_meta_list_branches(struct pfs_meta *m, int64_t repo, struct pfs_branch_row **out,
-			   size_t *out_n, struct pfs_error *err); /* by name; repo 0: of all repos */
+			   size_t *out_n,
+			   struct pfs_error *err); /* by name; repo 0: of all repos */
 
 /* Commits; `out` rows need pfs_commit_row_fini. */
 int pfs_meta_find_commit(struct pfs_meta *m, int64_t repo, const struct pfs_commit_id *id,
@@ -66,8 +67,8 @@ int pfs_meta_find_ancestor(struct pfs_meta *m, int64_t repo, const struct pfs_co
 			   uint64_t number, struct pfs_commit_id *out, struct pfs_error *err);
 
 /* Newest first, at most `max` (0: all). */
-int pfs_meta_list_commits(struct pfs_meta *m, int64_t repo, size_t max,
-			  struct pfs_commit_row **out, size_t *out_n, struct pfs_error *err);
+int pfs_meta_list_commits(struct pfs_meta *m, int64_t repo, size_t max, struct pfs_commit_row **out,
+			  size_t *out_n, struct pfs_error *err);
 /* `id` and its line of parents. */
 int pfs_meta_list_ancestors(struct pfs_meta *m, int64_t repo, const struct pfs_commit_id *id,
 			    size_t max, struct pfs_commit_row **out, size_t *out_n,
@@ -81,8 +82,7 @@ int pfs_meta_read_repo_name(struct pfs_meta *m, int64_t repo, char out[PFS_ROW_N
 
 /* What a commit was computed from, by repo name and id; and what was computed from it. */
 int pfs_meta_list_provenance(struct pfs_meta *m, int64_t repo, const struct pfs_commit_id *id,
-			     struct pfs_provenance_row **out, size_t *out_n,
-			     struct pfs_error *err);
+			     struct pfs_provenance_row **out, size_t *out_n, struct pfs_error *err);
 int pfs_meta_list_derived(struct pfs_meta *m, const char *repo, const struct pfs_commit_id *id,
 			  struct pfs_provenance_row **out, size_t *out_n, struct pfs_error *err);
 
@@ -101,8 +101,7 @@ int pfs_meta_list_pipelines(struct pfs_meta *m, struct pfs_pipeline_row **out, s
 			    struct pfs_error *err); /* by name */
 /* Pipelines that a commit on repo@branch starts, by name. */
 int pfs_meta_list_pipelines_on(struct pfs_meta *m, const char *repo, const char *branch,
-			       struct pfs_pipeline_row **out, size_t *out_n,
-			       struct pfs_error *err);
+			       struct pfs_pipeline_row **out, size_t *out_n, struct pfs_error *err);
 
 struct pfs_row_name {
 	char name[PFS_ROW_NAME_SIZE];

@@ -1,0 +1,161 @@
+#include "meta/meta_i.h"
+#include "base/io.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int read_newest_event(struct pfs_meta *m, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	int rc =
+		pfs_query_begin(&q, &m->writer, "SELECT coalesce(max(number), 0) FROM events", err);
+
+	if (rc == 0)
+		rc = pfs_query_next(&q, err);
+	if (rc == 1)
+		m->newest_event = (uint64_t)pfs_query_i64(&q);
+	return rc < 0 ? rc : 0;
+}
+
+/* SQLite syncs the folder for its journals, not for the database itself. */
+static int sync_folder(const char *path, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_fd_close) int fd = -1;
+	const char *slash = strrchr(path, '/');
+	char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+
+	if (!folder)
+		return pfs_fail_nomem(err, "the name of a folder");
+	fd = pfs_io_open(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY, 0, err);
+	free(folder);
+	return fd < 0 ? fd : pfs_io_fsync(fd, path, err);
+}
+
+static int open_connections(struct pfs_meta *m, struct pfs_error *err)
+{
+	int rc = pfs_db_open(m->path, false, &m->writer, err);
+
+	if (rc == 0)
+		rc = pfs_migrate(&m->writer, m->path, err);
+	if (rc == 0)
+		rc = read_newest_event(m, err);
+	if (rc < 0 || m->in_memory)
+		return rc;
+	for (int i = 0; i < PFS_META_READERS && rc == 0; i++)
+		rc = pfs_db_open(m->path, true, &m->readers[i], err);
+	return rc == 0 ? sync_folder(m->path, err) : rc;
+}
+
+int pfs_meta_open(const char *path, struct pfs_meta **out, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_meta_close) struct pfs_meta *m = calloc(1, sizeof(*m));
+	int rc;
+
+	if (!m)
+		return pfs_fail_nomem(err, "the metadata");
+	pfs_lock_init(&m->write_lock, PFS_RANK_META);
+	pfs_lock_init(&m->read_lock, PFS_RANK_META_READ);
+	pfs_lock_init(&m->event_lock, PFS_RANK_META_READ);
+	pfs_cond_init(&m->reader_free);
+	pfs_cond_init(&m->event_came);
+	m->in_memory = strcmp(path, ":memory:") == 0;
+	m->path = strdup(path);
+	if (!m->path)
+		return pfs_fail_nomem(err, "the metadata");
+	rc = open_connections(m, err);
+	if (rc < 0)
+		return rc;
+	*out = m;
+	m = NULL;
+	return 0;
+}
+
+void pfs_meta_close(struct pfs_meta **mp)
+{
+	struct pfs_meta *m = *mp;
+
+	if (!m)
+		return;
+	for (int i = 0; i < PFS_META_READERS; i++)
+		pfs_db_close(&m->readers[i]);
+	pfs_db_close(&m->writer);
+	pthread_cond_destroy(&m->event_came);
+	pthread_cond_destroy(&m->reader_free);
+	pfs_lock_fini(&m->event_lock);
+	pfs_lock_fini(&m->read_lock);
+	pfs_lock_fini(&m->write_lock);
+	free(m->path);
+	free(m);
+	*mp = NULL;
+}
+
+static int free_slot(const struct pfs_meta *m)
+{
+	for (int i = 0; i < PFS_META_READERS; i++)
+		if (!m->taken[i])
+			return i;
+	return -1;
+}
+
+static struct pfs_db *take_pooled(struct pfs_meta *m, int *out_slot)
+{
+	int slot;
+
+	pfs_lock(&m->read_lock);
+	while ((slot = free_slot(m)) < 0)
+		pfs_cond_wait(&m->reader_free, &m->read_lock, -1);
+	m->taken[slot] = true;
+	pfs_unlock(&m->read_lock);
+	*out_slot = slot;
+	return &m->readers[slot];
+}
+
+/*
+ * Whoever has a transaction open reads through it, or it would not see its own
+ * rows; in memory there is nothing else to read through.
+ */
+void pfs_reader_take(struct pfs_meta *m, struct pfs_reader *out)
+{
+	*out = (struct pfs_reader){.meta = m, .slot = -1};
+	if (pfs_held(&m->write_lock)) {
+		out->db = &m->writer;
+	} else if (m->in_memory) {
+		pfs_lock(&m->write_lock);
+		out->locked = true;
+		out->db = &m->writer;
+	} else {
+		out->db = take_pooled(m, &out->slot);
+	}
+}
+
+void pfs_reader_drop(struct pfs_reader *r)
+{
+	struct pfs_meta *m = r->meta;
+
+	if (!m)
+		return;
+	r->meta = NULL;
+	if (r->locked)
+		pfs_unlock(&m->write_lock);
+	if (r->slot < 0)
+		return;
+	pfs_lock(&m->read_lock);
+	assert(m->taken[r->slot]);
+	m->taken[r->slot] = false;
+	pthread_cond_signal(&m->reader_free);
+	pfs_unlock(&m->read_lock);
+}
+
+int pfs_read_begin(struct pfs_read *r, struct pfs_meta *m, const char *sql, struct pfs_error *err)
+{
+	pfs_reader_take(m, &r->reader);
+	return pfs_query_begin(&r->q, r->reader.db, sql, err);
+}
+
+void pfs_read_end(struct pfs_read *r)
+{
+	pfs_query_end(&r->q);
+	pfs_reader_drop(&r->reader);
+}
