@@ -25,6 +25,8 @@
 #define PFS_PACHFILE_INPUTS_MAX 64u
 #define PFS_LOG_SIZE_MAX       (64ULL << 20) /* kept of one job's output; the rest is dropped, and said */
 #define PFS_IMAGE_NAME_MAX     512u      /* above what a registry's name, tag and digest come to */
+#define PFS_LEASE_MS_MAX       86400000  /* a day: longer without a sign of life is nobody's plan */
+#define PFS_JOB_ATTEMPTS_MAX   16u       /* a job that loses every runner must not block its pipeline for ever */
 #define PFS_PIPELINES_MAX      10000u
 #define PFS_HTTP_HEADER_MAX    (64u * 1024)
 #define PFS_HTTP_JSON_MAX      (4u << 20) /* a JSON body we parse, never a file */
