@@ -99,6 +99,9 @@ int pfs_meta_find_pipeline(struct pfs_meta *m, const char *name, struct pfs_pipe
 			   struct pfs_error *err);
 int pfs_meta_list_pipelines(struct pfs_meta *m, struct pfs_pipeline_row **out, size_t *out_n,
 			    struct pfs_error *err); /* by name */
+/* The text of a pipeline in one of its versions; *out is owned. */
+int pfs_meta_find_pipeline_text(struct pfs_meta *m, const char *name, uint32_t version, char **out,
+				struct pfs_error *err);
 /* Pipelines that a commit on repo@branch starts, by name. */
 int pfs_meta_list_pipelines_on(struct pfs_meta *m, const char *repo, const char *branch,
 			       struct pfs_pipeline_row **out, size_t *out_n, struct pfs_error *err);

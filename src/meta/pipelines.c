@@ -85,6 +85,37 @@ int pfs_meta_list_pipelines_on(struct pfs_meta *m, const char *repo, const char 
 	return read_pipelines(&r.q, out, out_n, err);
 }
 
+static int decode_text(struct pfs_query *q, void *row, struct pfs_error *err)
+{
+	char **text = row;
+
+	*text = pfs_query_dup(q);
+	return *text ? 0 : pfs_fail_nomem(err, "the text of a pipeline");
+}
+
+int pfs_meta_find_pipeline_text(struct pfs_meta *m, const char *name, uint32_t version, char **out,
+				struct pfs_error *err)
+{
+	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	char *text = NULL;
+	int rc = pfs_read_begin(
+		&r, m, "SELECT text FROM pipeline_versions WHERE pipeline = ? AND version = ?",
+		err);
+
+	if (rc < 0)
+		return rc;
+	pfs_query_bind_text(&r.q, name);
+	pfs_query_bind_i64(&r.q, version);
+	rc = pfs_query_one(&r.q, decode_text, &text, err);
+	if (rc == 0)
+		return pfs_fail(err, PFS_E_NOTFOUND, "pipeline \"%.80s\" has no version %u", name,
+				version);
+	if (rc < 0)
+		return rc;
+	*out = text;
+	return 0;
+}
+
 static int decode_row_name(struct pfs_query *q, void *row, struct pfs_error *err)
 {
 	struct pfs_row_name *n = row;

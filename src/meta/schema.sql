@@ -93,6 +93,15 @@ CREATE TABLE pipelines (
 ) STRICT;
 CREATE INDEX pipelines_by_input ON pipelines (repo, branch);
 
+-- Every text a pipeline ever had, the present one among them: what a job ran
+-- stays known.
+CREATE TABLE pipeline_versions (
+	pipeline TEXT NOT NULL REFERENCES pipelines(name) ON DELETE CASCADE,
+	version  INTEGER NOT NULL,
+	text     TEXT NOT NULL,
+	PRIMARY KEY (pipeline, version)
+) STRICT, WITHOUT ROWID;
+
 -- Which pipelines' output a pipeline reads. No cascade on the upstream side:
 -- what is read cannot be deleted.
 CREATE TABLE pipeline_inputs (

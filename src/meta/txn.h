@@ -60,7 +60,8 @@ int pfs_txn_add_event(struct pfs_txn *txn, const char *kind, const char *repo, c
 int pfs_txn_set_cursor(struct pfs_txn *txn, const char *name, uint64_t number,
 		       struct pfs_error *err);
 
-/* Pipelines. put adds or replaces the row and its upstream pipelines, which must exist. */
+/* Pipelines. put adds or replaces the row and its upstream pipelines, which must exist;
+ * texts of former versions are kept. */
 int pfs_txn_put_pipeline(struct pfs_txn *txn, const struct pfs_pipeline_row *row,
 			 const char *const *upstream, size_t n_upstream, struct pfs_error *err);
 /* With its jobs. PFS_E_BUSY when another pipeline reads it. */

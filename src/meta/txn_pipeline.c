@@ -26,6 +26,24 @@ static int put_row(struct pfs_txn *txn, const struct pfs_pipeline_row *row, stru
 	return pfs_query_run(&q, err);
 }
 
+static int put_version(struct pfs_txn *txn, const struct pfs_pipeline_row *row,
+		       struct pfs_error *err)
+{
+	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	int rc = pfs_txn_query(&q, txn,
+			       "INSERT INTO pipeline_versions (pipeline, version, text)"
+			       " VALUES (?, ?, ?)"
+			       " ON CONFLICT (pipeline, version) DO UPDATE SET text = excluded.text",
+			       err);
+
+	if (rc < 0)
+		return rc;
+	pfs_query_bind_text(&q, row->name);
+	pfs_query_bind_i64(&q, row->version);
+	pfs_query_bind_text(&q, row->text);
+	return pfs_query_run(&q, err);
+}
+
 static int clear_inputs(struct pfs_txn *txn, const char *name, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
@@ -61,6 +79,8 @@ int pfs_txn_put_pipeline(struct pfs_txn *txn, const struct pfs_pipeline_row *row
 {
 	int rc = put_row(txn, row, err);
 
+	if (rc == 0)
+		rc = put_version(txn, row, err);
 	if (rc == 0)
 		rc = clear_inputs(txn, row->name, err);
 	for (size_t i = 0; i < n_upstream && rc == 0; i++)

@@ -453,6 +453,33 @@ static void put_pipeline(struct pfs_txn *txn, const char *name, const char *upst
 	must(pfs_txn_put_pipeline(txn, &p, &upstream, upstream ? 1 : 0, &err), &err);
 }
 
+Test(meta, every_version_of_a_pipeline_stays_known_as_long_as_it_does)
+{
+	struct pfs_pipeline_row p = { .name = "a", .repo = "x", .branch = "y" };
+	struct pfs_error err = { 0 };
+	struct pfs_txn *txn;
+	struct scratch s;
+	char *text = NULL;
+
+	scratch_open(&s);
+	txn = begin(s.m);
+	for (p.version = 1; p.version < 4; p.version++) {
+		p.text = (char *)(p.version == 2 ? "second" : "other");
+		must(pfs_txn_put_pipeline(txn, &p, NULL, 0, &err), &err);
+	}
+	commit(txn);
+	must(pfs_meta_find_pipeline_text(s.m, "a", 2, &text, &err), &err);
+	cr_expect_str_eq(text, "second");
+	free(text);
+	cr_expect_eq(pfs_meta_find_pipeline_text(s.m, "a", 4, &text, &err), PFS_E_NOTFOUND);
+	cr_expect(strstr(err.text, "version 4"), "%s", err.text);
+	txn = begin(s.m);
+	must(pfs_txn_delete_pipeline(txn, "a", &err), &err);
+	commit(txn);
+	cr_expect_eq(pfs_meta_find_pipeline_text(s.m, "a", 2, &text, &err), PFS_E_NOTFOUND);
+	scratch_fini(&s);
+}
+
 Test(meta, a_pipeline_that_is_read_stays)
 {
 	struct pfs_pipeline_row p = { .name = "c", .repo = "x", .branch = "y", .text = (char *)"t" };
