@@ -28,6 +28,7 @@ enum pfs_rank {
 	PFS_RANK_PACKSET = 220,
 	PFS_RANK_PACKSET_FILES = 215, /* descriptors of sealed packs */
 	PFS_RANK_CACHE = 210,
+	PFS_RANK_RUNTIME = 205,     /* which containers are ours */
 	PFS_RANK_NET = 150,
 	PFS_RANK_BASE = 50,
 };
