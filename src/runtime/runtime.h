@@ -46,21 +46,27 @@ int pfs_runtime_import(struct pfs_runtime *rt, const char *archive, const char *
 int pfs_runtime_resolve(struct pfs_runtime *rt, const char *image,
 			char out_digest[PFS_IMAGE_DIGEST_SIZE], struct pfs_error *err);
 
+/* Call `each` for every image that is in; both texts are borrowed for the call. */
+int pfs_runtime_images(struct pfs_runtime *rt,
+		       void (*each)(void *arg, const char *name, const char *digest), void *arg,
+		       struct pfs_error *err);
+
 struct pfs_run_mount {
-	const char *source;  /* absolute path on this machine */
-	const char *target;  /* absolute path in the container */
+	const char *source; /* absolute path on this machine */
+	const char *target; /* absolute path in the container */
 	bool readonly;
 };
 
 struct pfs_run {
-	const char *id;             /* [A-Za-z0-9._-], at most 76 bytes, unique among the living */
+	const char *id; /* [A-Za-z0-9._-], at most 76 bytes, unique among the living */
 	const char *image;
-	const char *const *argv;    /* NULL-terminated; NULL: entry point and command of the image */
-	const char *const *env;     /* "KEY=value", NULL-terminated; may be NULL; wins over the image's */
-	const char *cwd;            /* NULL: the image's, else "/" */
+	const char *const *argv; /* NULL-terminated; NULL: entry point and command of the image */
+	const char *const
+		*env;    /* "KEY=value", NULL-terminated; may be NULL; wins over the image's */
+	const char *cwd; /* NULL: the image's, else "/" */
 	const struct pfs_run_mount *mounts;
 	size_t n_mounts;
-	int64_t timeout_ms;         /* kill after this long; 0: never */
+	int64_t timeout_ms; /* kill after this long; 0: never */
 
 	/* Output of the container, stdout and stderr as they come; may be NULL. */
 	void (*output)(void *arg, const void *data, size_t len);
@@ -70,22 +76,24 @@ struct pfs_run {
 };
 
 struct pfs_run_result {
-	int exit_status;   /* of the command; 128 + signal when it was killed */
+	int exit_status; /* of the command; 128 + signal when it was killed */
 	bool timed_out;
 	bool cancelled;
 	bool out_of_memory;
-	int64_t start_ms;  /* from the call to the first instruction of the command */
+	int64_t start_ms; /* from the call to the first instruction of the command */
 	int64_t total_ms;
 };
 
 /*
  * Run a command in a fresh container and remove the container. Zero when it
  * ran, whatever its exit status; negative when it could not be run, with the
- * reason. Capabilities are dropped, seccomp and no_new_privs are set, memory
+ * reason: PFS_E_IO and PFS_E_TIMEOUT when containerd or a mount source is not
+ * there, so that the same may work later; else it is about the request.
+ * A restart of containerd while the container runs goes unnoticed. Capabilities are dropped, seccomp and no_new_privs are set, memory
  * and pids limited, no network but loopback.
  */
-int pfs_runtime_run(struct pfs_runtime *rt, const struct pfs_run *run,
-		    struct pfs_run_result *out, struct pfs_error *err);
+int pfs_runtime_run(struct pfs_runtime *rt, const struct pfs_run *run, struct pfs_run_result *out,
+		    struct pfs_error *err);
 
 /* Remove containers, snapshots and leases labelled with our owner that no run of this process holds. */
 int pfs_runtime_sweep(struct pfs_runtime *rt, struct pfs_error *err);
