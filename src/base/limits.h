@@ -12,6 +12,10 @@
 #define PFS_SYMLINK_SIZE_MAX   4095u     /* what readlink(2) can hand back */
 #define PFS_REPO_NAME_MAX      63u       /* as the repositories of the ancestor */
 #define PFS_BRANCH_NAME_MAX    63u
+#define PFS_REPOS_MAX          100000u   /* one listing of the root stays a listing */
+#define PFS_BRANCHES_MAX       10000u    /* of one repo, likewise */
+#define PFS_PROVENANCE_MAX     1024u     /* sources of one commit; far above a pipeline's inputs */
+#define PFS_WORKSPACES_IDLE_MAX 32u      /* kept open though nobody looks: each has a journal and its names */
 #define PFS_MESSAGE_SIZE_MAX   65536u    /* a commit message; one row, one control-file write */
 #define PFS_FILE_SIZE_MAX      (1ULL << 46) /* 64 TiB: six levels of sequence nodes */
 #define PFS_INLINE_SIZE_MAX    256u      /* content kept in the directory entry itself */
