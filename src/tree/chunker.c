@@ -1,0 +1,364 @@
+#include "tree/chunker.h"
+#include "base/endian.h"
+
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REACH     PFS_CHUNK_REACH
+#define WINDOW    PFS_CHUNK_WINDOW
+#define CANDIDATE (1ULL << 54) /* a hash below this has its top ten bits zero */
+
+#define LANES      4u
+#define BLOCK_SIZE 32768u /* bytes scanned before candidates are looked at */
+
+/* --- the table ---------------------------------------------------------- */
+
+/* `n` words of SHAKE256("pfs gear v1" || key). */
+static int squeeze(const unsigned char key[32], uint64_t *words, size_t n, struct pfs_error *err)
+{
+	static const char label[] = "pfs gear v1";
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool ok;
+
+	ok = ctx && EVP_DigestInit_ex(ctx, EVP_shake256(), NULL) == 1 &&
+	     EVP_DigestUpdate(ctx, label, sizeof(label) - 1) == 1 &&
+	     EVP_DigestUpdate(ctx, key, 32) == 1 &&
+	     EVP_DigestFinalXOF(ctx, (unsigned char *)words, 8 * n) == 1;
+	EVP_MD_CTX_free(ctx);
+	if (!ok)
+		return pfs_fail(err, PFS_E_NOMEM, "SHAKE256 is not to be had from libcrypto");
+	for (size_t i = 0; i < n; i++)
+		words[i] = pfs_get_le64(&words[i]);
+	return 0;
+}
+
+/*
+ * A run of one byte hashes to minus its word. Were that a candidate, every
+ * place of the run would be one: such words are replaced by the next of the
+ * stream. One in a thousand is, so a handful is far more than are ever needed.
+ */
+int pfs_gear_init(struct pfs_gear *g, const unsigned char gear_key[32], struct pfs_error *err)
+{
+	uint64_t words[256 + 1 + 64];
+	size_t spare = 257;
+	int rc;
+
+	rc = squeeze(gear_key, words, sizeof(words) / sizeof(*words), err);
+	if (rc < 0)
+		return rc;
+	for (size_t b = 0; b < 256; b++) {
+		g->table[b] = words[b];
+		while (-g->table[b] < CANDIDATE) {
+			if (spare == sizeof(words) / sizeof(*words))
+				return pfs_fail(err, PFS_E_INVALID, "this gear key gives no table");
+			g->table[b] = words[spare++];
+		}
+	}
+	g->key2 = words[256];
+	return 0;
+}
+
+static uint64_t mix(uint64_t x)
+{
+	x ^= x >> 32;
+	x *= 0xd6e8feb86659fd93;
+	x ^= x >> 32;
+	x *= 0xd6e8feb86659fd93;
+	return x ^ x >> 32;
+}
+
+/* --- queues ------------------------------------------------------------- */
+
+static struct pfs_candidate *at(const struct pfs_candidate_queue *q, size_t i)
+{
+	return &q->items[(q->head + i) & (q->cap - 1)];
+}
+
+static int grow(struct pfs_candidate_queue *q, struct pfs_error *err)
+{
+	size_t cap = q->cap ? 2 * q->cap : 64;
+	struct pfs_candidate *items = malloc(cap * sizeof(*items));
+
+	if (!items)
+		return pfs_fail_nomem(err, "the cuts of a file");
+	for (size_t i = 0; i < q->len; i++)
+		items[i] = *at(q, i);
+	free(q->items);
+	q->items = items;
+	q->cap = cap;
+	q->head = 0;
+	return 0;
+}
+
+static int push(struct pfs_candidate_queue *q, const struct pfs_candidate *c, struct pfs_error *err)
+{
+	int rc = q->len == q->cap ? grow(q, err) : 0;
+
+	if (rc < 0)
+		return rc;
+	q->len++;
+	*at(q, q->len - 1) = *c;
+	return 0;
+}
+
+static void pop_front(struct pfs_candidate_queue *q)
+{
+	q->head = (q->head + 1) & (q->cap - 1);
+	q->len--;
+}
+
+int pfs_chunker_init(struct pfs_chunker *c, const struct pfs_gear *gear, struct pfs_error *err)
+{
+	memset(c, 0, sizeof(*c));
+	c->gear = gear;
+	c->found = malloc((BLOCK_SIZE + LANES) * sizeof(*c->found));
+	return c->found ? 0 : pfs_fail_nomem(err, "a chunker");
+}
+
+void pfs_chunker_fini(struct pfs_chunker *c)
+{
+	free(c->maxima.items);
+	free(c->bounds.items);
+	free(c->places.items);
+	free(c->found);
+	memset(c, 0, sizeof(*c));
+}
+
+/* --- scanning ----------------------------------------------------------- */
+
+/* One byte after the other from `hash` on; returns how many candidates were written. */
+static size_t scan_one(const struct pfs_gear *g, const unsigned char *p, size_t n, uint64_t pos,
+		       uint64_t *hash, struct pfs_candidate *out)
+{
+	uint64_t h = *hash;
+	size_t found = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		h = (h << 1) + g->table[p[i]];
+		if (h < CANDIDATE) {
+			out[found].pos = pos + i + 1;
+			out[found++].priority = h;
+		}
+	}
+	*hash = h;
+	return found;
+}
+
+static uint64_t warm(const struct pfs_gear *g, const unsigned char *p)
+{
+	uint64_t h = 0;
+
+	for (size_t i = 0; i < WINDOW; i++)
+		h = (h << 1) + g->table[p[i]];
+	return h;
+}
+
+/*
+ * The same four times side by side: one lane waits for its own shift and add,
+ * four keep the machine busy. A lane needs the 64 bytes before it; the first
+ * has them in `hash`. Lane l writes to out + l * n / 4.
+ */
+static size_t scan_four(const struct pfs_gear *g, const unsigned char *p, size_t n, uint64_t pos,
+			uint64_t *hash, struct pfs_candidate *out)
+{
+	const uint64_t *t = g->table;
+	size_t lane = n / LANES, found[LANES] = {0}, total;
+	const unsigned char *p1 = p + lane, *p2 = p1 + lane, *p3 = p2 + lane;
+	uint64_t h0 = *hash, h1 = warm(g, p1 - WINDOW), h2 = warm(g, p2 - WINDOW),
+		 h3 = warm(g, p3 - WINDOW);
+
+#define TAKE(l, h)                                                             \
+	do {                                                                   \
+		if (h < CANDIDATE) {                                           \
+			struct pfs_candidate *c = &out[l * lane + found[l]++]; \
+			c->pos = pos + l * lane + i + 1;                       \
+			c->priority = h;                                       \
+		}                                                              \
+	} while (0)
+	for (size_t i = 0; i < lane; i++) {
+		h0 = (h0 << 1) + t[p[i]];
+		h1 = (h1 << 1) + t[p1[i]];
+		h2 = (h2 << 1) + t[p2[i]];
+		h3 = (h3 << 1) + t[p3[i]];
+		if (__builtin_expect((h0 < CANDIDATE) | (h1 < CANDIDATE) | (h2 < CANDIDATE) |
+					     (h3 < CANDIDATE),
+				     0)) {
+			TAKE(0, h0);
+			TAKE(1, h1);
+			TAKE(2, h2);
+			TAKE(3, h3);
+		}
+	}
+#undef TAKE
+	total = found[0];
+	for (size_t l = 1; l < LANES; l++) {
+		memmove(out + total, out + l * lane, found[l] * sizeof(*out));
+		total += found[l];
+	}
+	*hash = h3;
+	return total;
+}
+
+/* --- selection ---------------------------------------------------------- */
+
+/* Nothing within reach behind the oldest maximum was higher: is it a cut? */
+static int settle_front(struct pfs_chunker *c, struct pfs_error *err)
+{
+	struct pfs_candidate *m = at(&c->maxima, 0);
+	int rc = 0;
+
+	if (m->left_ok && m->pos >= REACH)
+		rc = push(&c->bounds, m, err);
+	if (rc == 0)
+		pop_front(&c->maxima);
+	return rc;
+}
+
+static int settle_before(struct pfs_chunker *c, uint64_t pos, struct pfs_error *err)
+{
+	int rc = 0;
+
+	while (rc == 0 && c->maxima.len > 0 && at(&c->maxima, 0)->pos + REACH < pos)
+		rc = settle_front(c, err);
+	return rc;
+}
+
+static int add_candidate(struct pfs_chunker *c, struct pfs_candidate *found, struct pfs_error *err)
+{
+	int rc = settle_before(c, found->pos, err);
+
+	if (rc < 0)
+		return rc;
+	found->priority = mix(found->priority ^ c->gear->key2);
+	while (c->maxima.len > 0 && at(&c->maxima, c->maxima.len - 1)->priority < found->priority)
+		c->maxima.len--;
+	found->left_ok = c->maxima.len == 0;
+	rc = push(&c->maxima, found, err);
+	return rc < 0 ? rc : push(&c->places, found, err);
+}
+
+static int feed_block(struct pfs_chunker *c, const unsigned char *p, size_t n,
+		      struct pfs_error *err)
+{
+	size_t found = 0, skip = 0;
+	int rc = 0;
+
+	if (c->fed < WINDOW) { /* no place has 64 bytes before it yet: its last one has */
+		skip = WINDOW - (size_t)c->fed;
+		if (skip > n)
+			skip = n;
+		for (size_t i = 0; i < skip; i++)
+			c->hash = (c->hash << 1) + c->gear->table[p[i]];
+		c->fed += skip;
+		if (c->fed == WINDOW && c->hash < CANDIDATE) {
+			c->found[0] = (struct pfs_candidate){.pos = WINDOW, .priority = c->hash};
+			rc = add_candidate(c, c->found, err);
+		}
+		p += skip;
+		n -= skip;
+	}
+	if (n >= LANES * 4 * WINDOW && n % LANES == 0)
+		found = scan_four(c->gear, p, n, c->fed, &c->hash, c->found);
+	else
+		found = scan_one(c->gear, p, n, c->fed, &c->hash, c->found);
+	for (size_t i = 0; rc == 0 && i < found; i++)
+		rc = add_candidate(c, &c->found[i], err);
+	c->fed += n;
+	/* Candidates to come lie past `fed`. */
+	return rc < 0 ? rc : settle_before(c, c->fed + 1, err);
+}
+
+int pfs_chunker_feed(struct pfs_chunker *c, const void *data, size_t len, struct pfs_error *err)
+{
+	const unsigned char *p = data;
+	int rc = 0;
+
+	while (rc == 0 && len > 0) {
+		size_t n = len < BLOCK_SIZE ? len : BLOCK_SIZE;
+
+		if (n > LANES * 4 * WINDOW && c->fed >= WINDOW)
+			n -= n % LANES;
+		rc = feed_block(c, p, n, err);
+		p += n;
+		len -= n;
+	}
+	return rc;
+}
+
+void pfs_chunker_end(struct pfs_chunker *c)
+{
+	struct pfs_candidate last = {0};
+
+	c->ended = true;
+	for (; c->maxima.len > 0; pop_front(&c->maxima)) {
+		const struct pfs_candidate *m = at(&c->maxima, 0);
+
+		/* At most one: two cuts are further apart than the reach. */
+		if (m->left_ok && m->pos >= REACH && c->fed - m->pos >= PFS_CHUNK_TAIL)
+			last = *m;
+	}
+	if (last.pos)
+		push(&c->maxima, &last, NULL); /* cannot fail: its place was just freed */
+}
+
+/* --- cuts --------------------------------------------------------------- */
+
+static void begin_segment(struct pfs_chunker *c)
+{
+	c->hash = c->fed = c->cut = 0;
+	c->ended = false;
+	c->maxima.len = c->bounds.len = c->places.len = 0;
+}
+
+/* The first certain cut behind the last one, or NULL. */
+static const struct pfs_candidate *first_bound(const struct pfs_chunker *c)
+{
+	if (c->bounds.len > 0)
+		return at(&c->bounds, 0);
+	return c->ended && c->maxima.len > 0 ? at(&c->maxima, 0) : NULL;
+}
+
+static bool cut_at(struct pfs_chunker *c, uint64_t pos, bool forced, struct pfs_cut *out)
+{
+	out->len = (uint32_t)(pos - c->cut);
+	out->forced = forced;
+	c->cut = pos;
+	while (c->places.len > 0 && at(&c->places, 0)->pos <= pos)
+		pop_front(&c->places);
+	if (c->bounds.len > 0 && at(&c->bounds, 0)->pos == pos)
+		pop_front(&c->bounds);
+	else if (c->ended && c->maxima.len > 0 && at(&c->maxima, 0)->pos == pos)
+		pop_front(&c->maxima);
+	return true;
+}
+
+/* Where a stretch without a local maximum is cut. */
+static uint64_t forced_place(struct pfs_chunker *c)
+{
+	while (c->places.len > 0 && at(&c->places, 0)->pos < c->cut + REACH)
+		pop_front(&c->places);
+	if (c->places.len > 0 && at(&c->places, 0)->pos <= c->cut + PFS_CHUNK_SIZE_MAX)
+		return at(&c->places, 0)->pos;
+	return c->cut + PFS_CHUNK_SIZE_MAX;
+}
+
+bool pfs_chunker_next(struct pfs_chunker *c, struct pfs_cut *out)
+{
+	const struct pfs_candidate *bound = first_bound(c);
+	uint64_t limit = c->cut + PFS_CHUNK_SIZE_MAX;
+
+	if (c->cut == c->fed) {
+		if (c->ended)
+			begin_segment(c);
+		return false;
+	}
+	if (bound && bound->pos <= limit)
+		return cut_at(c, bound->pos, false, out);
+	if (c->ended && c->fed <= limit)
+		return cut_at(c, c->fed, false, out);
+	/* Up to one reach before the last byte everything is decided. */
+	if (!bound && !c->ended && c->fed <= limit + REACH)
+		return false;
+	return cut_at(c, forced_place(c), true, out);
+}

@@ -1,0 +1,42 @@
+/*
+ * Build a sequence tree while its leaf entries come in: each level keeps only
+ * the items of the node it is at, so memory does not grow with the file.
+ * Private to the room.
+ *
+ * Threads: one at a time per sequence.
+ */
+#ifndef PFS_TREE_SEQUENCE_H
+#define PFS_TREE_SEQUENCE_H
+
+#include "tree/room.h"
+#include "format/seqnode.h"
+#include "store/store.h"
+#include "tree/split.h"
+
+struct pfs_sequence_level {
+	struct pfs_split split;
+	struct pfs_seqnode_entry *entries; /* not yet in a node */
+	size_t n, cap;
+	uint64_t items, nodes; /* so far */
+	struct pfs_id last;    /* the node put last */
+};
+
+struct pfs_sequence {
+	struct pfs_store *st;
+	struct pfs_sequence_level levels[PFS_TREE_LEVEL_MAX + 1];
+};
+
+void pfs_sequence_init(struct pfs_sequence *s, struct pfs_store *st);
+void pfs_sequence_fini(struct pfs_sequence *s); /* safe on zeroes and twice */
+
+/* The next chunk or hole of the file; chunks and last_seed are filled in here. */
+int pfs_sequence_add(struct pfs_sequence *s, enum pfs_seqnode_kind kind, uint64_t bytes,
+		     const struct pfs_id *id, struct pfs_error *err);
+
+/* The one chunk that is all there is, or NULL. Ask before finish. */
+const struct pfs_seqnode_entry *pfs_sequence_only(const struct pfs_sequence *s);
+
+/* The root of all that was added, which must not be nothing. */
+int pfs_sequence_finish(struct pfs_sequence *s, struct pfs_id *out, struct pfs_error *err);
+
+#endif
