@@ -1,0 +1,425 @@
+/*
+ * pfsd: flags, sockets, threads start and stop here.
+ *
+ *	start                                   stop, in the opposite order
+ *	instance ─▶ mount ─▶ planner, tick ─▶ sockets, HTTP ─▶ ready ─▶ a signal
+ */
+#include "daemon/daemon.h"
+#include "daemon/http.h"
+#include "daemon/socket.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "fuse/fuse.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define EVENTS_BATCH 64
+#define PLAN_MS      1000 /* a lost wake-up costs no more than this */
+#define RETRY_MS     1000
+
+struct options {
+	const char *data, *mount, *listen, *socket;
+	bool no_mount;
+};
+
+struct program {
+	struct options options;
+	struct pfs_daemon daemon;
+	struct pfs_mount *mount;
+	struct pfs_http_server *tcp, *local;
+	pthread_t planner, ticker;
+	bool has_planner, has_ticker;
+	bool has_socket_file;
+	char mount_path[4096];
+	char mount_error[PFS_ERROR_TEXT_SIZE];
+	char address[300];
+};
+
+static const char usage[] =
+	"usage: pfsd [--data DIR] [--mount DIR | --no-mount] [--listen HOST:PORT]\n"
+	"            [--socket PATH] [--verbose]\n"
+	"\n"
+	"  --data DIR          where everything is kept      /var/lib/pfs\n"
+	"  --mount DIR         where it is seen as files     /pfs\n"
+	"  --no-mount          serve HTTP only\n"
+	"  --listen HOST:PORT  HTTP for this machine         127.0.0.1:6500\n"
+	"  --socket PATH       HTTP for pfs and pfs-runner   /run/pfs/pfsd.sock\n"
+	"  --verbose           log every request\n"
+	"\n"
+	"pfsd stays in the foreground; SIGTERM ends it. The manual is pfsd(8).\n";
+
+int pfs_daemon_plan(struct pfs_daemon *d, struct pfs_error *err)
+{
+	int rc;
+
+	pfs_lock(&d->planning);
+	do {
+		rc = pfs_planner_turn(d->pipelines, err);
+	} while (rc > 0 && !d->stopping);
+	pfs_unlock(&d->planning);
+	return rc < 0 ? pfs_wrap(err, rc, "plan jobs") : 0;
+}
+
+static void log_event(const struct pfs_event *e)
+{
+	char id[PFS_COMMIT_ID_HEX_SIZE] = "-";
+
+	if (!pfs_commit_id_is_zero(&e->commit))
+		pfs_commit_id_format(&e->commit, id);
+	pfs_log(PFS_LOG_INFO, "%s repo=%s branch=%s commit=%s event=%llu", e->kind, e->repo,
+		e->branch[0] ? e->branch : "-", id, (unsigned long long)e->number);
+}
+
+static uint64_t log_events(struct pfs_daemon *d, uint64_t after)
+{
+	struct pfs_event events[EVENTS_BATCH];
+	size_t n;
+
+	do {
+		if (pfs_event_read(d->history, after, events, EVENTS_BATCH, &n, NULL) < 0)
+			return after;
+		for (size_t i = 0; i < n; i++) {
+			log_event(&events[i]);
+			after = events[i].number;
+		}
+	} while (n == EVENTS_BATCH);
+	return after;
+}
+
+/* A failure that lasts is told once a minute, not once a second. */
+struct complaint {
+	int64_t last_ms;
+};
+
+static void complain(struct complaint *c, const char *event, const struct pfs_error *err)
+{
+	int64_t now = pfs_clock_monotonic_ms();
+
+	if (c->last_ms && now - c->last_ms < 60000)
+		return;
+	c->last_ms = now;
+	pfs_log(PFS_LOG_ERROR, "%s why=%s", event, err->text);
+}
+
+static void *run_planner(void *arg)
+{
+	struct pfs_daemon *d = arg;
+	struct complaint complaint = {0};
+	uint64_t logged = pfs_event_newest(d->history);
+	struct pfs_error err;
+
+	while (!d->stopping) {
+		uint64_t seen = pfs_event_newest(d->history);
+
+		if (pfs_daemon_plan(d, &err) < 0) {
+			complain(&complaint, "planner.failed", &err);
+			usleep(RETRY_MS * 1000);
+		}
+		logged = log_events(d, logged);
+		pfs_event_wait(d->history, seen, PLAN_MS);
+	}
+	log_events(d, logged);
+	return NULL;
+}
+
+static void *run_ticker(void *arg)
+{
+	struct program *p = arg;
+	struct complaint complaint = {0};
+	bool was_mounted = p->mount != NULL;
+	struct pfs_error err;
+
+	for (unsigned tenths = 1; !p->daemon.stopping; tenths++) {
+		usleep(100 * 1000); /* short, so that nobody waits for it at the end */
+		if (tenths % 10)
+			continue;
+		if (pfs_instance_tick(p->daemon.instance, &err) < 0)
+			complain(&complaint, "workspace.persist_failed", &err);
+		if (was_mounted && !pfs_fuse_mounted(p->mount)) {
+			was_mounted = false;
+			pfs_log(PFS_LOG_WARN, "mount.gone path=%s why=somebody unmounted it",
+				p->mount_path);
+		}
+	}
+	return NULL;
+}
+
+static int parse_options(int argc, char **argv, struct options *o)
+{
+	static const struct option known[] = {
+		{"data", required_argument, NULL, 'd'},   {"mount", required_argument, NULL, 'm'},
+		{"no-mount", no_argument, NULL, 'n'},     {"listen", required_argument, NULL, 'l'},
+		{"socket", required_argument, NULL, 's'}, {"verbose", no_argument, NULL, 'v'},
+		{"foreground", no_argument, NULL, 'f'},   {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},      {0},
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		switch (c) {
+		case 'd':
+			o->data = optarg;
+			break;
+		case 'm':
+			o->mount = optarg;
+			break;
+		case 'n':
+			o->no_mount = true;
+			break;
+		case 'l':
+			o->listen = optarg;
+			break;
+		case 's':
+			o->socket = optarg;
+			break;
+		case 'v':
+			pfs_log_set_level(PFS_LOG_DEBUG);
+			break;
+		case 'f': /* there is no other way */
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(0);
+		case 'V':
+			printf("pfsd %s\n", pfs_version());
+			exit(0);
+		default:
+			return -1;
+		}
+	}
+	if (optind < argc)
+		fprintf(stderr, "pfsd: unexpected argument \"%s\"\n", argv[optind]);
+	return optind < argc ? -1 : 0;
+}
+
+static int make_absolute(const char *path, char *out, size_t size, struct pfs_error *err)
+{
+	char here[4096];
+	int n;
+
+	if (path[0] == '/')
+		n = snprintf(out, size, "%s", path);
+	else if (getcwd(here, sizeof(here)))
+		n = snprintf(out, size, "%s/%s", here, path);
+	else
+		return pfs_fail_errno(err, errno, "the current directory");
+	if (n < 0 || (size_t)n >= size)
+		return pfs_fail(err, PFS_E_NAMETOOLONG, "path %.100s...", path);
+	for (size_t len = strlen(out); len > 1 && out[len - 1] == '/'; len--)
+		out[len - 1] = 0;
+	return 0;
+}
+
+static void block_signals(sigset_t *out)
+{
+	sigemptyset(out);
+	sigaddset(out, SIGTERM);
+	sigaddset(out, SIGINT);
+	/* Before the first thread, so that none of them is interrupted. */
+	pthread_sigmask(SIG_BLOCK, out, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* From here on a second signal ends the process as it ends any other. */
+static void unblock_signals(const sigset_t *set)
+{
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	pthread_sigmask(SIG_UNBLOCK, set, NULL);
+}
+
+/* Every connection, pack and open file is a descriptor. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int open_instance(struct program *p, struct pfs_error *err)
+{
+	struct pfs_daemon *d = &p->daemon;
+	int rc = pfs_io_mkdir_all(AT_FDCWD, p->options.data, err);
+
+	if (rc == 0)
+		rc = pfs_open(p->options.data, &d->instance, err);
+	if (rc < 0)
+		return pfs_wrap(err, rc, "data folder %s", p->options.data);
+	d->history = pfs_instance_history(d->instance);
+	d->view = pfs_instance_view(d->instance);
+	d->pipelines = pfs_instance_pipelines(d->instance);
+	d->who = (struct pfs_who){getuid(), getgid()};
+	d->started_ns = pfs_clock_ns();
+	pfs_lock_init(&d->planning, PFS_RANK_DAEMON);
+	return 0;
+}
+
+static void log_driver(void *arg, const char *line)
+{
+	pfs_log(PFS_LOG_WARN, "mount.warning path=%s why=%s", (const char *)arg, line);
+}
+
+/* Without a mount there is still HTTP: that is a warning, a wrong option is an error. */
+static int mount_instance(struct program *p, struct pfs_error *err)
+{
+	struct pfs_fuse_options o = PFS_FUSE_OPTIONS_INIT;
+	int rc;
+
+	if (p->options.no_mount) {
+		p->daemon.no_mount_why = "it was started with --no-mount";
+		return 0;
+	}
+	rc = make_absolute(p->options.mount, p->mount_path, sizeof(p->mount_path), err);
+	if (rc < 0)
+		return rc;
+	o.log = log_driver;
+	o.log_arg = p->mount_path;
+	rc = pfs_fuse_mount(p->daemon.instance, p->mount_path, &o, &p->mount, err);
+	if (rc == 0) {
+		p->daemon.mount = p->mount_path;
+		return 0;
+	}
+	if (rc != PFS_E_UNSUPPORTED && rc != PFS_E_DENIED)
+		return pfs_wrap(err, rc, "mount %s", p->mount_path);
+	snprintf(p->mount_error, sizeof(p->mount_error), "%s", err->text);
+	p->daemon.no_mount_why = p->mount_error;
+	pfs_log(PFS_LOG_WARN, "mount.failed path=%s why=%s serving=http-only", p->mount_path,
+		p->mount_error);
+	return 0;
+}
+
+static int start_threads(struct program *p, struct pfs_error *err)
+{
+	int sys = pthread_create(&p->planner, NULL, run_planner, &p->daemon);
+
+	p->has_planner = sys == 0;
+	if (sys == 0) {
+		sys = pthread_create(&p->ticker, NULL, run_ticker, p);
+		p->has_ticker = sys == 0;
+	}
+	return sys ? pfs_fail_errno(err, sys, "start a thread") : 0;
+}
+
+static int serve_tcp(struct program *p, struct pfs_error *err)
+{
+	char *host = p->daemon.listen_host;
+	uint16_t port;
+	int fd = pfs_socket_listen_tcp(p->options.listen, host, &port, err);
+
+	if (fd < 0)
+		return fd;
+	snprintf(p->address, sizeof(p->address), strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+	return pfs_http_serve(&p->daemon, fd, false, &p->tcp, err);
+}
+
+static int serve_unix(struct program *p, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf folder = PFS_BUF_INIT(4096);
+	const char *path = p->options.socket, *slash = strrchr(path, '/');
+	int rc = 0, fd;
+
+	if (slash && slash > path) {
+		rc = pfs_buf_add(&folder, path, (size_t)(slash - path), err);
+		if (rc == 0)
+			rc = pfs_io_mkdir_all(AT_FDCWD, pfs_buf_str(&folder), err);
+	}
+	if (rc < 0)
+		return pfs_wrap(err, rc, "folder of socket %s", path);
+	fd = pfs_socket_listen_unix(path, err);
+	if (fd < 0)
+		return fd;
+	p->has_socket_file = true;
+	return pfs_http_serve(&p->daemon, fd, true, &p->local, err);
+}
+
+static int start(struct program *p, struct pfs_error *err)
+{
+	int rc = open_instance(p, err);
+
+	if (rc == 0)
+		rc = mount_instance(p, err);
+	if (rc == 0)
+		rc = start_threads(p, err);
+	if (rc == 0)
+		rc = serve_tcp(p, err);
+	if (rc == 0)
+		rc = serve_unix(p, err);
+	if (rc < 0)
+		return rc;
+	pfs_log(PFS_LOG_INFO, "pfsd.ready mount=%s listen=%s socket=%s features=%s version=%s",
+		p->daemon.mount ? p->daemon.mount : "-", p->address, p->options.socket,
+		p->mount ? pfs_fuse_features(p->mount) : "-", pfs_version());
+	pfs_socket_notify("READY=1");
+	return 0;
+}
+
+static void stop(struct program *p)
+{
+	struct pfs_daemon *d = &p->daemon;
+
+	d->stopping = true;
+	if (d->history)
+		pfs_event_wake(d->history);
+	pfs_http_stop(&p->tcp);
+	pfs_http_stop(&p->local);
+	if (p->has_socket_file)
+		unlink(p->options.socket);
+	if (p->has_planner)
+		pthread_join(p->planner, NULL);
+	if (p->has_ticker)
+		pthread_join(p->ticker, NULL);
+	pfs_fuse_unmount(&p->mount);
+	if (d->instance) {
+		pfs_lock_fini(&d->planning);
+		pfs_close(&d->instance);
+	}
+}
+
+static int run(struct program *p)
+{
+	struct pfs_error err = {0};
+	sigset_t signals;
+	int rc, got;
+
+	block_signals(&signals);
+	raise_descriptor_limit();
+	rc = start(p, &err);
+	if (rc < 0) {
+		stop(p);
+		fprintf(stderr, "pfsd: %s\n", err.text);
+		return pfs_code_exit(rc);
+	}
+	sigwait(&signals, &got);
+	pfs_log(PFS_LOG_INFO, "pfsd.stopping signal=%s", got == SIGTERM ? "TERM" : "INT");
+	pfs_socket_notify("STOPPING=1");
+	unblock_signals(&signals);
+	stop(p);
+	pfs_log(PFS_LOG_INFO, "pfsd.stopped");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct program p = {.options = {.data = "/var/lib/pfs",
+					       .mount = "/pfs",
+					       .listen = "127.0.0.1:6500",
+					       .socket = "/run/pfs/pfsd.sock"}};
+
+	if (parse_options(argc, argv, &p.options) < 0) {
+		fputs(usage, stderr);
+		return pfs_code_exit(PFS_E_INVALID);
+	}
+	return run(&p);
+}
