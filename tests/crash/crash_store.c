@@ -1,0 +1,165 @@
+/*
+ * The story of a store, cut off at its n-th fault point for every n: by the
+ * process ending there, by an I/O error, by a full disk. Whatever a sync
+ * promised is whole afterwards, check finds nothing, and puts work again.
+ *
+ * What was promised is told through a pipe, which outlives the process.
+ */
+#include "store/store.h"
+#include "base/fault.h"
+#include "../scratch.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ROUNDS      6
+#define PER_ROUND   9
+#define OBJECT_SIZE 90000 /* a round is more than a small commit, so both packs are used */
+
+static size_t fill(unsigned char *data, unsigned round, unsigned i)
+{
+	size_t len = i == 0 ? 100 : i % 3 == 0 ? 5000 : OBJECT_SIZE;
+
+	scratch_fill(data, len, round * 100 + i + 1);
+	if (i % 4 == 1)
+		memset(data + 10, 'x', len / 2);
+	return len;
+}
+
+static enum pfs_kind kind_of(unsigned i)
+{
+	return i % 3 == 0 ? PFS_KIND_DIRNODE : PFS_KIND_CHUNK;
+}
+
+/* One commit: some objects, then a sync. Done when the sync said so. */
+static int play_round(struct pfs_store *st, unsigned round, struct pfs_error *err)
+{
+	unsigned char data[OBJECT_SIZE];
+	struct pfs_id id;
+	int rc = 0;
+
+	for (unsigned i = 0; i < PER_ROUND && rc == 0; i++)
+		rc = pfs_store_put(st, kind_of(i), data, fill(data, round, i), &id, err);
+	return rc < 0 ? rc : pfs_store_sync(st, err);
+}
+
+static void promise(int fd, unsigned round)
+{
+	unsigned char byte = (unsigned char)round;
+
+	CHECK(write(fd, &byte, 1) == 1, "pipe");
+}
+
+/* In the child. A failure is met as a user would meet it: say so, try again. */
+static void tell(const char *path, int fd)
+{
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct pfs_store *st = NULL;
+		struct pfs_error err = { 0 };
+		unsigned tries = 0;
+
+		while (pfs_store_open(path, &st, &err) < 0)
+			CHECK(++tries < 3, "does not open again: %s", err.text);
+		tries = 0;
+		while (play_round(st, round, &err) < 0)
+			CHECK(++tries < 3, "does not work again: %s", err.text);
+		promise(fd, round);
+		if (round % 2)
+			CHECK(play_round(st, 100 + round, NULL) <= 0, "a second one");
+		pfs_store_close(&st);
+	}
+}
+
+static void complain(void *arg, const char *damage)
+{
+	fprintf(stderr, "damage: %s\n", damage);
+}
+
+static void expect_round(struct pfs_store *st, unsigned round)
+{
+	unsigned char data[OBJECT_SIZE];
+
+	for (unsigned i = 0; i < PER_ROUND; i++) {
+		PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
+		struct pfs_error err = { 0 };
+		size_t len = fill(data, round, i);
+		struct pfs_id id;
+
+		pfs_store_id(st, kind_of(i), data, len, &id);
+		CHECK(pfs_store_get(st, kind_of(i), &id, &o, &err) == 0, "round %u object %u: %s",
+		      round, i, err.text);
+		CHECK(o->len == len && memcmp(o->data, data, len) == 0, "other bytes");
+	}
+}
+
+static void check_after(const char *path, const unsigned char *promised, size_t n)
+{
+	struct pfs_store *st = NULL;
+	struct pfs_error err = { 0 };
+
+	CHECK(pfs_store_open(path, &st, &err) == 0, "open: %s", err.text);
+	CHECK(pfs_store_check(st, complain, NULL, &err) == 0, "check: %s", err.text);
+	for (size_t i = 0; i < n; i++)
+		expect_round(st, promised[i]);
+	CHECK(play_round(st, 200, &err) == 0, "put again: %s", err.text);
+	expect_round(st, 200);
+	CHECK(pfs_store_check(st, complain, NULL, &err) == 0, "check: %s", err.text);
+	pfs_store_close(&st);
+}
+
+/* True while the story did reach fault point `at`. */
+static int story(enum pfs_fault_mode mode, unsigned at)
+{
+	struct scratch dir = scratch_new();
+	unsigned char promised[ROUNDS];
+	int ends[2], status;
+	size_t n = 0;
+	ssize_t got;
+	pid_t child;
+
+	CHECK(pipe(ends) == 0, "pipe");
+	child = fork();
+	CHECK(child >= 0, "fork");
+	if (child == 0) {
+		close(ends[0]);
+		pfs_fault_arm(mode, at);
+		tell(dir.path, ends[1]);
+		_exit(pfs_fault_count() >= at ? 1 : 0);
+	}
+	close(ends[1]);
+	while (n < ROUNDS && (got = read(ends[0], promised + n, 1)) > 0)
+		n++;
+	close(ends[0]);
+	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status), "the story was killed");
+	if (mode == PFS_FAULT_STOP)
+		CHECK(WEXITSTATUS(status) == PFS_FAULT_EXIT || WEXITSTATUS(status) == 0,
+		      "point %u: exit %d", at, WEXITSTATUS(status));
+	else
+		CHECK(n == ROUNDS, "point %u: only %zu of %d rounds, exit %d", at, n, ROUNDS,
+		      WEXITSTATUS(status));
+	check_after(dir.path, promised, n);
+	scratch_fini(&dir);
+	return WEXITSTATUS(status) != 0;
+}
+
+int main(void)
+{
+	static const struct {
+		enum pfs_fault_mode mode;
+		const char *name;
+	} modes[] = {
+		{PFS_FAULT_STOP, "stop"}, {PFS_FAULT_FAIL, "fail"}, {PFS_FAULT_NOSPACE, "nospace"}};
+
+#ifdef NDEBUG
+	return 77; /* a release build has no fault points */
+#endif
+	for (size_t m = 0; m < sizeof(modes) / sizeof(*modes); m++) {
+		unsigned at = 1;
+
+		while (story(modes[m].mode, at))
+			at++;
+		printf("%s: %u points, all whole\n", modes[m].name, at - 1);
+		CHECK(at > 20, "the story has hardly any fault points");
+	}
+	return 0;
+}
