@@ -1,0 +1,92 @@
+#include "store/idtable.h"
+#include "../scratch.h"
+
+#include <criterion/criterion.h>
+
+#define N 49000u
+
+static struct pfs_id id_of(unsigned i)
+{
+	struct pfs_id id;
+
+	scratch_fill(&id, sizeof(id), i + 1);
+	return id;
+}
+
+static struct pfs_place place_of(unsigned i)
+{
+	return (struct pfs_place){.pack = i % 100,
+				  .off = 8ull * i,
+				  .clen = i,
+				  .ulen = i % (1u << 20),
+				  .type = 1 + i % 4,
+				  .codec = i % 2};
+}
+
+Test(idtable, finds_what_was_set_among_many)
+{
+	struct pfs_idtable t = { 0 };
+	struct pfs_place got, want;
+
+	for (unsigned i = 0; i < N; i++) {
+		struct pfs_id id = id_of(i);
+
+		want = place_of(i);
+		cr_assert_eq(pfs_idtable_reserve(&t, 1, NULL), 0);
+		pfs_idtable_set(&t, &id, &want);
+	}
+	for (unsigned i = 0; i < N; i++) {
+		struct pfs_id id = id_of(i);
+
+		want = place_of(i);
+		cr_assert(pfs_idtable_find(&t, &id, &got));
+		cr_assert(got.pack == want.pack && got.off == want.off && got.clen == want.clen &&
+			  got.ulen == want.ulen && got.type == want.type &&
+			  got.codec == want.codec);
+		id = id_of(i + N);
+		cr_assert_not(pfs_idtable_find(&t, &id, NULL));
+	}
+	cr_expect_eq(t.live, N);
+	cr_expect_lt(t.n_segments * 16384 * 48 + t.n_slots * 4, N * 64, "memory an object");
+	pfs_idtable_fini(&t);
+	pfs_idtable_fini(&t);
+}
+
+Test(idtable, keeps_offsets_up_to_the_largest_pack_and_objects_up_to_the_largest)
+{
+	struct pfs_place place = {.off = (1ull << 30) - 8,
+				  .clen = 1u << 20,
+				  .ulen = 1u << 20,
+				  .type = 6,
+				  .codec = 1},
+			 got;
+	struct pfs_idtable t = { 0 };
+	struct pfs_id id = id_of(1);
+
+	cr_assert_eq(pfs_idtable_reserve(&t, 1, NULL), 0);
+	pfs_idtable_set(&t, &id, &place);
+	cr_assert(pfs_idtable_find(&t, &id, &got));
+	cr_expect(got.off == place.off && got.ulen == place.ulen && got.type == 6);
+	pfs_idtable_fini(&t);
+}
+
+Test(idtable, does_not_find_the_lost_until_they_are_set_again)
+{
+	struct pfs_place place = place_of(1000), got;
+	struct pfs_idtable t = { 0 };
+	struct pfs_id id = id_of(1);
+
+	cr_expect_not(pfs_idtable_find(&t, &id, NULL), "empty");
+	pfs_idtable_lose(&t, &id);
+	cr_assert_eq(pfs_idtable_reserve(&t, 2, NULL), 0);
+	pfs_idtable_set(&t, &id, &place);
+	pfs_idtable_lose(&t, &id);
+	pfs_idtable_lose(&t, &id);
+	cr_expect_not(pfs_idtable_find(&t, &id, NULL));
+	cr_expect(t.lost == 1 && t.live == 0 && t.live_bytes == 0);
+	place.pack = 7;
+	pfs_idtable_set(&t, &id, &place);
+	cr_expect(pfs_idtable_find(&t, &id, &got) && got.pack == 7);
+	cr_expect(t.lost == 0 && t.live == 1 && t.live_bytes == 1000);
+	pfs_idtable_fini(&t);
+}
