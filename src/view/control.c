@@ -1,0 +1,504 @@
+#include "view/view_i.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * The control folder: facts about a branch or commit as files, and a commit as
+ * a write.
+ *
+ *	open ─▶ text of the moment is made ─▶ reads
+ *	     ─▶ writes gather a message ─▶ flush: commit ─▶ the id reads back
+ */
+
+#define CONTROL_TEXT_MAX ((size_t)256 << 20)
+
+/* What a control folder is about. */
+struct subject {
+	struct pfs_history *history;
+	char repo[PFS_NAME_TEXT_SIZE];
+	char rev[PFS_NAME_TEXT_SIZE]; /* branch name or commit id */
+	bool branch;                  /* else a commit */
+	bool workspace;               /* a branch that is not a pipeline's */
+};
+
+struct control {
+	const char *name;
+	bool workspace_only;
+	bool writable;
+	int (*show)(const struct subject *s, struct pfs_buf *out, struct pfs_error *err);
+};
+
+bool pfs_control_is(const char *name, size_t len)
+{
+	return len == strlen(CONTROL_NAME) && memcmp(name, CONTROL_NAME, len) == 0;
+}
+
+int pfs_control_refuse(const char *name, struct pfs_error *err)
+{
+	return pfs_fail(err, PFS_E_DENIED,
+			"the name \"%s\" at the top of a branch belongs to its control files",
+			name);
+}
+
+/* ---- what the files say ---- */
+
+static int show_changes(struct pfs_change *list, size_t n, struct pfs_buf *out,
+			struct pfs_error *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		rc = pfs_buf_printf(out, err, "%c ", list[i].op);
+		/* One change is one line, whatever is in its name. */
+		for (const char *p = list[i].path; rc == 0 && *p; p++) {
+			if (*p == '\n')
+				rc = pfs_buf_add(out, "\\n", 2, err);
+			else if (*p == '\\')
+				rc = pfs_buf_add(out, "\\\\", 2, err);
+			else
+				rc = pfs_buf_add(out, p, 1, err);
+		}
+		if (rc == 0)
+			rc = pfs_buf_add(out, list[i].is_dir ? "/\n" : "\n", list[i].is_dir ? 2 : 1,
+					 err);
+	}
+	pfs_changes_free(&list, n);
+	return rc;
+}
+
+static int show_status(const struct subject *s, struct pfs_buf *out, struct pfs_error *err)
+{
+	struct pfs_change *list = NULL;
+	size_t n = 0;
+	int rc = pfs_commit_status(s->history, s->repo, s->rev, 0, &list, &n, err);
+
+	return rc < 0 ? rc : show_changes(list, n, out, err);
+}
+
+/* The commit in question; 1 when there is one, 0 for a branch without. */
+static int inspect(const struct subject *s, struct pfs_commit *c, struct pfs_error *err)
+{
+	struct pfs_branch b;
+	int rc;
+
+	if (s->branch) {
+		rc = pfs_branch_inspect(s->history, s->repo, s->rev, &b, err);
+		if (rc < 0 || !b.has_head)
+			return rc;
+	}
+	rc = pfs_commit_inspect(s->history, s->repo, s->rev, c, err);
+	return rc < 0 ? rc : 1;
+}
+
+static int show_diff(const struct subject *s, struct pfs_buf *out, struct pfs_error *err)
+{
+	struct pfs_change *list = NULL;
+	struct pfs_commit c = {0};
+	size_t n = 0;
+	int rc;
+
+	if (s->workspace)
+		return show_status(s, out, err);
+	rc = inspect(s, &c, err);
+	if (rc <= 0)
+		return rc;
+	pfs_commit_fini(&c);
+	rc = pfs_commit_diff(s->history, s->repo, NULL, s->rev, 0, &list, &n, err);
+	return rc < 0 ? rc : show_changes(list, n, out, err);
+}
+
+static int show_head(const struct subject *s, struct pfs_buf *out, struct pfs_error *err)
+{
+	char hex[PFS_COMMIT_ID_HEX_SIZE];
+	struct pfs_branch b;
+	int rc;
+
+	if (!s->branch)
+		return pfs_buf_printf(out, err, "%s\n", s->rev);
+	rc = pfs_branch_inspect(s->history, s->repo, s->rev, &b, err);
+	if (rc < 0 || !b.has_head)
+		return rc;
+	return pfs_buf_printf(out, err, "%s\n", pfs_commit_id_format(&b.head, hex));
+}
+
+static int show_log(const struct subject *s, struct pfs_buf *out, struct pfs_error *err)
+{
+	struct pfs_commit *list = NULL;
+	struct pfs_commit c = {0};
+	size_t n = 0;
+	int rc = inspect(s, &c, err);
+
+	if (rc <= 0)
+		return rc;
+	pfs_commit_fini(&c);
+	rc = pfs_commit_list(s->history, s->repo, s->rev, 0, &list, &n, err);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		char hex[PFS_COMMIT_ID_HEX_SIZE], when[PFS_CLOCK_TEXT_SIZE];
+		int first = (int)strcspn(list[i].message, "\n");
+
+		rc = pfs_buf_printf(
+			out, err, "%s %s %.*s\n", pfs_commit_id_format(&list[i].id, hex),
+			pfs_clock_format(list[i].finished_ns, when), first, list[i].message);
+	}
+	pfs_commits_free(&list, n);
+	return rc;
+}
+
+static int show_provenance(const struct subject *s, struct pfs_buf *out, struct pfs_error *err)
+{
+	struct pfs_commit c = {0};
+	int rc = inspect(s, &c, err);
+
+	if (rc <= 0)
+		return rc;
+	rc = 0;
+	for (size_t i = 0; rc == 0 && i < c.n_provenance; i++) {
+		char hex[PFS_COMMIT_ID_HEX_SIZE];
+
+		rc = pfs_buf_printf(out, err, "%s@%s\n", c.provenance[i].repo,
+				    pfs_commit_id_format(&c.provenance[i].id, hex));
+	}
+	pfs_commit_fini(&c);
+	return rc;
+}
+
+static int show_stats(const struct subject *s, struct pfs_buf *out, struct pfs_error *err)
+{
+	char hex[PFS_COMMIT_ID_HEX_SIZE], when[PFS_CLOCK_TEXT_SIZE];
+	struct pfs_commit c = {0};
+	int rc = inspect(s, &c, err);
+
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		return pfs_buf_add_str(out, "files 0\nsize_bytes 0\n", err);
+	rc = pfs_buf_printf(
+		out, err, "commit %s\nbranch %s\nfinished %s\nfiles %llu\nsize_bytes %llu\n",
+		pfs_commit_id_format(&c.id, hex), c.branch, pfs_clock_format(c.finished_ns, when),
+		(unsigned long long)c.files, (unsigned long long)c.size_bytes);
+	if (rc == 0 && c.error)
+		rc = pfs_buf_printf(out, err, "error %s\n", c.error);
+	pfs_commit_fini(&c);
+	return rc;
+}
+
+static const struct control controls[] = {
+	{"commit", true, true, show_head},
+	{"diff", false, false, show_diff},
+	{"head", false, false, show_head},
+	{"log", false, false, show_log},
+	{"provenance", false, false, show_provenance},
+	{"stats", false, false, show_stats},
+	{"status", true, false, show_status},
+};
+#define N_CONTROLS (sizeof(controls) / sizeof(*controls))
+
+/* ---- places ---- */
+
+/* The place a control folder or file is about. */
+static struct pfs_handle *place_of(struct pfs_handle *h)
+{
+	return h->ops == &place_control ? h->parent->parent : h->parent;
+}
+
+static bool has_workspace(const struct pfs_handle *place)
+{
+	return place->ops == &place_node;
+}
+
+static void subject_of(struct pfs_handle *h, struct subject *out)
+{
+	struct pfs_handle *place = place_of(h);
+	char hex[PFS_COMMIT_ID_HEX_SIZE];
+
+	*out = (struct subject){
+		.history = h->view->history,
+		.branch = place->ops != &place_commit,
+		.workspace = has_workspace(place),
+	};
+	/* Under the lock, since a branch may be renamed. */
+	pfs_lock(&h->view->lock);
+	snprintf(out->repo, sizeof(out->repo), "%s", pfs_handle_name(place->parent));
+	snprintf(out->rev, sizeof(out->rev), "%s",
+		 out->branch ? pfs_handle_name(place)
+			     : pfs_commit_id_format(&place->u.commit.id, hex));
+	pfs_unlock(&h->view->lock);
+}
+
+int pfs_control_dir(struct pfs_handle *place, struct pfs_handle **out, struct pfs_error *err)
+{
+	size_t len = strlen(CONTROL_NAME);
+	struct pfs_handle *h;
+
+	*out = pfs_handle_find(place->view, place, CONTROL_NAME, len, NULL, 0);
+	if (*out)
+		return 0;
+	h = pfs_handle_new(place->view, &place_control_dir, place, CONTROL_NAME, len, NULL, 0, 0,
+			   err);
+	return h ? pfs_handle_enter(h, out, err) : PFS_E_NOMEM;
+}
+
+/* Whose branch it is may commit it. */
+static int control_attr(struct pfs_handle *h, enum pfs_type type, uint16_t mode,
+			struct pfs_attr *out, struct pfs_error *err)
+{
+	struct pfs_handle *place = place_of(h);
+	struct pfs_attr of_place = {0};
+	int rc = place->ops->getattr(place, &of_place, err);
+
+	if (rc < 0)
+		return rc;
+	pfs_view_plain_attr(h, type, mode, of_place.mtime_ns, out);
+	out->uid = of_place.uid;
+	out->gid = of_place.gid;
+	out->volatile_ = true;
+	return 0;
+}
+
+static int dir_getattr(struct pfs_handle *h, struct pfs_attr *out, struct pfs_error *err)
+{
+	return control_attr(h, PFS_TYPE_DIR, 0555, out, err);
+}
+
+static int dir_lookup(struct pfs_handle *dir, const char *name, size_t len, struct pfs_handle **out,
+		      struct pfs_error *err)
+{
+	bool workspace = has_workspace(dir->parent);
+	struct pfs_handle *h;
+
+	*out = pfs_handle_find(dir->view, dir, name, len, NULL, 0);
+	if (*out)
+		return 0;
+	for (size_t i = 0; i < N_CONTROLS; i++) {
+		if (strcmp(controls[i].name, name) != 0 ||
+		    (controls[i].workspace_only && !workspace))
+			continue;
+		h = pfs_handle_new(dir->view, &place_control, dir, name, len, NULL, 0, 0, err);
+		if (!h)
+			return PFS_E_NOMEM;
+		h->u.control = &controls[i];
+		return pfs_handle_enter(h, out, err);
+	}
+	return pfs_fail(err, PFS_E_NOTFOUND, "no control file \"%s\"", name);
+}
+
+static int dir_list(struct pfs_handle *dir, struct pfs_listing *l, struct pfs_error *err)
+{
+	bool workspace = has_workspace(dir->parent);
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < N_CONTROLS; i++) {
+		const char *name = controls[i].name;
+		size_t len = strlen(name);
+
+		if (workspace || !controls[i].workspace_only)
+			rc = pfs_listing_add(l, name, len, PFS_TYPE_FILE,
+					     pfs_handle_child_ino(dir, name, len), err);
+	}
+	return rc;
+}
+
+static int control_getattr(struct pfs_handle *h, struct pfs_attr *out, struct pfs_error *err)
+{
+	return control_attr(h, PFS_TYPE_FILE, h->u.control->writable ? 0644 : 0444, out, err);
+}
+
+/* Shells truncate and touch what they write to. */
+static int control_setattr(struct pfs_handle *h, unsigned which, const struct pfs_attr *set,
+			   struct pfs_error *err)
+{
+	(void)set;
+	if (!h->u.control->writable)
+		return pfs_view_readonly(h, err);
+	if (which & ~(unsigned)(PFS_SET_SIZE | PFS_SET_MTIME | PFS_SET_ATIME))
+		return pfs_fail(err, PFS_E_DENIED,
+				"a control file belongs to whom its branch does");
+	return 0;
+}
+
+/* ---- open control files ---- */
+
+struct control_file {
+	struct pfs_file file;
+	struct pfs_lock lock;   /* PFS_RANK_VIEW */
+	struct pfs_buf text;    /* to be read; protected by lock */
+	struct pfs_buf message; /* written; protected by lock */
+	bool pending;           /* something was written and not acted on; protected by lock */
+};
+
+static struct control_file *control_of(struct pfs_file *f)
+{
+	return (struct control_file *)f;
+}
+
+/* The text of this moment; made without the lock, since it asks the rooms below. */
+static int show(struct control_file *f, struct pfs_error *err)
+{
+	struct pfs_buf fresh = PFS_BUF_INIT(CONTROL_TEXT_MAX);
+	struct pfs_buf old;
+	struct subject s;
+	int rc;
+
+	subject_of(f->file.handle, &s);
+	rc = f->file.handle->u.control->show(&s, &fresh, err);
+	if (rc < 0) {
+		pfs_buf_fini(&fresh);
+		return rc;
+	}
+	pfs_lock(&f->lock);
+	old = f->text;
+	f->text = fresh;
+	pfs_unlock(&f->lock);
+	pfs_buf_fini(&old);
+	return 0;
+}
+
+static int control_read(struct pfs_file *file, uint64_t off, void *data, size_t len,
+			size_t *out_len, struct pfs_error *err)
+{
+	struct control_file *f = control_of(file);
+	size_t n = 0;
+
+	(void)err;
+	pfs_lock(&f->lock);
+	if (off < f->text.len) {
+		n = f->text.len - off < len ? f->text.len - (size_t)off : len;
+		memcpy(data, f->text.data + off, n);
+	}
+	pfs_unlock(&f->lock);
+	*out_len = n;
+	return 0;
+}
+
+static int control_append(struct pfs_file *file, const void *data, size_t len,
+			  struct pfs_error *err)
+{
+	struct control_file *f = control_of(file);
+	int rc;
+
+	pfs_lock(&f->lock);
+	/* The next message after one that was committed through the same descriptor. */
+	if (!f->pending)
+		pfs_buf_clear(&f->message);
+	rc = pfs_buf_add(&f->message, data, len, err);
+	if (rc == 0)
+		f->pending = true;
+	pfs_unlock(&f->lock);
+	return rc;
+}
+
+/* A message is a stream: where the shell thinks it is does not matter. */
+static int control_write(struct pfs_file *file, uint64_t off, const void *data, size_t len,
+			 struct pfs_error *err)
+{
+	(void)off;
+	return control_append(file, data, len, err);
+}
+
+static int commit_message(struct control_file *f, const char *message, struct pfs_error *err)
+{
+	struct pfs_commit_options options = PFS_COMMIT_OPTIONS_INIT;
+	struct pfs_commit_id id;
+	struct subject s;
+	int rc;
+
+	subject_of(f->file.handle, &s);
+	options.message = message;
+	rc = pfs_commit_branch(s.history, s.repo, s.rev, &options, &id, err);
+	if (rc < 0)
+		return rc;
+	return show(f, err);
+}
+
+static int control_flush(struct pfs_file *file, struct pfs_error *err)
+{
+	struct control_file *f = control_of(file);
+	char *message = NULL;
+	size_t len;
+	int rc;
+
+	/* The message is taken out first: flushes come from several descriptors at once. */
+	pfs_lock(&f->lock);
+	if (f->pending) {
+		len = f->message.len;
+		while (len && (f->message.data[len - 1] == '\n' || f->message.data[len - 1] == ' '))
+			len--;
+		message = strndup(pfs_buf_str(&f->message), len);
+		if (!message) {
+			pfs_unlock(&f->lock);
+			return pfs_fail_nomem(err, "a commit message");
+		}
+		f->pending = false;
+	}
+	pfs_unlock(&f->lock);
+	if (!message)
+		return 0;
+	rc = commit_message(f, message, err);
+	free(message);
+	return rc;
+}
+
+static void control_close(struct pfs_file *file)
+{
+	struct control_file *f = control_of(file);
+
+	pfs_buf_fini(&f->text);
+	pfs_buf_fini(&f->message);
+	pfs_lock_fini(&f->lock);
+	free(f);
+}
+
+static const struct file_ops control_file_ops = {
+	.read = control_read,
+	.write = control_write,
+	.append = control_append,
+	.flush = control_flush,
+	.close = control_close,
+};
+
+static int control_open(struct pfs_handle *h, unsigned flags, struct pfs_file **out,
+			struct pfs_error *err)
+{
+	struct control_file *f;
+	int rc = 0;
+
+	if ((flags & PFS_OPEN_WRITE) && !h->u.control->writable)
+		return pfs_fail(err, PFS_E_READONLY, "control file \"%s\" is for reading",
+				h->u.control->name);
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return pfs_fail_nomem(err, "an open control file");
+	f->file = (struct pfs_file){.ops = &control_file_ops, .handle = h, .flags = flags};
+	pfs_lock_init(&f->lock, PFS_RANK_VIEW);
+	pfs_buf_init(&f->text, CONTROL_TEXT_MAX);
+	pfs_buf_init(&f->message, PFS_MESSAGE_SIZE_MAX);
+	if (flags & PFS_OPEN_READ)
+		rc = show(f, err);
+	if (rc < 0) {
+		control_close(&f->file);
+		return rc;
+	}
+	pfs_handle_ref(h);
+	*out = &f->file;
+	return 0;
+}
+
+const struct place_ops place_control_dir = {
+	.what = "a control folder",
+	.type = PFS_TYPE_DIR,
+	.lookup = dir_lookup,
+	.getattr = dir_getattr,
+	.list = dir_list,
+};
+
+const struct place_ops place_control = {
+	.what = "a control file",
+	.type = PFS_TYPE_FILE,
+	.getattr = control_getattr,
+	.setattr = control_setattr,
+	.open = control_open,
+};

@@ -1,0 +1,131 @@
+#include "view/view_i.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Open files: the facade over what a place opens. */
+
+int pfs_view_open(struct pfs_view *v, struct pfs_handle *h, unsigned flags, struct pfs_file **out,
+		  struct pfs_error *err)
+{
+	(void)v;
+	if (h->ops->list && !h->ops->open)
+		return pfs_fail(err, PFS_E_ISDIR, "%s is a directory", h->ops->what);
+	if (!h->ops->open)
+		return pfs_fail(err, PFS_E_UNSUPPORTED, "%s cannot be opened", h->ops->what);
+	if ((flags & PFS_OPEN_TRUNCATE) && !(flags & PFS_OPEN_WRITE))
+		return pfs_fail(err, PFS_E_INVALID, "truncating needs a file open for writing");
+	return h->ops->open(h, flags, out, err);
+}
+
+int pfs_file_flush(struct pfs_file *f, struct pfs_error *err)
+{
+	return f->ops->flush ? f->ops->flush(f, err) : 0;
+}
+
+int pfs_file_close(struct pfs_file **fp, struct pfs_error *err)
+{
+	struct pfs_file *f = *fp;
+	struct pfs_handle *h;
+	int rc;
+
+	*fp = NULL;
+	if (!f)
+		return 0;
+	rc = pfs_file_flush(f, err);
+	h = f->handle;
+	f->ops->close(f);
+	pfs_handle_unref(&h);
+	return rc;
+}
+
+static int check_range(uint64_t off, uint64_t len, struct pfs_error *err)
+{
+	if (off > PFS_FILE_SIZE_MAX || len > PFS_FILE_SIZE_MAX - off)
+		return pfs_fail(err, PFS_E_LIMIT, "%llu bytes at %llu pass the limit of %llu",
+				(unsigned long long)len, (unsigned long long)off,
+				PFS_FILE_SIZE_MAX);
+	return 0;
+}
+
+static int check_writable(const struct pfs_file *f, bool can, struct pfs_error *err)
+{
+	if (!can)
+		return pfs_view_readonly(f->handle, err);
+	if (!(f->flags & PFS_OPEN_WRITE))
+		return pfs_fail(err, PFS_E_INVALID, "the file is open for reading only");
+	return 0;
+}
+
+int pfs_file_read(struct pfs_file *f, uint64_t off, void *data, size_t len, size_t *out_len,
+		  struct pfs_error *err)
+{
+	return f->ops->read(f, off, data, len, out_len, err);
+}
+
+int pfs_file_write(struct pfs_file *f, uint64_t off, const void *data, size_t len,
+		   struct pfs_error *err)
+{
+	int rc = check_writable(f, f->ops->write, err);
+
+	if (rc == 0)
+		rc = check_range(off, len, err);
+	return rc < 0 ? rc : f->ops->write(f, off, data, len, err);
+}
+
+int pfs_file_append(struct pfs_file *f, const void *data, size_t len, struct pfs_error *err)
+{
+	int rc = check_writable(f, f->ops->append, err);
+
+	return rc < 0 ? rc : f->ops->append(f, data, len, err);
+}
+
+int pfs_file_allocate(struct pfs_file *f, int mode, uint64_t off, uint64_t len,
+		      struct pfs_error *err)
+{
+	int rc = check_writable(f, f->ops->allocate, err);
+
+	if (rc == 0)
+		rc = check_range(off, len, err);
+	return rc < 0 ? rc : f->ops->allocate(f, mode, off, len, err);
+}
+
+int pfs_file_seek(struct pfs_file *f, uint64_t off, int whence, uint64_t *out,
+		  struct pfs_error *err)
+{
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		return pfs_fail(err, PFS_E_INVALID, "whence %d", whence);
+	if (!f->ops->seek)
+		return pfs_fail(err, PFS_E_UNSUPPORTED, "%s has no holes to look for",
+				f->handle->ops->what);
+	return f->ops->seek(f, off, whence, out, err);
+}
+
+int pfs_file_seek_plain(uint64_t size, uint64_t off, int whence, uint64_t *out,
+			struct pfs_error *err)
+{
+	if (off >= size) {
+		pfs_fail(err, PFS_E_INVALID, "no data past the end");
+		if (err)
+			err->sys = ENXIO;
+		return PFS_E_INVALID;
+	}
+	*out = whence == SEEK_DATA ? off : size;
+	return 0;
+}
+
+int pfs_file_sync(struct pfs_file *f, struct pfs_error *err)
+{
+	return f->ops->sync ? f->ops->sync(f, err) : 0;
+}
+
+int pfs_file_local(struct pfs_file *f)
+{
+	return f->ops->local ? f->ops->local(f) : -1;
+}
+
+bool pfs_file_immutable(const struct pfs_file *f)
+{
+	return f->handle->ops == &place_entry;
+}

@@ -1,0 +1,138 @@
+#include "view/view_i.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A directory of a hundred million names would not fit in memory either. */
+#define LISTING_TEXT_MAX ((size_t)4 << 30)
+
+int pfs_listing_add(struct pfs_listing *l, const char *name, size_t len, enum pfs_type type,
+		    uint64_t ino, struct pfs_error *err)
+{
+	struct listing_name *item;
+	size_t off = l->text.len;
+	int rc;
+
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? 2 * l->cap : 64;
+		struct listing_name *more = reallocarray(l->names, cap, sizeof(*more));
+
+		if (!more)
+			return pfs_fail_nomem(err, "a directory listing");
+		l->names = more;
+		l->cap = cap;
+	}
+	rc = pfs_buf_add(&l->text, name, len, err);
+	if (rc == 0)
+		rc = pfs_buf_add_u8(&l->text, 0, err);
+	if (rc < 0)
+		return rc;
+	item = &l->names[l->n++];
+	*item = (struct listing_name){.off = off, .len = len, .type = type, .ino = ino};
+	return 0;
+}
+
+int pfs_listing_of_tree(struct pfs_listing *l, const struct pfs_id *dir, struct pfs_error *err)
+{
+	l->tree = *dir;
+	return pfs_cursor_open(l->dir->view->store, dir, &l->cursor, err);
+}
+
+int pfs_view_list(struct pfs_view *v, struct pfs_handle *dir, struct pfs_listing **out,
+		  struct pfs_error *err)
+{
+	PFS_AUTO(pfs_listing_close) struct pfs_listing *l = NULL;
+	int rc;
+
+	if (!dir->ops->list)
+		return pfs_fail(err, PFS_E_NOTDIR, "%s is not a directory", dir->ops->what);
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return pfs_fail_nomem(err, "a directory listing");
+	pfs_buf_init(&l->text, LISTING_TEXT_MAX);
+	pfs_buf_init(&l->name, PFS_NAME_SIZE_MAX + 1);
+	l->dir = pfs_handle_ref(dir);
+	rc = dir->ops->list(dir, l, err);
+	if (rc < 0)
+		return rc;
+	*out = l;
+	l = NULL;
+	return 0;
+}
+
+void pfs_listing_close(struct pfs_listing **lp)
+{
+	struct pfs_listing *l = *lp;
+
+	*lp = NULL;
+	if (!l)
+		return;
+	pfs_cursor_close(&l->cursor);
+	pfs_buf_fini(&l->text);
+	pfs_buf_fini(&l->name);
+	free(l->names);
+	pfs_handle_unref(&l->dir);
+	free(l);
+}
+
+static int next_of_tree(struct pfs_listing *l, struct pfs_list_item *out, struct pfs_error *err)
+{
+	const struct pfs_entry *e;
+	int rc = pfs_cursor_next(l->cursor, &e, err);
+
+	if (rc <= 0)
+		return rc;
+	pfs_buf_clear(&l->name);
+	rc = pfs_buf_add(&l->name, e->name, e->name_len, err);
+	if (rc < 0)
+		return rc;
+	l->pos++;
+	out->name = pfs_buf_str(&l->name);
+	out->type = pfs_view_type(e->type);
+	out->ino = pfs_handle_child_ino(l->dir, e->name, e->name_len);
+	return 1;
+}
+
+int pfs_listing_next(struct pfs_listing *l, struct pfs_list_item *out, struct pfs_error *err)
+{
+	const struct listing_name *item;
+
+	if (l->cursor)
+		return next_of_tree(l, out, err);
+	if (l->pos >= l->n)
+		return 0;
+	item = &l->names[l->pos++];
+	out->name = (const char *)l->text.data + item->off;
+	out->type = item->type;
+	out->ino = item->ino;
+	return 1;
+}
+
+/* Trees are not numbered: go to the start and step. Drivers ask for where they are already. */
+static int seek_in_tree(struct pfs_listing *l, uint64_t pos, struct pfs_error *err)
+{
+	const struct pfs_entry *e;
+	int rc;
+
+	if (pos < l->pos) {
+		rc = pfs_cursor_seek(l->cursor, "", 0, false, err);
+		if (rc < 0)
+			return rc;
+		l->pos = 0;
+	}
+	while (l->pos < pos) {
+		rc = pfs_cursor_next(l->cursor, &e, err);
+		if (rc <= 0)
+			return rc;
+		l->pos++;
+	}
+	return 0;
+}
+
+int pfs_listing_seek(struct pfs_listing *l, uint64_t pos, struct pfs_error *err)
+{
+	if (l->cursor)
+		return pos == l->pos ? 0 : seek_in_tree(l, pos, err);
+	l->pos = pos < l->n ? pos : l->n;
+	return 0;
+}
