@@ -103,6 +103,8 @@ static int check_open_pack(struct pfs_packcheck *c, struct pfs_pack *pack, int f
 			   unsigned char *plain, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 };
+	/* In this order: a pack that is sealed has its footer in the file by then. */
+	bool sealed = __atomic_load_n(&pack->sealed, __ATOMIC_ACQUIRE);
 	uint64_t size = __atomic_load_n(&pack->size, __ATOMIC_ACQUIRE);
 	struct pfs_error why = { 0 };
 	struct pfs_packhdr h;
@@ -115,7 +117,7 @@ static int check_open_pack(struct pfs_packcheck *c, struct pfs_pack *pack, int f
 		tell_at(c, pack, 0, why.text);
 	if (size < PFS_PACKHDR_SIZE)
 		return 0;
-	if (!__atomic_load_n(&pack->sealed, __ATOMIC_ACQUIRE))
+	if (!sealed)
 		return check_records(c, pack, fd, size, NULL, plain, err);
 	size = (uint64_t)file.st_size;
 	rc = pfs_pack_load_footer(fd, size, &f, &why);
