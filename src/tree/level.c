@@ -360,6 +360,23 @@ static int note_old_node(struct zone *z, const struct pfs_treenode *node, struct
 	return refs_add(&z->old, &ref, err);
 }
 
+/* Names of nodes follow one another, and each node ends with the name its parent knows. */
+static int check_place(const struct zone *z, const struct pfs_treenode_iter *it, bool at_end,
+		       struct pfs_error *err)
+{
+	const struct pfs_treenode_entry *bound;
+	int c;
+
+	if (z->l->level == z->l->old->root_level || (!at_end && z->old.n < 2))
+		return 0;
+	bound = &z->old.items[z->old.n - (at_end ? 1 : 2)].e;
+	c = pfs_treenode_name_compare(it->name, it->name_len, bound->name, bound->name_len);
+	if (at_end ? c == 0 : c > 0)
+		return 0;
+	return pfs_fail(err, PFS_E_CORRUPT, "directory: \"%.*s\" is not in its place between nodes",
+			(int)it->name_len, it->name);
+}
+
 static int merge_old_node(struct zone *z, unsigned *out_flags, bool last, struct pfs_error *err)
 {
 	struct pfs_walk_frame *f;
@@ -373,10 +390,14 @@ static int merge_old_node(struct zone *z, unsigned *out_flags, bool last, struct
 		return rc;
 	*out_flags = f->node.flags;
 	while ((rc = pfs_treenode_iter_next(&f->it, err)) > 0) {
-		rc = merge_old_item(z, &f->it.e, (uint32_t)z->old.n, err);
+		rc = f->it.index == 1 ? check_place(z, &f->it, false, err) : 0;
+		if (rc == 0)
+			rc = merge_old_item(z, &f->it.e, (uint32_t)z->old.n, err);
 		if (rc < 0)
 			return rc;
 	}
+	if (rc == 0)
+		rc = check_place(z, &f->it, true, err);
 	return rc == 0 && last ? apply_before(z, NULL, 0, &same, err) : rc;
 }
 
