@@ -37,12 +37,12 @@ int pfs_history_tick(struct pfs_history *h, struct pfs_error *err);
  */
 int pfs_history_workspace(struct pfs_history *h, const char *repo, const char *branch,
 			  struct pfs_workspace **out, struct pfs_error *err);
-void pfs_history_release(struct pfs_history *h, struct pfs_workspace **ws); /* stores NULL; NULL inside is fine */
+void pfs_history_release(struct pfs_history *h,
+			 struct pfs_workspace **ws); /* stores NULL; NULL inside is fine */
 
 /* The tree of a commit. */
-int pfs_history_commit_root(struct pfs_history *h, const char *repo,
-			    const struct pfs_commit_id *id, struct pfs_root *out,
-			    struct pfs_error *err);
+int pfs_history_commit_root(struct pfs_history *h, const char *repo, const struct pfs_commit_id *id,
+			    struct pfs_root *out, struct pfs_error *err);
 
 /*
  * In an open transaction: make repo and branch and let pipeline `owner` alone

@@ -52,6 +52,9 @@ int pfs_meta_list_branches(struct pfs_meta *m, int64_t repo, struct pfs_branch_r
 			   size_t *out_n,
 			   struct pfs_error *err); /* by name; repo 0: of all repos */
 
+/* Whether a branch keeps its workspace in this folder. */
+int pfs_meta_has_folder(struct pfs_meta *m, const char *folder, bool *out, struct pfs_error *err);
+
 /* Commits; `out` rows need pfs_commit_row_fini. */
 int pfs_meta_find_commit(struct pfs_meta *m, int64_t repo, const struct pfs_commit_id *id,
 			 struct pfs_commit_row *out, struct pfs_error *err);

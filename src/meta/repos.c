@@ -168,6 +168,21 @@ int pfs_meta_list_branches(struct pfs_meta *m, int64_t repo, struct pfs_branch_r
 	return rc;
 }
 
+int pfs_meta_has_folder(struct pfs_meta *m, const char *folder, bool *out, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	int rc = pfs_read_begin(&r, m, "SELECT 1 FROM branches WHERE folder = ?", err);
+
+	if (rc < 0)
+		return rc;
+	pfs_query_bind_text(&r.q, folder);
+	rc = pfs_query_next(&r.q, err);
+	if (rc < 0)
+		return rc;
+	*out = rc == 1;
+	return 0;
+}
+
 int pfs_meta_read_cursor(struct pfs_meta *m, const char *name, uint64_t *out, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
