@@ -286,12 +286,13 @@ static int check_lease(const char *who, int64_t lease_ms, struct pfs_error *err)
 int pfs_job_claim(struct pfs_pipelines *p, const char *runner, int64_t lease_ms,
 		  struct pfs_task *out, struct pfs_error *err)
 {
-	struct claim c = {.p = p, .runner = runner, .lease_ns = lease_ms * 1000000};
+	struct claim c = {.p = p, .runner = runner};
 	int rc;
 
 	rc = check_lease(runner, lease_ms, err);
 	if (rc < 0)
 		return rc;
+	c.lease_ns = lease_ms * 1000000;
 	/* A job that ended makes way for the next one, and may decide others. */
 	do
 		rc = look_round(&c, out, err);
