@@ -9,6 +9,7 @@
 #include "store/store.h"
 #include "tree/content.h"
 #include "tree/tree.h"
+#include "workspace/workspace.h"
 
 struct world {
 	char data[256];

@@ -12,13 +12,14 @@
 #define PFS_HISTORY_HISTORY_H
 
 #include "history/room.h"
-#include "store/store.h"
-#include "workspace/workspace.h"
 #include <pfs/event.h>
 
-/* Not included: view comes through this door and has no key to meta. */
+/* Not included: who comes through this door need not have the keys of the rooms behind it. */
 struct pfs_meta;
+struct pfs_root;
+struct pfs_store;
 struct pfs_txn;
+struct pfs_workspace;
 
 /* `store` and `meta` are borrowed and outlive the history; workspaces are kept in <data>/workspaces. */
 int pfs_history_open(struct pfs_meta *meta, struct pfs_store *store, const char *data,

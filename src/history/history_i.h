@@ -9,6 +9,8 @@
 #include "meta/meta.h"
 #include "meta/txn.h"
 #include "format/commitrec.h"
+#include "store/store.h"
+#include "workspace/workspace.h"
 
 struct pfs_history {
 	struct pfs_meta *meta;   /* borrowed */

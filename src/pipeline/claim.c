@@ -14,6 +14,7 @@
 #include "pipeline/pipelines_i.h"
 #include "pipeline/task.h"
 #include "tree/tree.h"
+#include "workspace/workspace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
