@@ -62,7 +62,7 @@ int pfs_pack_load_header(int fd, const unsigned char uuid[PFS_UUID_SIZE],
 	if (rc < 0)
 		return rc;
 	if (memcmp(h.store_uuid, store_uuid, PFS_UUID_SIZE) != 0)
-		return pfs_fail(err, PFS_E_CORRUPT, "pack belongs to another store");
+		return pfs_fail(err, PFS_E_INVALID, "pack belongs to another store");
 	if (memcmp(h.pack_uuid, uuid, PFS_UUID_SIZE) != 0)
 		return pfs_fail(err, PFS_E_CORRUPT, "pack header tells another name than the file");
 	*out = h;

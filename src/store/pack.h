@@ -36,7 +36,7 @@ void pfs_pack_path(const unsigned char uuid[PFS_UUID_SIZE], uint8_t kind, bool s
 /* Whether `name` is that of a pack, "<32 digits>.pk". */
 bool pfs_pack_parse_name(const char *name, unsigned char out_uuid[PFS_UUID_SIZE]);
 
-/* Read and check the header: it has to be that of this pack of this store. */
+/* Read and check the header: it has to be that of this pack; PFS_E_INVALID for another store's. */
 int pfs_pack_load_header(int fd, const unsigned char uuid[PFS_UUID_SIZE],
 			 const unsigned char store_uuid[PFS_UUID_SIZE], struct pfs_packhdr *out,
 			 struct pfs_error *err);

@@ -161,13 +161,6 @@ struct loader {
 	uint32_t next_seq;
 };
 
-/* The header, or false: the pack is then known by its records and its name alone. */
-static bool load_header(const struct loader *l, int fd, const unsigned char *uuid,
-			struct pfs_packhdr *out)
-{
-	return pfs_pack_load_header(fd, uuid, l->store_uuid, out, NULL) == 0;
-}
-
 static int load_sealed(struct loader *l, const unsigned char *uuid, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter footer = { 0 };
@@ -185,8 +178,11 @@ static int load_sealed(struct loader *l, const unsigned char *uuid, struct pfs_e
 	rc = fd < 0 ? fd : file_size(fd, &size, err);
 	if (rc < 0)
 		return rc;
-	if (load_header(l, fd, uuid, &h) && h.seq >= l->next_seq)
+	rc = pfs_pack_load_header(fd, uuid, l->store_uuid, &h, NULL);
+	if (rc == 0 && h.seq >= l->next_seq)
 		l->next_seq = h.seq + 1;
+	if (rc == PFS_E_INVALID) /* another store's: check tells of it */
+		return pfs_packset_add_pack(l->set, uuid, l->kind, true, size, -1, &pack, err);
 	rc = pfs_pack_load_footer(fd, size, &footer, &why);
 	if (rc < 0 && rc != PFS_E_CORRUPT && err)
 		*err = why;
@@ -307,7 +303,11 @@ static int load_open(struct loader *l, const unsigned char *uuid, struct finding
 	rc = fd < 0 ? fd : file_size(fd, &size, err);
 	if (rc < 0)
 		return rc;
-	known = load_header(l, fd, uuid, &h);
+	rc = pfs_pack_load_header(fd, uuid, l->store_uuid, &h, NULL);
+	if (rc == PFS_E_INVALID) /* another store's: check tells of it */
+		return pfs_packset_add_pack(l->set, uuid, PFS_PACK_META, false, size, -1, &pack, err);
+	known = rc == 0;
+	/* Without a header the pack is known by its name and its records alone. */
 	rc = find_records(fd, size, known ? durable : size, found, err);
 	if (rc < 0)
 		return rc;
