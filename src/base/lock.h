@@ -19,9 +19,10 @@ enum pfs_rank {
 	PFS_RANK_VIEW = 620,
 	PFS_RANK_HISTORY_COMMIT = 540, /* one commit of a branch at a time */
 	PFS_RANK_HISTORY = 520,     /* table of open workspaces */
+	PFS_RANK_WORKSPACE_FLUSH = 430, /* one flush of a workspace at a time */
 	PFS_RANK_WORKSPACE = 420,   /* names and attributes of one workspace */
 	PFS_RANK_WORKSPACE_CHANGES = 410,
-	PFS_RANK_JOURNAL = 405,
+	PFS_RANK_WORKSPACE_OPEN = 405, /* where one open file is reading */
 	PFS_RANK_META = 250,        /* the one writer */
 	PFS_RANK_META_READ = 245,
 	PFS_RANK_STORE = 230,       /* packs being written */
