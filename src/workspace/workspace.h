@@ -17,9 +17,9 @@
  * missing bytes. The folder of a workspace belongs to it:
  *
  *	<folder>/journal.db    names and attributes that differ from the base
- *	<folder>/spool/<ino>   bytes of a file that differs from the base
+ *	<folder>/spool/...     bytes of files that differ from the base
  *
- * Threads: any. Locks: PFS_RANK_WORKSPACE, then PFS_RANK_JOURNAL.
+ * Threads: any. Locks: PFS_RANK_WORKSPACE_FLUSH and what is below it.
  */
 #ifndef PFS_WORKSPACE_WORKSPACE_H
 #define PFS_WORKSPACE_WORKSPACE_H
@@ -53,15 +53,15 @@ int pfs_workspace_remove(const char *folder, struct pfs_error *err);
 
 /* Attributes of a node as stat(2) wants them. */
 struct pfs_node_attr {
-	uint64_t ino;     /* stable while the node lives and, when it is not renamed, across restarts */
+	uint64_t ino; /* stable while the node lives and, when it is not renamed, across restarts */
 	enum pfs_entry_type type;
 	struct pfs_attrs attrs;
 	int64_t ctime_ns;
 	uint32_t nlink;
 	uint64_t size_bytes;
-	uint64_t blocks;  /* of 512 bytes */
+	uint64_t blocks; /* of 512 bytes */
 	uint64_t rdev;
-	bool dirty;       /* differs from the base, or may */
+	bool dirty; /* differs from the base, or may */
 };
 
 struct pfs_node *pfs_node_ref(struct pfs_node *n);
@@ -82,7 +82,13 @@ int pfs_workspace_getattr(struct pfs_workspace *ws, struct pfs_node *n, struct p
 			  struct pfs_error *err);
 
 /* Which fields of `set` to take. Size changes make the file new. */
-enum { PFS_NODE_MODE = 1, PFS_NODE_UID = 2, PFS_NODE_GID = 4, PFS_NODE_SIZE = 8, PFS_NODE_MTIME = 16 };
+enum {
+	PFS_NODE_MODE = 1,
+	PFS_NODE_UID = 2,
+	PFS_NODE_GID = 4,
+	PFS_NODE_SIZE = 8,
+	PFS_NODE_MTIME = 16
+};
 int pfs_workspace_setattr(struct pfs_workspace *ws, struct pfs_node *n, unsigned which,
 			  const struct pfs_node_attr *set, struct pfs_error *err);
 
@@ -91,9 +97,9 @@ struct pfs_node_make {
 	enum pfs_entry_type type;
 	uint16_t mode;
 	uint32_t uid, gid;
-	const char *target;   /* SYMLINK */
+	const char *target; /* SYMLINK */
 	size_t target_len;
-	uint64_t rdev;        /* CHR, BLK */
+	uint64_t rdev; /* CHR, BLK */
 };
 /* PFS_E_EXISTS; PFS_E_NOTFOUND when the directory itself was removed. */
 int pfs_workspace_make(struct pfs_workspace *ws, struct pfs_node *dir, const char *name,
@@ -139,8 +145,8 @@ int pfs_workspace_list(struct pfs_workspace *ws, struct pfs_node *dir,
  * copied to the spool unless `truncate`); the copy is made once.
  */
 struct pfs_open;
-int pfs_workspace_open_file(struct pfs_workspace *ws, struct pfs_node *n, bool write,
-			    bool truncate, struct pfs_open **out, struct pfs_error *err);
+int pfs_workspace_open_file(struct pfs_workspace *ws, struct pfs_node *n, bool write, bool truncate,
+			    struct pfs_open **out, struct pfs_error *err);
 void pfs_workspace_close_file(struct pfs_open **o);
 int pfs_workspace_read(struct pfs_open *o, uint64_t off, void *data, size_t len, size_t *out_len,
 		       struct pfs_error *err);

@@ -1,0 +1,104 @@
+/*
+ * What differs from the base, on disk: names and attributes in SQLite.
+ *
+ *	node        one row per dirty node, its whole state
+ *	name        one row per name that differs: it leads to a node, or is gone
+ *	meta        the base these differ from
+ *
+ * A batch is a list of rows in order; it is applied whole or not at all. The
+ * tables are those of pfs-workspace(5).
+ *
+ * Threads: one at a time.
+ */
+#ifndef PFS_WORKSPACE_JOURNAL_H
+#define PFS_WORKSPACE_JOURNAL_H
+
+#include "workspace/room.h"
+#include "base/buf.h"
+#include "workspace/workspace.h"
+
+enum pfs_file_state {
+	PFS_FILE_CLEAN = 0, /* the bytes are a content of the store */
+	PFS_FILE_NEW = 1,   /* the bytes are a spool file */
+};
+
+struct pfs_journal_node {
+	uint64_t ino;
+	enum pfs_entry_type type;
+	struct pfs_attrs attrs;
+	int64_t ctime_ns;
+	uint64_t link;             /* hard-link group, as the base has it */
+	struct pfs_id xattrs;      /* as the base has it */
+	enum pfs_file_state state; /* FILE */
+	uint64_t serial;           /* FILE, NEW: of its spool file */
+	uint64_t size;             /* FILE: for people; the truth is content or spool file */
+	struct pfs_id dir;         /* DIR: what is looked through */
+	uint64_t rdev;
+	const void *blob; /* FILE, CLEAN: content; SYMLINK: target */
+	size_t blob_len;
+};
+
+struct pfs_journal_name {
+	uint64_t parent;
+	const char *name;
+	size_t name_len;
+	uint64_t ino; /* 0: gone */
+	bool in_base; /* the base of the directory has this name */
+};
+
+enum pfs_journal_op {
+	PFS_JOURNAL_SAVE_NODE,
+	PFS_JOURNAL_DROP_NODE,
+	PFS_JOURNAL_SAVE_NAME,
+	PFS_JOURNAL_DROP_NAME,
+	PFS_JOURNAL_CLEAR, /* nothing differs */
+	PFS_JOURNAL_BASE,
+};
+
+/* Blobs and names of rows live in `blobs`, at `blob_at`. */
+struct pfs_journal_row {
+	enum pfs_journal_op op;
+	size_t blob_at;
+	union {
+		struct pfs_journal_node node;
+		struct pfs_journal_name name;
+		struct pfs_root base;
+	};
+};
+
+struct pfs_journal_batch {
+	struct pfs_journal_row *rows; /* owned */
+	size_t n, cap;
+	struct pfs_buf blobs;
+};
+
+void pfs_journal_batch_init(struct pfs_journal_batch *b);
+void pfs_journal_batch_fini(struct pfs_journal_batch *b);
+/* Room for so many rows and blob bytes, so that adding them cannot fail. */
+int pfs_journal_batch_reserve(struct pfs_journal_batch *b, size_t rows, size_t bytes,
+			      struct pfs_error *err);
+int pfs_journal_batch_add(struct pfs_journal_batch *b, const struct pfs_journal_row *row,
+			  struct pfs_error *err);
+
+struct pfs_journal;
+
+/* PFS_E_BUSY when another process has it. */
+int pfs_journal_open(const char *folder, const struct pfs_root *base_when_new,
+		     struct pfs_journal **out, struct pfs_error *err);
+void pfs_journal_close(struct pfs_journal **j);
+
+/* What is there: the base, then all nodes, then all names, for those that have a callback. What
+ * callbacks get is borrowed. */
+struct pfs_journal_reader {
+	void (*base)(void *arg, const struct pfs_root *base);
+	int (*node)(void *arg, const struct pfs_journal_node *node, struct pfs_error *err);
+	int (*name)(void *arg, const struct pfs_journal_name *name, struct pfs_error *err);
+};
+int pfs_journal_load(struct pfs_journal *j, const struct pfs_journal_reader *reader, void *arg,
+		     struct pfs_error *err);
+
+/* Whole and durable, or not at all. */
+int pfs_journal_apply(struct pfs_journal *j, const struct pfs_journal_batch *b,
+		      struct pfs_error *err);
+
+#endif

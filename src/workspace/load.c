@@ -1,0 +1,179 @@
+#include "workspace/load.h"
+#include "base/path.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct load {
+	struct pfs_workspace *ws;
+	size_t nodes, placed;
+};
+
+static int make_root(struct pfs_workspace *ws, struct pfs_error *err)
+{
+	struct pfs_entry e = {.type = PFS_ENTRY_DIR, .attrs = ws->base.attrs, .dir = ws->base.dir};
+	int rc = pfs_node_new(ws, PFS_ENTRY_DIR, PFS_ROOT_INO, &ws->root, err);
+
+	return rc < 0 ? rc : pfs_node_fill(ws->root, &e, err);
+}
+
+static void take_base(void *arg, const struct pfs_root *base)
+{
+	struct load *l = arg;
+
+	l->ws->base = *base;
+}
+
+static int take_spool_file(struct pfs_node *n, const struct pfs_journal_node *row,
+			   struct pfs_error *err)
+{
+	struct pfs_spooled *s = calloc(1, sizeof(*s));
+	struct pfs_spool_stat st;
+	int rc;
+
+	if (!s)
+		return pfs_fail_nomem(err, "a spool file");
+	*s = (struct pfs_spooled){.name = {row->ino, row->serial}, .fd = -1, .journaled = true};
+	n->file.spooled = s;
+	n->file.state = PFS_FILE_NEW;
+	rc = pfs_spool_stat(&n->ws->spool, &s->name, -1, &st, err);
+	if (rc < 0)
+		return rc;
+	n->file.size = st.size;
+	n->file.blocks = st.blocks;
+	n->attrs.mtime_sec = st.mtime_sec;
+	n->attrs.mtime_nsec = st.mtime_nsec;
+	return 0;
+}
+
+static int take_bytes(struct pfs_node *n, const struct pfs_journal_node *row, struct pfs_error *err)
+{
+	if (n->type == PFS_ENTRY_FILE && row->state == PFS_FILE_NEW)
+		return take_spool_file(n, row, err);
+	if (n->type == PFS_ENTRY_FILE)
+		return pfs_kept_decode(row->blob, row->blob_len, &n->file.kept, err);
+	if (n->type == PFS_ENTRY_DIR) {
+		n->dir.base = row->dir;
+		return 0;
+	}
+	if (n->type != PFS_ENTRY_SYMLINK) {
+		n->rdev = row->rdev;
+		return 0;
+	}
+	if (!row->blob_len || row->blob_len > PFS_SYMLINK_SIZE_MAX)
+		return pfs_fail(err, PFS_E_CORRUPT, "journal: a symlink of %zu bytes",
+				row->blob_len);
+	n->symlink.target = strndup(row->blob, row->blob_len);
+	n->symlink.target_len = row->blob_len;
+	return n->symlink.target ? 0 : pfs_fail_nomem(err, "a symlink");
+}
+
+static int take_node(void *arg, const struct pfs_journal_node *row, struct pfs_error *err)
+{
+	struct load *l = arg;
+	struct pfs_node *n = l->ws->root;
+	int rc = 0;
+
+	if (row->ino == PFS_ROOT_INO ? row->type != PFS_ENTRY_DIR : row->ino == 0)
+		return pfs_fail(err, PFS_E_CORRUPT, "journal: node %" PRIx64 " cannot be",
+				row->ino);
+	if (row->ino != PFS_ROOT_INO) {
+		rc = pfs_node_new(l->ws, row->type, row->ino, &n, err);
+		if (rc < 0)
+			return rc;
+		n->refs = 0; /* nobody holds it: being dirty keeps it */
+		l->nodes++;
+	}
+	n->attrs = row->attrs;
+	n->ctime_ns = row->ctime_ns;
+	n->link = row->link;
+	n->dirty = n->journaled = true;
+	if (!pfs_id_is_zero(&row->xattrs)) {
+		n->xattrs = malloc(sizeof(*n->xattrs));
+		if (!n->xattrs)
+			return pfs_fail_nomem(err, "a node");
+		*n->xattrs = row->xattrs;
+	}
+	return take_bytes(n, row, err);
+}
+
+static int take_name(void *arg, const struct pfs_journal_name *row, struct pfs_error *err)
+{
+	struct load *l = arg;
+	struct pfs_node *dir = pfs_map_find(&l->ws->inos, &row->parent, sizeof(row->parent));
+	struct pfs_node *n = NULL;
+	struct pfs_slot *s;
+	int rc = pfs_path_check_name(row->name ? row->name : "", row->name_len, err);
+
+	if (row->ino)
+		n = pfs_map_find(&l->ws->inos, &row->ino, sizeof(row->ino));
+	if (rc < 0 || !dir || dir->type != PFS_ENTRY_DIR || !dir->dirty ||
+	    (row->ino && (!n || n->place || n == l->ws->root)))
+		return pfs_fail(err, PFS_E_CORRUPT,
+				"journal: a name in %" PRIx64 " for %" PRIx64 " leads nowhere",
+				row->parent, row->ino);
+	rc = pfs_slot_new(dir, row->name, row->name_len, row->in_base, &s, err);
+	if (rc < 0)
+		return rc;
+	s->journaled = true;
+	pfs_link_add(&dir->dir.pending, &s->pending);
+	if (n) {
+		pfs_slot_attach(s, n);
+		l->placed++;
+	}
+	return 0;
+}
+
+/* Every node hangs on the root: names that form a ring apart from it were never written by us. */
+static int check_reach(struct load *l, struct pfs_error *err)
+{
+	size_t n = 0, cap = l->nodes + 1, done = 0;
+	struct pfs_node **queue = malloc(cap * sizeof(*queue));
+
+	if (!queue)
+		return pfs_fail_nomem(err, "a workspace");
+	queue[n++] = l->ws->root;
+	for (; done < n; done++) {
+		struct pfs_link *head = &queue[done]->dir.pending;
+
+		if (queue[done]->type != PFS_ENTRY_DIR)
+			continue;
+		for (struct pfs_link *p = head->next; p != head && n < cap; p = p->next) {
+			struct pfs_slot *s = PFS_OF_LINK(p, struct pfs_slot, pending);
+
+			if (s->node)
+				queue[n++] = s->node;
+		}
+	}
+	free(queue);
+	if (n == cap)
+		return 0;
+	return pfs_fail(err, PFS_E_CORRUPT, "journal: %zu of %zu nodes have no way to the root",
+			cap - n, cap);
+}
+
+static bool is_wanted(void *arg, const struct pfs_spool_name *name)
+{
+	struct pfs_workspace *ws = arg;
+	struct pfs_node *n = pfs_map_find(&ws->inos, &name->ino, sizeof(name->ino));
+
+	return n && n->type == PFS_ENTRY_FILE && n->file.spooled &&
+	       n->file.spooled->name.serial == name->serial;
+}
+
+int pfs_workspace_load(struct pfs_workspace *ws, struct pfs_error *err)
+{
+	static const struct pfs_journal_reader base_only = {take_base, NULL, NULL};
+	static const struct pfs_journal_reader everything = {take_base, take_node, take_name};
+	struct load l = {.ws = ws};
+	int rc = pfs_journal_load(ws->journal, &base_only, &l, err);
+
+	if (rc == 0)
+		rc = make_root(ws, err);
+	if (rc == 0)
+		rc = pfs_journal_load(ws->journal, &everything, &l, err);
+	if (rc == 0)
+		rc = check_reach(&l, err);
+	return rc < 0 ? rc : pfs_spool_sweep(&ws->spool, is_wanted, ws, err);
+}

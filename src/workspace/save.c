@@ -1,0 +1,235 @@
+#include "workspace/save.h"
+#include "base/clock.h"
+#include "base/fault.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Spool files whose bytes have to be durable before the rows that name them. */
+struct bytes {
+	struct pfs_spool_name *names;
+	size_t n, cap;
+};
+
+static int add_name(struct pfs_spool_name **names, size_t *n, size_t *cap,
+		    const struct pfs_spool_name *name)
+{
+	if (*n == *cap) {
+		size_t more = *cap ? *cap * 2 : 16;
+		struct pfs_spool_name *p = realloc(*names, more * sizeof(*p));
+
+		if (!p)
+			return PFS_E_NOMEM;
+		*names = p;
+		*cap = more;
+	}
+	(*names)[(*n)++] = *name;
+	return 0;
+}
+
+void pfs_workspace_note_pending(struct pfs_workspace *ws)
+{
+	if (!ws->oldest_ms)
+		ws->oldest_ms = pfs_clock_monotonic_ms();
+}
+
+/* Without memory for the list the file stays until the next open sweeps it. */
+void pfs_workspace_doom(struct pfs_workspace *ws, const struct pfs_spool_name *name, bool journaled)
+{
+	struct pfs_doomed *d = &ws->doomed;
+
+	if (!journaled)
+		pfs_spool_unlink(&ws->spool, name);
+	else
+		add_name(&d->names, &d->n, &d->cap, name);
+}
+
+static int hand_over_node(struct pfs_workspace *ws, struct pfs_node *n, struct bytes *bytes,
+			  struct pfs_buf *blob, struct pfs_error *err)
+{
+	struct pfs_spooled *spooled = n->type == PFS_ENTRY_FILE ? n->file.spooled : NULL;
+	struct pfs_journal_row row;
+	int rc = pfs_node_row(n, blob, &row, err);
+
+	if (rc == 0)
+		rc = pfs_journal_batch_add(&ws->writing, &row, err);
+	if (rc == 0 && spooled && n->file.state == PFS_FILE_NEW) {
+		if (spooled->unsynced || !spooled->journaled) {
+			rc = add_name(&bytes->names, &bytes->n, &bytes->cap, &spooled->name);
+			if (rc < 0)
+				return pfs_fail_nomem(err, "a flush");
+		}
+		spooled->journaled = true;
+		/* Who still writes makes it unsynced again at the close. */
+		spooled->unsynced = false;
+	}
+	if (rc == 0) {
+		n->journaled = true;
+		pfs_link_remove(&n->queued);
+	}
+	return rc;
+}
+
+static int hand_over_slot(struct pfs_workspace *ws, struct pfs_slot *s, struct pfs_error *err)
+{
+	struct pfs_journal_row row = {
+		.op = PFS_JOURNAL_SAVE_NAME,
+		.name = {s->dir->ino, s->name, s->name_len, s->node ? s->node->ino : 0, s->in_base},
+	};
+	int rc = pfs_journal_batch_add(&ws->writing, &row, err);
+
+	if (rc == 0) {
+		s->journaled = true;
+		pfs_link_remove(&s->queued);
+	}
+	return rc;
+}
+
+/* Rows of what is gone come first: what is there now may have taken its number or name. */
+static int hand_over_gone(struct pfs_workspace *ws, struct pfs_error *err)
+{
+	struct pfs_journal_batch *from = &ws->pending, *to = &ws->writing;
+	size_t shift = to->blobs.len;
+	int rc = pfs_journal_batch_reserve(to, from->n, from->blobs.len, err);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < from->n; i++) {
+		to->rows[to->n] = from->rows[i];
+		to->rows[to->n++].blob_at += shift;
+	}
+	pfs_buf_add(&to->blobs, from->blobs.data, from->blobs.len, NULL);
+	pfs_journal_batch_fini(from);
+	pfs_journal_batch_init(from);
+	return 0;
+}
+
+static void condemn(struct pfs_workspace *ws)
+{
+	struct pfs_doomed *d = &ws->doomed, *c = &ws->condemned;
+
+	if (!c->n) {
+		struct pfs_doomed empty = *c;
+
+		*c = *d;
+		*d = empty;
+		return;
+	}
+	for (size_t i = 0; i < d->n; i++)
+		add_name(&c->names, &c->n, &c->cap, &d->names[i]);
+	d->n = 0;
+}
+
+/* A row could not be noted for want of memory: say everything anew. */
+static int requeue_everything(struct pfs_workspace *ws, struct pfs_error *err)
+{
+	struct pfs_journal_row rows[2] = {{.op = PFS_JOURNAL_CLEAR},
+					  {.op = PFS_JOURNAL_BASE, .base = ws->base}};
+	struct pfs_node *n;
+	size_t pos = 0;
+	int rc;
+
+	pfs_journal_batch_fini(&ws->pending);
+	pfs_journal_batch_init(&ws->pending);
+	rc = pfs_journal_batch_reserve(&ws->pending, 2, 0, err);
+	if (rc < 0)
+		return rc;
+	pfs_journal_batch_add(&ws->pending, &rows[0], NULL);
+	pfs_journal_batch_add(&ws->pending, &rows[1], NULL);
+	while ((n = pfs_map_next(&ws->inos, &pos))) {
+		if (!n->dirty || (!n->place && n != ws->root))
+			continue;
+		if (pfs_link_alone(&n->queued))
+			pfs_link_add(&ws->queued_nodes, &n->queued);
+		if (n->place && pfs_link_alone(&n->place->queued))
+			pfs_link_add(&ws->queued_slots, &n->place->queued);
+		if (n->type != PFS_ENTRY_DIR)
+			continue;
+		for (struct pfs_link *l = n->dir.pending.next; l != &n->dir.pending; l = l->next) {
+			struct pfs_slot *s = PFS_OF_LINK(l, struct pfs_slot, pending);
+
+			if (pfs_link_alone(&s->queued))
+				pfs_link_add(&ws->queued_slots, &s->queued);
+		}
+	}
+	ws->rewrite = false;
+	return 0;
+}
+
+/* With both locks held. What is handed over is never lost: it stays in `writing` until it is durable. */
+static int hand_over(struct pfs_workspace *ws, struct bytes *bytes, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf blob = PFS_BUF_INIT(4096);
+	int rc = ws->rewrite ? requeue_everything(ws, err) : 0;
+
+	if (rc == 0)
+		rc = hand_over_gone(ws, err);
+	while (rc == 0 && !pfs_link_alone(&ws->queued_nodes))
+		rc = hand_over_node(ws, PFS_OF_LINK(ws->queued_nodes.next, struct pfs_node, queued),
+				    bytes, &blob, err);
+	while (rc == 0 && !pfs_link_alone(&ws->queued_slots))
+		rc = hand_over_slot(ws, PFS_OF_LINK(ws->queued_slots.next, struct pfs_slot, queued),
+				    err);
+	if (rc == 0) {
+		condemn(ws);
+		ws->oldest_ms = 0;
+	}
+	return rc;
+}
+
+/* Bytes whose flush failed must be flushed by whoever tries next. */
+static void mark_unsynced(struct pfs_workspace *ws, const struct bytes *bytes)
+{
+	pfs_rwlock_write(&ws->lock);
+	for (size_t i = 0; i < bytes->n; i++) {
+		struct pfs_node *n =
+			pfs_map_find(&ws->inos, &bytes->names[i].ino, sizeof(uint64_t));
+
+		if (!n || n->type != PFS_ENTRY_FILE || !n->file.spooled || !n->place)
+			continue;
+		n->file.spooled->unsynced = true;
+		if (pfs_link_alone(&n->queued))
+			pfs_link_add(&ws->queued_nodes, &n->queued);
+	}
+	pfs_workspace_note_pending(ws);
+	pfs_rwlock_unlock(&ws->lock);
+}
+
+static int make_durable(struct pfs_workspace *ws, struct bytes *bytes, struct pfs_error *err)
+{
+	int rc = pfs_spool_sync(&ws->spool, bytes->names, bytes->n, err);
+
+	if (rc == 0 && ws->writing.n)
+		rc = pfs_journal_apply(ws->journal, &ws->writing, err);
+	if (rc < 0)
+		return rc;
+	pfs_journal_batch_fini(&ws->writing);
+	pfs_journal_batch_init(&ws->writing);
+	return 0;
+}
+
+int pfs_workspace_save(struct pfs_workspace *ws, struct pfs_error *err)
+{
+	struct bytes bytes = {0};
+	struct pfs_doomed gone = {0};
+	int rc;
+
+	pfs_lock(&ws->flush_lock);
+	pfs_rwlock_write(&ws->lock);
+	rc = hand_over(ws, &bytes, err);
+	pfs_rwlock_unlock(&ws->lock);
+	if (rc == 0)
+		rc = make_durable(ws, &bytes, err);
+	if (rc < 0)
+		mark_unsynced(ws, &bytes);
+	if (rc == 0) {
+		gone = ws->condemned;
+		ws->condemned = (struct pfs_doomed){0};
+	}
+	pfs_unlock(&ws->flush_lock);
+	for (size_t i = 0; i < gone.n; i++)
+		pfs_spool_unlink(&ws->spool, &gone.names[i]);
+	free(gone.names);
+	free(bytes.names);
+	return rc < 0 ? pfs_wrap(err, rc, "workspace %s", ws->folder) : 0;
+}

@@ -1,0 +1,17 @@
+/*
+ * From the overlay to the journal: what changed is handed over in one moment,
+ * bytes are made durable, then the rows are, then files nobody names may go.
+ *
+ *	queued nodes and slots ─▶ writing ─▶ bytes flushed ─▶ journal ─▶ unlink
+ *	        (lock)           (flush lock)                    │
+ *	              a failure leaves everything in `writing` ◀─┘
+ */
+#ifndef PFS_WORKSPACE_SAVE_H
+#define PFS_WORKSPACE_SAVE_H
+
+#include "workspace/workspace_i.h"
+
+/* Journal everything that changed before this call. Without the lock. */
+int pfs_workspace_save(struct pfs_workspace *ws, struct pfs_error *err);
+
+#endif

@@ -1,0 +1,231 @@
+/* After a commit: what was sealed and did not change since stands on the new base. And starting anew. */
+#include "workspace/seal.h"
+#include "tree/tree.h"
+#include "workspace/save.h"
+#include "workspace/sealing_i.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void note_base(struct pfs_workspace *ws)
+{
+	struct pfs_journal_row clear = {.op = PFS_JOURNAL_CLEAR};
+	struct pfs_journal_row base = {.op = PFS_JOURNAL_BASE, .base = ws->base};
+
+	pfs_workspace_note_pending(ws);
+	if (!ws->root->dirty) {
+		/* Nothing differs: no need to drop row by row. */
+		pfs_journal_batch_fini(&ws->pending);
+		pfs_journal_batch_init(&ws->pending);
+		if (pfs_journal_batch_add(&ws->pending, &clear, NULL) < 0)
+			ws->rewrite = true;
+	}
+	if (pfs_journal_batch_add(&ws->pending, &base, NULL) < 0)
+		ws->rewrite = true;
+}
+
+static void settle_file(struct pfs_node *n, const struct pfs_sealed_item *item)
+{
+	struct pfs_node_file *f = &n->file;
+
+	pfs_kept_unref(&f->chunked);
+	if (f->writers || item->open || n->stamp != item->stamp)
+		return;
+	if (f->state == PFS_FILE_NEW) {
+		f->state = PFS_FILE_CLEAN;
+		f->kept = pfs_kept_ref(item->kept);
+		f->version++;
+		if (f->spooled->users == 0)
+			pfs_spooled_drop(n);
+	}
+	pfs_node_clean(n);
+}
+
+/* Children came before: what is still pending differs from the new base, or is a whiteout of nothing. */
+static void settle_dir(struct pfs_node *n, const struct pfs_sealed_item *item)
+{
+	struct pfs_link *head = &n->dir.pending, *next;
+
+	if (n->dir.dead)
+		return;
+	n->dir.base = item->dir;
+	for (struct pfs_link *p = head->next; p != head; p = next) {
+		struct pfs_slot *s = PFS_OF_LINK(p, struct pfs_slot, pending);
+
+		next = p->next;
+		s->in_base = s->in_sealed;
+		if (!s->node && !s->in_base)
+			pfs_slot_free(s);
+	}
+	if (n->stamp == item->stamp && pfs_link_alone(head))
+		pfs_node_clean(n);
+	else
+		pfs_node_requeue(n);
+}
+
+static void settle_item(struct pfs_sealed_item *item)
+{
+	struct pfs_node *n = item->node;
+
+	if (!n)
+		return;
+	if (n->place)
+		n->place->in_base = n->place->in_base || n->place->in_sealed;
+	if (n->type == PFS_ENTRY_FILE)
+		settle_file(n, item);
+	else if (n->type == PFS_ENTRY_DIR)
+		settle_dir(n, item);
+	else if (n->stamp == item->stamp)
+		pfs_node_clean(n);
+	pfs_node_put(&item->node);
+}
+
+int pfs_workspace_settle(struct pfs_workspace *ws, const struct pfs_sealed *sealed,
+			 struct pfs_error *err)
+{
+	struct pfs_sealing *s = ws->sealing;
+
+	if (!s || !s->done || s->generation != sealed->generation)
+		return pfs_fail(err, PFS_E_CONFLICT, "workspace %s: this is not its last seal",
+				ws->folder);
+	pfs_rwlock_write(&ws->lock);
+	ws->base = s->root;
+	for (size_t i = s->n; i-- > 0;)
+		settle_item(&s->items[i]);
+	note_base(ws);
+	pfs_rwlock_unlock(&ws->lock);
+	pfs_sealing_free(ws);
+	return 0;
+}
+
+/* Nodes that are met on the way, each with one reference so that none goes too early. */
+struct met {
+	struct pfs_node **list;
+	size_t n, cap;
+};
+
+static int meet(struct met *m, struct pfs_node *n, struct pfs_error *err)
+{
+	if (m->n == m->cap) {
+		size_t cap = m->cap ? m->cap * 2 : 64;
+		struct pfs_node **p = realloc(m->list, cap * sizeof(struct pfs_node *));
+
+		if (!p)
+			return pfs_fail_nomem(err, "a reset");
+		m->list = p;
+		m->cap = cap;
+	}
+	m->list[m->n++] = pfs_node_ref(n);
+	return 0;
+}
+
+/* Every node that has a place, parents first. */
+static int meet_all(struct pfs_workspace *ws, struct met *m, struct pfs_error *err)
+{
+	int rc = meet(m, ws->root, err);
+
+	for (size_t i = 0; rc == 0 && i < m->n; i++) {
+		struct pfs_slot *s;
+		size_t pos = 0;
+
+		if (m->list[i]->type != PFS_ENTRY_DIR)
+			continue;
+		while (rc == 0 && (s = pfs_map_next(&m->list[i]->dir.names, &pos)))
+			if (s->node)
+				rc = meet(m, s->node, err);
+	}
+	return rc;
+}
+
+static void put_all(struct met *m)
+{
+	for (size_t i = m->n; i-- > 0;)
+		pfs_node_put(&m->list[i]);
+	free(m->list);
+}
+
+/* Whiteouts hide nothing any more. */
+static void free_whiteouts(struct pfs_node *dir)
+{
+	struct pfs_link *head = &dir->dir.pending, *next;
+
+	for (struct pfs_link *p = head->next; p != head; p = next) {
+		struct pfs_slot *s = PFS_OF_LINK(p, struct pfs_slot, pending);
+
+		next = p->next;
+		if (!s->node)
+			pfs_slot_free(s);
+	}
+}
+
+/* The node becomes what the new base has at its name; false when it cannot. */
+static bool take_over(struct pfs_workspace *ws, struct pfs_node *n)
+{
+	PFS_AUTO(pfs_found_fini) struct pfs_found found = {0};
+	struct pfs_slot *s = n->place;
+	int rc;
+
+	if (s->dir->dir.dead ||
+	    (n->type == PFS_ENTRY_FILE && n->file.spooled && n->file.spooled->users))
+		return false;
+	rc = pfs_tree_find(ws->store, &s->dir->dir.base, s->name, s->name_len, &found, NULL);
+	if (rc < 0 || found.e.type != n->type || pfs_node_fill(n, &found.e, NULL) < 0)
+		return false;
+	if (n->type == PFS_ENTRY_FILE) {
+		n->file.state = PFS_FILE_CLEAN;
+		if (n->file.spooled)
+			pfs_spooled_drop(n);
+	}
+	s->in_base = s->in_sealed = true;
+	pfs_node_clean(n);
+	return true;
+}
+
+static void reset_node(struct pfs_workspace *ws, struct pfs_node *n)
+{
+	struct pfs_slot *s = n->place;
+
+	n->stamp = ++ws->stamp;
+	if (n != ws->root && !take_over(ws, n)) {
+		pfs_slot_empty(s);
+		pfs_slot_free(s);
+		if (n->type == PFS_ENTRY_DIR) {
+			memset(&n->dir.base, 0, sizeof(n->dir.base));
+			n->dir.dead = true;
+		}
+	}
+	if (n->type == PFS_ENTRY_DIR)
+		free_whiteouts(n);
+}
+
+/*
+ * A node whose name leads to the same kind of thing in the new base becomes
+ * that, so that a shell standing in a directory stays there. What is read from
+ * the store here is read with the lock held: nobody may see half of it.
+ */
+int pfs_workspace_reset(struct pfs_workspace *ws, const struct pfs_root *base,
+			struct pfs_error *err)
+{
+	struct met m = {0};
+	int rc;
+
+	pfs_sealing_free(ws);
+	pfs_rwlock_write(&ws->lock);
+	rc = meet_all(ws, &m, err);
+	if (rc == 0) {
+		ws->base = *base;
+		ws->root->dir.base = base->dir;
+		ws->root->attrs = base->attrs;
+		ws->root->ctime_ns = pfs_attrs_mtime_ns(&base->attrs);
+		for (size_t i = 0; i < m.n; i++)
+			reset_node(ws, m.list[i]);
+		pfs_node_clean(ws->root);
+		note_base(ws);
+	}
+	put_all(&m);
+	pfs_rwlock_unlock(&ws->lock);
+	if (rc < 0)
+		return rc;
+	pfs_feed_note_all(&ws->feed);
+	return pfs_workspace_save(ws, err);
+}

@@ -1,0 +1,205 @@
+#include "workspace/spool.h"
+#include "base/fault.h"
+#include "base/io.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NAME_SIZE 40
+
+/* Above this many files one flush of the whole file system is cheaper than one each. */
+#define SYNC_EACH_MAX 8
+
+static const char *format_name(const struct pfs_spool_name *name, char out[NAME_SIZE])
+{
+	snprintf(out, NAME_SIZE, "%016" PRIx64 "-%" PRIu64, name->ino, name->serial);
+	return out;
+}
+
+static bool parse_name(const char *text, struct pfs_spool_name *out)
+{
+	char again[NAME_SIZE];
+
+	if (sscanf(text, "%16" SCNx64 "-%" SCNu64, &out->ino, &out->serial) != 2)
+		return false;
+	return strcmp(format_name(out, again), text) == 0;
+}
+
+int pfs_spool_open(int folder, struct pfs_spool *s, struct pfs_error *err)
+{
+	int rc = pfs_io_mkdir_all(folder, "spool", err);
+
+	if (rc < 0)
+		return rc;
+	rc = pfs_io_open(folder, "spool", O_RDONLY | O_DIRECTORY, 0, err);
+	if (rc < 0)
+		return rc;
+	s->dir = rc;
+	atomic_init(&s->next_serial, 1);
+	atomic_init(&s->names_unsynced, false);
+	return 0;
+}
+
+void pfs_spool_close(struct pfs_spool *s)
+{
+	pfs_fd_close(&s->dir);
+}
+
+int pfs_spool_create(struct pfs_spool *s, uint64_t ino, struct pfs_spool_name *out,
+		     struct pfs_error *err)
+{
+	struct pfs_spool_name name = {ino, atomic_fetch_add(&s->next_serial, 1)};
+	char text[NAME_SIZE];
+	int fd = pfs_fault("spool.create", err);
+
+	if (fd < 0)
+		return fd;
+	fd = pfs_io_open(s->dir, format_name(&name, text), O_RDWR | O_CREAT | O_EXCL, 0600, err);
+	if (fd < 0)
+		return pfs_wrap(err, fd, "spool");
+	atomic_store(&s->names_unsynced, true);
+	*out = name;
+	return fd;
+}
+
+int pfs_spool_reopen(struct pfs_spool *s, const struct pfs_spool_name *name, struct pfs_error *err)
+{
+	char text[NAME_SIZE];
+	int fd = pfs_io_open(s->dir, format_name(name, text), O_RDWR | O_NOFOLLOW, 0, err);
+
+	if (fd == PFS_E_NOTFOUND)
+		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is gone", text);
+	return fd < 0 ? pfs_wrap(err, fd, "spool") : fd;
+}
+
+int pfs_spool_stat(struct pfs_spool *s, const struct pfs_spool_name *name, int fd,
+		   struct pfs_spool_stat *out, struct pfs_error *err)
+{
+	char text[NAME_SIZE];
+	struct stat st;
+	int rc;
+
+	if (fd >= 0)
+		rc = fstat(fd, &st);
+	else
+		rc = fstatat(s->dir, format_name(name, text), &st, AT_SYMLINK_NOFOLLOW);
+	if (rc < 0 && errno == ENOENT)
+		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is missing", text);
+	if (rc < 0)
+		return pfs_fail_errno(err, errno, "look at a spool file");
+	out->size = (uint64_t)st.st_size;
+	out->blocks = (uint64_t)st.st_blocks;
+	out->mtime_sec = st.st_mtim.tv_sec;
+	out->mtime_nsec = (uint32_t)st.st_mtim.tv_nsec;
+	return 0;
+}
+
+int pfs_spool_set_mtime(struct pfs_spool *s, const struct pfs_spool_name *name, int fd,
+			const struct pfs_attrs *attrs, struct pfs_error *err)
+{
+	struct timespec times[2] = {
+		{.tv_nsec = UTIME_OMIT},
+		{.tv_sec = attrs->mtime_sec, .tv_nsec = (long)attrs->mtime_nsec},
+	};
+	char text[NAME_SIZE];
+	int rc;
+
+	if (fd >= 0)
+		rc = futimens(fd, times);
+	else
+		rc = utimensat(s->dir, format_name(name, text), times, AT_SYMLINK_NOFOLLOW);
+	return rc < 0 ? pfs_fail_errno(err, errno, "set the time of a spool file") : 0;
+}
+
+/* The times of a spool file are the file's own, so fsync and not fdatasync. */
+static int sync_one(struct pfs_spool *s, const struct pfs_spool_name *name, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_fd_close) int fd = -1;
+	char text[NAME_SIZE];
+
+	fd = openat(s->dir, format_name(name, text), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno == ENOENT)
+		return 0; /* removed meanwhile: the journal will not name it either */
+	if (fd < 0)
+		return pfs_fail_errno(err, errno, "open spool file %s", text);
+	return pfs_io_fsync(fd, "a spool file", err);
+}
+
+static int sync_all(struct pfs_spool *s, struct pfs_error *err)
+{
+	int rc = pfs_fault("spool.syncfs", err);
+
+	if (rc < 0)
+		return rc;
+	atomic_store(&s->names_unsynced, false);
+	if (syncfs(s->dir) == 0)
+		return 0;
+	atomic_store(&s->names_unsynced, true);
+	return pfs_fail_errno(err, errno, "flush the file system of the spool");
+}
+
+int pfs_spool_sync(struct pfs_spool *s, const struct pfs_spool_name *names, size_t n,
+		   struct pfs_error *err)
+{
+	int rc = 0;
+
+	if (n > SYNC_EACH_MAX)
+		return sync_all(s, err);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = sync_one(s, &names[i], err);
+	if (rc == 0 && n && atomic_exchange(&s->names_unsynced, false)) {
+		rc = pfs_io_fsync(s->dir, "the spool folder", err);
+		if (rc < 0)
+			atomic_store(&s->names_unsynced, true);
+	}
+	return rc;
+}
+
+void pfs_spool_unlink(struct pfs_spool *s, const struct pfs_spool_name *name)
+{
+	char text[NAME_SIZE];
+
+	unlinkat(s->dir, format_name(name, text), 0);
+}
+
+static void sweep_one(struct pfs_spool *s, const char *text,
+		      bool (*wanted)(void *arg, const struct pfs_spool_name *name), void *arg)
+{
+	struct pfs_spool_name name;
+
+	if (!parse_name(text, &name))
+		return; /* not ours to judge */
+	if (name.serial >= atomic_load(&s->next_serial))
+		atomic_store(&s->next_serial, name.serial + 1);
+	if (!wanted(arg, &name))
+		unlinkat(s->dir, text, 0);
+}
+
+int pfs_spool_sweep(struct pfs_spool *s,
+		    bool (*wanted)(void *arg, const struct pfs_spool_name *name), void *arg,
+		    struct pfs_error *err)
+{
+	int fd = pfs_io_open(s->dir, ".", O_RDONLY | O_DIRECTORY, 0, err);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+
+	if (fd < 0)
+		return fd;
+	if (!d) {
+		int sys = errno;
+
+		pfs_fd_close(&fd);
+		return pfs_fail_errno(err, sys, "list the spool");
+	}
+	while ((e = readdir(d)))
+		sweep_one(s, e->d_name, wanted, arg);
+	closedir(d);
+	return 0;
+}

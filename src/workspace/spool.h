@@ -1,0 +1,61 @@
+/*
+ * Bytes of new files on local disk, one file each: <folder>/spool/<ino>-<serial>.
+ *
+ * This is the folder alone: names, descriptors, flushing. Whose bytes they are
+ * is node.h's, when they may go is save.h's.
+ *
+ * Threads: any.
+ */
+#ifndef PFS_WORKSPACE_SPOOL_H
+#define PFS_WORKSPACE_SPOOL_H
+
+#include "workspace/room.h"
+#include "base/error.h"
+#include "tree/entry.h"
+
+/* One spool file, named. */
+struct pfs_spool_name {
+	uint64_t ino;
+	uint64_t serial; /* no two files of a workspace ever share one */
+};
+
+struct pfs_spool {
+	int dir;
+	_Atomic uint64_t next_serial;
+	_Atomic bool names_unsynced; /* a name was made since the folder was flushed */
+};
+
+int pfs_spool_open(int folder, struct pfs_spool *s, struct pfs_error *err);
+void pfs_spool_close(struct pfs_spool *s);
+
+/* A new empty file; returns its descriptor and tells its name. */
+int pfs_spool_create(struct pfs_spool *s, uint64_t ino, struct pfs_spool_name *out,
+		     struct pfs_error *err);
+/* An existing one, for reading and writing. */
+int pfs_spool_reopen(struct pfs_spool *s, const struct pfs_spool_name *name, struct pfs_error *err);
+
+/* Size, blocks of 512 bytes and time of a file; `fd` or, when negative, by name. */
+struct pfs_spool_stat {
+	uint64_t size;
+	uint64_t blocks;
+	int64_t mtime_sec;
+	uint32_t mtime_nsec;
+};
+int pfs_spool_stat(struct pfs_spool *s, const struct pfs_spool_name *name, int fd,
+		   struct pfs_spool_stat *out, struct pfs_error *err);
+int pfs_spool_set_mtime(struct pfs_spool *s, const struct pfs_spool_name *name, int fd,
+			const struct pfs_attrs *attrs, struct pfs_error *err);
+
+/* Make bytes and times of these files durable, and their names. */
+int pfs_spool_sync(struct pfs_spool *s, const struct pfs_spool_name *names, size_t n,
+		   struct pfs_error *err);
+
+/* What is not there is fine; a failure leaves an orphan for the next open. */
+void pfs_spool_unlink(struct pfs_spool *s, const struct pfs_spool_name *name);
+
+/* Remove every file `wanted` does not claim, and put the serial past all others. */
+int pfs_spool_sweep(struct pfs_spool *s,
+		    bool (*wanted)(void *arg, const struct pfs_spool_name *name), void *arg,
+		    struct pfs_error *err);
+
+#endif
