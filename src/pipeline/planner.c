@@ -29,7 +29,7 @@ struct turn {
 	struct pfs_pipelines *p;
 	struct pfs_txn *txn; /* owned; NULL until there is something to write */
 	uint64_t cursor;     /* what the row says */
-	uint64_t seen;       /* how far we are */
+	uint64_t seen;       /* how far we are; at first what is remembered */
 	bool jobs;           /* some were made */
 };
 
@@ -175,7 +175,10 @@ static void remember(struct pfs_pipelines *p, uint64_t seen)
 	pfs_unlock(&p->lock);
 }
 
-/* The cursor is read inside the transaction: another turn may just have moved it. */
+/*
+ * The cursor is read inside the transaction: another turn may just have moved
+ * it. Returns how many events were new.
+ */
 static int run_turn(struct turn *t, struct pfs_error *err)
 {
 	uint64_t from;
@@ -184,8 +187,9 @@ static int run_turn(struct turn *t, struct pfs_error *err)
 	rc = pfs_meta_read_cursor(t->p->meta, CURSOR, &t->cursor, err);
 	if (rc < 0)
 		return rc;
-	from = idle_until(t->p);
-	t->seen = from = from > t->cursor ? from : t->cursor;
+	if (t->seen < t->cursor)
+		t->seen = t->cursor;
+	from = t->seen;
 	while ((rc = take_batch(t, err)) > 0)
 		;
 	if (rc < 0)
@@ -199,20 +203,22 @@ static int run_turn(struct turn *t, struct pfs_error *err)
 	}
 	if (rc < 0)
 		return rc;
-	remember(t->p, t->seen);
 	return t->seen - from > INT32_MAX ? INT32_MAX : (int)(t->seen - from);
 }
 
 int pfs_planner_turn(struct pfs_pipelines *p, struct pfs_error *err)
 {
-	struct turn t = {.p = p};
+	struct turn t = {.p = p, .seen = idle_until(p)};
 	int rc;
 
-	if (pfs_meta_newest_event(p->meta) <= idle_until(p))
+	if (pfs_meta_newest_event(p->meta) <= t.seen)
 		return 0;
 	rc = pfs_txn_begin(p->meta, &t.txn, err);
 	if (rc == 0)
 		rc = run_turn(&t, err);
 	pfs_txn_abort(&t.txn);
-	return rc < 0 ? pfs_wrap(err, rc, "plan jobs") : rc;
+	if (rc < 0)
+		return pfs_wrap(err, rc, "plan jobs");
+	remember(p, t.seen);
+	return rc;
 }
