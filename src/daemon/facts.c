@@ -162,14 +162,16 @@ static int add_raw_name(json_t *v, const char *path, struct pfs_error *err)
 	return rc;
 }
 
-int pfs_facts_file(const char *path, const struct pfs_attr *a, struct pfs_buf *out,
-		   struct pfs_error *err)
+int pfs_facts_file(const char *path, const struct pfs_attr *a, const char *target,
+		   struct pfs_buf *out, struct pfs_error *err)
 {
 	json_t *v = json_pack("{s:o, s:s, s:I, s:i, s:o}", "path", text_of(path), "type",
 			      type_name(a->type), "size", (json_int_t)a->size_bytes, "mode",
 			      (int)a->mode, "mtime", time_of(a->mtime_ns));
 	int rc = v ? add_raw_name(v, path, err) : 0;
 
+	if (rc == 0 && v && target && json_object_set_new(v, "target", text_of(target)) < 0)
+		rc = pfs_fail_nomem(err, "a line of JSON");
 	if (rc < 0) {
 		json_decref(v);
 		return rc;

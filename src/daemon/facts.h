@@ -19,8 +19,8 @@ int pfs_facts_pipeline(const struct pfs_pipeline *p, struct pfs_buf *out, struct
 int pfs_facts_job(const struct pfs_job *j, struct pfs_buf *out, struct pfs_error *err);
 int pfs_facts_event(const struct pfs_event *e, struct pfs_buf *out, struct pfs_error *err);
 
-/* A file, directory or link of a listing; `path` is relative to the commit. */
-int pfs_facts_file(const char *path, const struct pfs_attr *a, struct pfs_buf *out,
-		   struct pfs_error *err);
+/* A file, directory or link of a listing; `path` is relative to the commit, `target` of a link or NULL. */
+int pfs_facts_file(const char *path, const struct pfs_attr *a, const char *target,
+		   struct pfs_buf *out, struct pfs_error *err);
 
 #endif

@@ -313,6 +313,12 @@ static int follow(struct pfs_finder *f, struct pfs_handle **out, struct pfs_attr
 	}
 }
 
+/* On the way links are always followed. */
+static bool wants_target(const struct pfs_finder *f, size_t level)
+{
+	return !(f->flags & PFS_FINDER_NOFOLLOW) || level + 1 < f->n_components;
+}
+
 /* Extend f->path and find what is there: 1, or 0 when it is gone or cannot be. */
 static int find_name(struct pfs_finder *f, const char *name, struct pfs_found *out,
 		     struct pfs_error *err)
@@ -335,7 +341,8 @@ static int find_name(struct pfs_finder *f, const char *name, struct pfs_found *o
 		return 0;
 	if (rc < 0)
 		return rc;
-	if (out->attr.type == PFS_TYPE_SYMLINK && follow(f, &led, &attr) == 0) {
+	if (out->attr.type == PFS_TYPE_SYMLINK && wants_target(f, top->level) &&
+	    follow(f, &led, &attr) == 0) {
 		pfs_handle_unref(&f->match);
 		f->match = led;
 		out->attr = attr;

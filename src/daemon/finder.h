@@ -19,6 +19,7 @@ enum pfs_finder_flags {
 	PFS_FINDER_LITERAL = 1,  /* '*' and the like are bytes of names */
 	PFS_FINDER_CHILDREN = 2, /* not what matches, but what is in it */
 	PFS_FINDER_BELOW = 4,    /* what matches and all that is below it */
+	PFS_FINDER_NOFOLLOW = 8, /* a match that is a link is the link */
 };
 
 struct pfs_found {

@@ -386,6 +386,16 @@ static void set_tree_size(struct lister *l, struct pfs_found *found)
 		found->attr.size_bytes = strtoull(text, NULL, 10);
 }
 
+static int put_found(struct lister *l, struct pfs_found *found)
+{
+	char target[PFS_SYMLINK_SIZE_MAX + 1];
+	bool has_target = found->attr.type == PFS_TYPE_SYMLINK &&
+			  pfs_view_readlink(l->view, found->handle, target, sizeof(target), NULL) == 0;
+
+	set_tree_size(l, found);
+	return pfs_facts_file(found->path, &found->attr, has_target ? target : NULL, &l->lines, NULL);
+}
+
 static int64_t lister_read(void *arg, uint64_t pos, void *out, size_t len)
 {
 	struct lister *l = arg;
@@ -400,8 +410,7 @@ static int64_t lister_read(void *arg, uint64_t pos, void *out, size_t len)
 			rc = pfs_finder_next(l->finder, &found, NULL);
 			if (rc <= 0)
 				break;
-			set_tree_size(l, &found);
-			if (pfs_facts_file(found.path, &found.attr, &l->lines, NULL) < 0)
+			if (put_found(l, &found) < 0)
 				rc = PFS_E_NOMEM;
 		}
 		left = l->lines.len;
@@ -523,7 +532,7 @@ static int list_files(struct pfs_request *rq, const struct place *p, unsigned fl
 	if (pfs_request_has(rq, "recursive"))
 		flags |= PFS_FINDER_BELOW;
 	pfs_finder_close(&f);
-	rc = open_finder(p, flags, &f, err);
+	rc = open_finder(p, flags | PFS_FINDER_NOFOLLOW, &f, err);
 	return rc < 0 ? rc : send_listing(rq, &f, rp, err);
 }
 
