@@ -30,11 +30,12 @@ static int put_version(struct pfs_txn *txn, const struct pfs_pipeline_row *row,
 		       struct pfs_error *err)
 {
 	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
-	int rc = pfs_txn_query(&q, txn,
-			       "INSERT INTO pipeline_versions (pipeline, version, text)"
-			       " VALUES (?, ?, ?)"
-			       " ON CONFLICT (pipeline, version) DO UPDATE SET text = excluded.text",
-			       err);
+	int rc =
+		pfs_txn_query(&q, txn,
+			      "INSERT INTO pipeline_versions (pipeline, version, text)"
+			      " VALUES (?, ?, ?)"
+			      " ON CONFLICT (pipeline, version) DO UPDATE SET text = excluded.text",
+			      err);
 
 	if (rc < 0)
 		return rc;
