@@ -102,6 +102,7 @@ class Pack:
     def __init__(self, path, sealed):
         self.path, self.sealed = path, sealed
         self.name = os.path.basename(path)[:32]
+        self.read = None
         with open(path, 'rb') as file:
             self.data = file.read()
 
@@ -132,6 +133,11 @@ class Pack:
         return off, footer
 
     def records(self):
+        if self.read is None:
+            self.read = list(self.scan())
+        return self.read
+
+    def scan(self):
         offset = 64
         end = self.footer()[0] if self.sealed else len(self.data)
         records = self.data[:end]
@@ -161,6 +167,7 @@ class Store:
         self.gear_key = hkdf(self.secret, b'gear', 32)
         self.tree_key = hkdf(self.secret, b'tree', 16)
         self.id_key = hkdf(self.secret, b'id', 32)
+        self.files = None
         self.index = None
 
     def superblock(self, block):
@@ -179,6 +186,11 @@ class Store:
         return hashlib.sha256(domain + data).digest()
 
     def packs(self):
+        if self.files is None:
+            self.files = list(self.find_packs())
+        return self.files
+
+    def find_packs(self):
         for top in ('packs/d', 'packs/m', 'open'):
             for folder, _, names in sorted(os.walk(os.path.join(self.path, top))):
                 for name in sorted(names):

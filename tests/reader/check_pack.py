@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Hold the store's code, its page and its golden pack against each other.
+
+    check_pack.py MAKE_STORE SOURCE_ROOT
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import pfsread  # noqa: E402
+
+
+def filled(length, seed):
+    out, x = bytearray(), seed
+    for _ in range(length):
+        x = (x * 1103515245 + 12345) & 0xFFFFFFFF
+        out.append((x >> 16 if seed % 2 else ord('a') + (x >> 28)) & 0xFF)
+    return bytes(out)
+
+
+def check_fresh_store(make_store):
+    with tempfile.TemporaryDirectory() as folder:
+        lines = subprocess.run([make_store, folder], check=True, stdout=subprocess.PIPE,
+                               text=True).stdout.splitlines()
+        store = pfsread.Store(folder)
+        packs = [(pack.sealed, pack.name) for pack in store.packs()]
+        assert any(sealed for sealed, _ in packs) and not all(sealed for sealed, _ in packs), packs
+        for damage in store.check():
+            raise AssertionError(damage)
+        wanted = {bytes.fromhex(line.split()[1]) for line in lines}
+        found = {record.id for pack in store.packs() for record in pack.records()}
+        assert wanted == found, 'the reader finds other objects than were put'
+        codecs = {record.codec for pack in store.packs() for record in pack.records()}
+        assert codecs == {0, 1}, codecs
+        for line in lines:
+            kind, digits, length, seed = line.split()
+            if int(length) < 100000 or seed == '1':
+                assert store.get(int(kind), bytes.fromhex(digits)) == filled(int(length), int(seed)), line
+
+
+def check_golden(root):
+    store = pfsread.Store(os.path.join(root, 'tests/golden/pack-v1'))
+    for damage in store.check():
+        raise AssertionError(damage)
+    [pack] = store.packs()
+    assert [bytes(record.plain()) for record in pack.records()] == \
+        [b'hello, pfs\n', b'', b'a' * 1000]
+    with open(os.path.join(root, 'man/pfs-pack.5')) as file:
+        page = file.read()
+    lines = re.findall(r'^[0-9a-f]{8}((?:  ?[0-9a-f]{2})+)$', page, re.M)
+    assert bytes.fromhex(''.join(lines).replace(' ', '')) == pack.data, "the page's dump is another pack"
+
+
+if __name__ == '__main__':
+    check_golden(sys.argv[2])
+    check_fresh_store(sys.argv[1])
