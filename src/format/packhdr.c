@@ -38,8 +38,8 @@ static int check_version(const char *what, uint32_t version, struct pfs_error *e
 {
 	if (version == VERSION)
 		return 0;
-	return pfs_fail(err, PFS_E_UNSUPPORTED, "%s has version %" PRIu32 ", this program knows %d", what,
-			version, VERSION);
+	return pfs_fail(err, PFS_E_UNSUPPORTED, "%s has version %" PRIu32 ", this program knows %d",
+			what, version, VERSION);
 }
 
 void pfs_packhdr_encode(const struct pfs_packhdr *h, unsigned char out[PFS_PACKHDR_SIZE])
@@ -86,12 +86,13 @@ static int check_record(unsigned type, unsigned codec, uint32_t ulen, uint32_t c
 	if (codec != PFS_CODEC_RAW && codec != PFS_CODEC_ZSTD)
 		return pfs_fail(err, PFS_E_CORRUPT, "record with unknown codec %u", codec);
 	if (ulen > PFS_OBJECT_SIZE_MAX)
-		return pfs_fail(err, PFS_E_CORRUPT, "record of %" PRIu32 " bytes, at most %u are allowed",
-				ulen, PFS_OBJECT_SIZE_MAX);
+		return pfs_fail(err, PFS_E_CORRUPT,
+				"record of %" PRIu32 " bytes, at most %u are allowed", ulen,
+				PFS_OBJECT_SIZE_MAX);
 	if (codec == PFS_CODEC_RAW ? clen != ulen : clen >= ulen)
 		return pfs_fail(err, PFS_E_CORRUPT,
-				"record of %" PRIu32 " bytes kept in %" PRIu32 " with codec %u", ulen, clen,
-				codec);
+				"record of %" PRIu32 " bytes kept in %" PRIu32 " with codec %u",
+				ulen, clen, codec);
 	return 0;
 }
 
@@ -132,7 +133,8 @@ int pfs_packrec_decode(const unsigned char in[PFS_PACKREC_SIZE], struct pfs_pack
 
 uint64_t pfs_packrec_extent(uint32_t clen)
 {
-	return ((uint64_t)PFS_PACKREC_SIZE + clen + PFS_PACK_ALIGN - 1) & ~(uint64_t)(PFS_PACK_ALIGN - 1);
+	return ((uint64_t)PFS_PACKREC_SIZE + clen + PFS_PACK_ALIGN - 1) &
+	       ~(uint64_t)(PFS_PACK_ALIGN - 1);
 }
 
 int pfs_packrec_check(const unsigned char *in, uint64_t len, struct pfs_packrec *out,
@@ -149,8 +151,8 @@ int pfs_packrec_check(const unsigned char *in, uint64_t len, struct pfs_packrec 
 		return rc;
 	end = pfs_packrec_extent(r.clen);
 	if (end > len)
-		return pfs_fail(err, PFS_E_CORRUPT, "record of %" PRIu64 " bytes, %" PRIu64 " are left", end,
-				len);
+		return pfs_fail(err, PFS_E_CORRUPT,
+				"record of %" PRIu64 " bytes, %" PRIu64 " are left", end, len);
 	if (pfs_crc32c(0, in + PFS_PACKREC_SIZE, r.clen) != r.payload_crc)
 		return pfs_fail(err, PFS_E_CORRUPT, "checksum of a payload is wrong");
 	if (!all_zero(in + PFS_PACKREC_SIZE + r.clen, end - PFS_PACKREC_SIZE - r.clen))
@@ -185,10 +187,11 @@ int pfs_packentry_decode(const unsigned char in[PFS_PACKENTRY_SIZE], struct pfs_
 	if (rc < 0)
 		return pfs_wrap(err, rc, "footer entry");
 	if (pfs_get_le16(in + 46))
-		return pfs_fail(err, PFS_E_CORRUPT, "reserved flags of a footer entry are not zero");
+		return pfs_fail(err, PFS_E_CORRUPT,
+				"reserved flags of a footer entry are not zero");
 	if (e.off < PFS_PACKHDR_SIZE)
-		return pfs_fail(err, PFS_E_CORRUPT, "footer entry at %" PRIu64 ", inside the pack header",
-				e.off);
+		return pfs_fail(err, PFS_E_CORRUPT,
+				"footer entry at %" PRIu64 ", inside the pack header", e.off);
 	memcpy(e.id.bytes, in, PFS_ID_SIZE);
 	*out = e;
 	return 0;
@@ -222,13 +225,15 @@ int pfs_packtrailer_decode(const unsigned char in[PFS_PACKTRAILER_SIZE], uint64_
 	if (rc < 0)
 		return rc;
 	if (pfs_get_le32(in + 12) || pfs_get_le32(in + 16))
-		return pfs_fail(err, PFS_E_UNSUPPORTED, "pack with deltas or bundles, this program knows none");
+		return pfs_fail(err, PFS_E_UNSUPPORTED,
+				"pack with deltas or bundles, this program knows none");
 	if (t.footer_off < PFS_PACKHDR_SIZE || t.footer_off % PFS_PACK_ALIGN ||
 	    file_size < PFS_PACKTRAILER_SIZE || t.footer_off > file_size - PFS_PACKTRAILER_SIZE ||
-	    (uint64_t)t.n_entries * PFS_PACKENTRY_SIZE != file_size - PFS_PACKTRAILER_SIZE - t.footer_off)
+	    (uint64_t)t.n_entries * PFS_PACKENTRY_SIZE !=
+		    file_size - PFS_PACKTRAILER_SIZE - t.footer_off)
 		return pfs_fail(err, PFS_E_CORRUPT,
-				"footer of %" PRIu32 " entries at %" PRIu64 " does not fill a pack of %" PRIu64
-				" bytes",
+				"footer of %" PRIu32 " entries at %" PRIu64
+				" does not fill a pack of %" PRIu64 " bytes",
 				t.n_entries, t.footer_off, file_size);
 	memcpy(t.digest, in + 24, sizeof(t.digest));
 	*out = t;
@@ -258,14 +263,15 @@ int pfs_superblock_decode(const unsigned char in[PFS_SUPERBLOCK_SIZE], struct pf
 	const struct pfs_chunker_params *known = &pfs_chunker_params_v1;
 	struct pfs_superblock s = {
 		.created_ns = pfs_get_le64(in + 8),
-		.chunker = {
-			.id = in[32],
-			.candidate_bits = in[33],
-			.reach = pfs_get_le32(in + 36),
-			.max = pfs_get_le32(in + 40),
-			.tail = pfs_get_le32(in + 44),
-			.hole = pfs_get_le32(in + 48),
-		},
+		.chunker =
+			{
+				.id = in[32],
+				.candidate_bits = in[33],
+				.reach = pfs_get_le32(in + 36),
+				.max = pfs_get_le32(in + 40),
+				.tail = pfs_get_le32(in + 44),
+				.hole = pfs_get_le32(in + 48),
+			},
 	};
 	int rc = check_head("superblock", in, "VST1", 4092, err);
 
@@ -279,8 +285,8 @@ int pfs_superblock_decode(const unsigned char in[PFS_SUPERBLOCK_SIZE], struct pf
 	if (s.chunker.id != known->id || s.chunker.candidate_bits != known->candidate_bits ||
 	    s.chunker.reach != known->reach || s.chunker.max != known->max ||
 	    s.chunker.tail != known->tail || s.chunker.hole != known->hole)
-		return pfs_fail(err, PFS_E_UNSUPPORTED, "store was made with chunker %d of other parameters",
-				s.chunker.id);
+		return pfs_fail(err, PFS_E_UNSUPPORTED,
+				"store was made with chunker %d of other parameters", s.chunker.id);
 	memcpy(s.uuid, in + 16, PFS_UUID_SIZE);
 	memcpy(s.secret, in + 64, sizeof(s.secret));
 	*out = s;
