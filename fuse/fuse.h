@@ -20,9 +20,9 @@
 struct pfs_mount;
 
 struct pfs_fuse_options {
-	size_t size;             /* sizeof(struct pfs_fuse_options) */
-	bool passthrough;        /* bytes of new files by the kernel alone; needs CAP_SYS_ADMIN */
-	bool io_uring;           /* requests by io_uring when the kernel is set to allow it */
+	size_t size;      /* sizeof(struct pfs_fuse_options) */
+	bool passthrough; /* bytes of new files by the kernel alone; needs CAP_SYS_ADMIN */
+	bool io_uring;    /* requests by io_uring when the kernel is set to allow it */
 	bool readdirplus;
 	bool xattr;              /* user.pfs.*; costs a request at the first write to each file */
 	unsigned max_threads;    /* that serve requests */
@@ -31,11 +31,10 @@ struct pfs_fuse_options {
 	void (*log)(void *arg, const char *line);
 	void *log_arg;
 };
-#define PFS_FUSE_OPTIONS_INIT                                                             \
-	{                                                                                 \
-		.size = sizeof(struct pfs_fuse_options), .passthrough = true,             \
-		.io_uring = true, .readdirplus = true, .xattr = true, .max_threads = 16,  \
-		.max_background = 64                                                      \
+#define PFS_FUSE_OPTIONS_INIT                                                                   \
+	{                                                                                       \
+		.size = sizeof(struct pfs_fuse_options), .passthrough = true, .io_uring = true, \
+		.readdirplus = true, .xattr = true, .max_threads = 16, .max_background = 64     \
 	}
 
 /*
@@ -45,8 +44,7 @@ struct pfs_fuse_options {
  * `pfs` must outlive the mount.
  */
 int pfs_fuse_mount(struct pfs_instance *pfs, const char *mountpoint,
-		   const struct pfs_fuse_options *o, struct pfs_mount **out,
-		   struct pfs_error *err);
+		   const struct pfs_fuse_options *o, struct pfs_mount **out, struct pfs_error *err);
 
 /*
  * Take it away, whoever uses it: they get ENOTCONN. Returns when no thread of

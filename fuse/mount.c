@@ -1,0 +1,175 @@
+#include "fuse/mount.h"
+
+#include "fuse/inode.h"
+#include "fuse/notify.h"
+#include "fuse/session.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+/*
+ * life of a mount
+ *	opened    session made, kernel mounted, inode table has its root
+ *	running   loop, notifier and watcher run
+ *	ended     somebody unmounted it, or pfs_fuse_unmount does
+ *	freed     all threads joined, all inodes given back
+ */
+
+struct pfs_mount *pfs_mount_of(fuse_req_t req)
+{
+	/* What a request changes, the kernel knows. */
+	pfs_view_quiet(true);
+	return fuse_req_userdata(req);
+}
+
+void pfs_mount_log(struct pfs_mount *m, const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+
+	if (!m->o.log)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	m->o.log(m->o.log_arg, line);
+}
+
+void pfs_mount_fail(fuse_req_t req, const char *what, int rc, const struct pfs_error *err)
+{
+	if (rc == PFS_E_CORRUPT || rc == PFS_E_IO || rc == PFS_E_NOMEM || rc == PFS_E_FAILED)
+		pfs_mount_log(fuse_req_userdata(req), "fuse.%s code=%s error=\"%s\"", what,
+			      pfs_code_name(rc), err->text);
+	fuse_reply_err(req, pfs_code_errno(rc));
+}
+
+/* A pfsd that was killed leaves a mount that answers ENOTCONN. */
+static void clear_dead_mount(const char *mountpoint)
+{
+	struct stat st;
+
+	if (stat(mountpoint, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED))
+		umount2(mountpoint, MNT_DETACH);
+}
+
+/* Below its own mount the data folder would wait for itself. */
+static int check_apart(struct pfs_mount *m, struct pfs_error *err)
+{
+	char data[PATH_MAX];
+	size_t n = strlen(m->mountpoint);
+
+	if (!realpath(pfs_view_data_dir(m->view), data))
+		return pfs_fail_errno(err, errno, "%s", pfs_view_data_dir(m->view));
+	if (strncmp(data, m->mountpoint, n) == 0 && (data[n] == '/' || data[n] == '\0'))
+		return pfs_fail(err, PFS_E_INVALID, "data folder %s lies below the mount %s", data,
+				m->mountpoint);
+	return 0;
+}
+
+static int prepare_mountpoint(struct pfs_mount *m, const char *mountpoint, struct pfs_error *err)
+{
+	struct stat st;
+
+	clear_dead_mount(mountpoint);
+	if (mkdir(mountpoint, 0755) < 0 && errno != EEXIST)
+		return pfs_fail_errno(err, errno, "mount point %s", mountpoint);
+	m->mountpoint = realpath(mountpoint, NULL);
+	if (!m->mountpoint || stat(m->mountpoint, &st) < 0)
+		return pfs_fail_errno(err, errno, "mount point %s", mountpoint);
+	if (!S_ISDIR(st.st_mode))
+		return pfs_fail(err, PFS_E_NOTDIR, "mount point %s is not a directory", mountpoint);
+	return check_apart(m, err);
+}
+
+static int init_mount(struct pfs_mount *m, struct pfs_instance *pfs,
+		      const struct pfs_fuse_options *o, struct pfs_error *err)
+{
+	static const struct pfs_fuse_options defaults = PFS_FUSE_OPTIONS_INIT;
+
+	if (o && o->size != sizeof(*o))
+		return pfs_fail(err, PFS_E_INVALID, "mount options of %zu bytes, not %zu", o->size,
+				sizeof(*o));
+	m->magic = MOUNT_MAGIC;
+	m->pfs = pfs;
+	m->view = pfs_instance_view(pfs);
+	m->o = o ? *o : defaults;
+	if (m->o.max_threads < 1)
+		m->o.max_threads = 1;
+	m->branch_timeout_s = TIMEOUT_FOREVER_S;
+	pfs_lock_init(&m->lock, PFS_RANK_DRIVER);
+	return pfs_cond_init(&m->hello) < 0 ? pfs_fail_nomem(err, "a condition") : 0;
+}
+
+static int start(struct pfs_mount *m, const char *mountpoint, struct pfs_error *err)
+{
+	int rc = prepare_mountpoint(m, mountpoint, err);
+
+	if (rc == 0)
+		rc = pfs_inodes_init(m, err);
+	if (rc == 0)
+		rc = pfs_session_open(m, err);
+	if (rc == 0)
+		rc = pfs_session_run(m, err);
+	if (rc == 0)
+		pfs_session_describe(m);
+	return rc < 0 ? rc : pfs_notify_start(m, err);
+}
+
+int pfs_fuse_mount(struct pfs_instance *pfs, const char *mountpoint,
+		   const struct pfs_fuse_options *o, struct pfs_mount **out, struct pfs_error *err)
+{
+	struct pfs_mount *m = calloc(1, sizeof(*m));
+	int rc;
+
+	if (!m)
+		return pfs_fail_nomem(err, "a mount");
+	rc = init_mount(m, pfs, o, err);
+	if (rc < 0) {
+		free(m);
+		return rc;
+	}
+	rc = start(m, mountpoint, err);
+	if (rc < 0)
+		pfs_fuse_unmount(&m);
+	else
+		*out = m;
+	return rc;
+}
+
+void pfs_fuse_unmount(struct pfs_mount **mp)
+{
+	struct pfs_mount *m = *mp;
+
+	*mp = NULL;
+	if (!m)
+		return;
+	/*
+	 * Notifications first, while requests are still served: one that waits
+	 * for a directory gets it when a request that has it is answered.
+	 */
+	pfs_notify_stop(m);
+	pfs_session_stop(m);
+	pfs_session_close(m);
+	pfs_inodes_fini(m);
+	pthread_cond_destroy(&m->hello);
+	pfs_lock_fini(&m->lock);
+	free(m->mountpoint);
+	m->magic = 0;
+	free(m);
+}
+
+bool pfs_fuse_mounted(const struct pfs_mount *m)
+{
+	return m->mounted;
+}
+
+const char *pfs_fuse_features(const struct pfs_mount *m)
+{
+	return m->features;
+}

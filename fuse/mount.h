@@ -1,0 +1,64 @@
+/*
+ * One mounted instance: what every request gets as its userdata.
+ *
+ * Threads: any; what changes says its lock.
+ */
+#ifndef PFS_FUSE_MOUNT_H
+#define PFS_FUSE_MOUNT_H
+
+#define FUSE_USE_VERSION 318
+#include <fuse_lowlevel.h>
+
+#include "base/error.h"
+#include "base/lock.h"
+#include "fuse/fuse.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Longer than anybody's patience: until a notification takes it back. */
+#define TIMEOUT_FOREVER_S 1e9
+
+/* Without notifications for everything cached, branches are asked about again after this. */
+#define TIMEOUT_CAREFUL_S 1.0
+
+struct inode;
+
+struct pfs_mount {
+	uint32_t magic; /* MOUNT_MAGIC */
+	struct pfs_instance *pfs;
+	struct pfs_view *view;
+	struct pfs_fuse_options o;
+	char *mountpoint;
+	struct fuse_session *se;
+
+	pthread_t loop, notifier, watcher;
+	bool loop_runs, notifier_runs, watcher_runs;
+	_Atomic bool mounted; /* the loop runs and the kernel has said hello */
+	_Atomic bool stopping;
+
+	/* What this kernel does; written by init, before other requests. */
+	_Atomic bool passthrough;
+	bool io_uring, readdirplus;
+	double branch_timeout_s;
+	char features[96];
+
+	struct pfs_lock lock;    /* PFS_RANK_DRIVER */
+	pthread_cond_t hello;    /* with lock: init was answered, or the loop ended */
+	bool initialized, ended; /* protected by lock */
+	struct inode *root;
+	struct inode *inodes; /* all; protected by lock */
+	size_t n_inodes;      /* protected by lock */
+};
+
+#define MOUNT_MAGIC 0x70667366u /* "fsfp" */
+
+/* The mount a request belongs to; marks the thread as one whose changes the kernel knows. */
+struct pfs_mount *pfs_mount_of(fuse_req_t req);
+
+/* Answer with what `rc` means to the kernel; what is nobody's fault but ours is logged. */
+void pfs_mount_fail(fuse_req_t req, const char *what, int rc, const struct pfs_error *err);
+
+void pfs_mount_log(struct pfs_mount *m, const char *fmt, ...) PFS_PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,108 @@
+#include "fuse/notify.h"
+
+#include "fuse/inode.h"
+#include "fuse/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* How long stopping may take for want of a wake. */
+#define WATCH_MS 200
+
+/* Numbers of all inodes whose content may change; free() it. */
+static fuse_ino_t *changing_inodes(struct pfs_mount *m, size_t *out_n)
+{
+	fuse_ino_t *list;
+	size_t n = 0;
+
+	pfs_lock(&m->lock);
+	list = calloc(m->n_inodes ? m->n_inodes : 1, sizeof(*list));
+	for (struct inode *i = m->inodes; list && i; i = i->next)
+		if (!i->immutable)
+			list[n++] = i == m->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)i;
+	pfs_unlock(&m->lock);
+	*out_n = n;
+	return list;
+}
+
+static void forget_all(struct pfs_mount *m)
+{
+	fuse_ino_t *list;
+	size_t n;
+
+	fuse_lowlevel_notify_increment_epoch(m->se);
+	list = changing_inodes(m, &n);
+	for (size_t i = 0; list && i < n; i++)
+		fuse_lowlevel_notify_inval_inode(m->se, list[i], 0, 0);
+	free(list);
+}
+
+/*
+ * The number may be that of an inode forgotten since, or already of another in
+ * its place: the kernel then invalidates nothing, or something too much.
+ */
+static void pass_on(struct pfs_mount *m, const struct pfs_view_change *c)
+{
+	fuse_ino_t ino = pfs_inode_number(m, c->handle);
+
+	if (!ino)
+		return;
+	if (c->name[0])
+		fuse_lowlevel_notify_inval_entry(m->se, ino, c->name, strlen(c->name));
+	else
+		fuse_lowlevel_notify_inval_inode(m->se, ino, 0, 0);
+}
+
+static void *run_notifier(void *arg)
+{
+	struct pfs_mount *m = arg;
+	struct pfs_view_change c;
+
+	while (!m->stopping) {
+		if (pfs_view_next_change(m->view, 1000, &c) <= 0)
+			continue;
+		if (c.lost)
+			forget_all(m);
+		else
+			pass_on(m, &c);
+		pfs_handle_unref(&c.handle);
+	}
+	return NULL;
+}
+
+static void *run_watcher(void *arg)
+{
+	struct pfs_mount *m = arg;
+
+	while (!m->stopping)
+		pfs_view_watch(m->view, WATCH_MS);
+	return NULL;
+}
+
+bool pfs_notify_can_forget_all(struct pfs_mount *m)
+{
+	return fuse_lowlevel_notify_increment_epoch(m->se) == 0;
+}
+
+int pfs_notify_start(struct pfs_mount *m, struct pfs_error *err)
+{
+	int rc = pfs_session_thread(&m->notifier, run_notifier, m, err);
+
+	m->notifier_runs = rc == 0;
+	if (rc == 0) {
+		rc = pfs_session_thread(&m->watcher, run_watcher, m, err);
+		m->watcher_runs = rc == 0;
+	}
+	return rc;
+}
+
+void pfs_notify_stop(struct pfs_mount *m)
+{
+	m->stopping = true;
+	pfs_view_wake(m->view);
+	if (m->notifier_runs)
+		pthread_join(m->notifier, NULL);
+	if (m->watcher_runs)
+		pthread_join(m->watcher, NULL);
+	m->notifier_runs = m->watcher_runs = false;
+}

@@ -1,0 +1,19 @@
+/*
+ * Telling the kernel what changed behind its back.
+ *
+ * On threads of their own that serve no request and hold no lock: an
+ * invalidation waits for the directory it concerns, and whoever has that may
+ * be waiting for us.
+ */
+#ifndef PFS_FUSE_NOTIFY_H
+#define PFS_FUSE_NOTIFY_H
+
+#include "fuse/mount.h"
+
+int pfs_notify_start(struct pfs_mount *m, struct pfs_error *err);
+void pfs_notify_stop(struct pfs_mount *m);
+
+/* Whether this kernel can forget all names at once, which `lost` changes need. */
+bool pfs_notify_can_forget_all(struct pfs_mount *m);
+
+#endif

@@ -1,0 +1,317 @@
+#include "fuse/ops.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * An open directory. Position 0 is ".", 1 is "..", item k of the listing is
+ * k + 2. An item that did not fit into a reply is held for the next: a
+ * listing of a large commit does not step back cheaply.
+ */
+struct dir {
+	uint32_t magic;              /* DIR_MAGIC */
+	pthread_mutex_t mutex;       /* one reading at a time */
+	struct pfs_listing *listing; /* NULL before the first read */
+	struct pfs_list_item item;   /* the one at `held` */
+	uint64_t held;               /* position + 1; 0: none */
+	uint64_t ino;
+};
+
+#define DIR_MAGIC 0x70667364u /* "dsfp" */
+
+static struct dir *dir_of(const struct fuse_file_info *fi)
+{
+	struct dir *d = (struct dir *)(uintptr_t)fi->fh;
+
+	return d && d->magic == DIR_MAGIC ? d : NULL;
+}
+
+static void dir_free(struct dir *d)
+{
+	pfs_listing_close(&d->listing);
+	pthread_mutex_destroy(&d->mutex);
+	d->magic = 0;
+	free(d);
+}
+
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct inode *i = pfs_op_inode(req, ino);
+	struct dir *d;
+
+	if (!i)
+		return;
+	d = calloc(1, sizeof(*d));
+	if (!d) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	d->magic = DIR_MAGIC;
+	pthread_mutex_init(&d->mutex, NULL);
+	fi->fh = (uintptr_t)d;
+	/*
+	 * The kernel drops a cached listing by itself when it changes the
+	 * directory, and by notification when somebody else does.
+	 */
+	fi->cache_readdir = !i->volatile_;
+	fi->keep_cache = !i->volatile_;
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		dir_free(d);
+}
+
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct dir *d = dir_of(fi);
+
+	(void)ino;
+	if (d)
+		dir_free(d);
+	fuse_reply_err(req, 0);
+}
+
+static mode_t format_bits(enum pfs_type t)
+{
+	struct pfs_attr a = {.type = t};
+	struct stat st;
+
+	pfs_inode_stat(&a, &st);
+	return st.st_mode & S_IFMT;
+}
+
+/* A reply being filled. */
+struct page {
+	fuse_req_t req;
+	struct pfs_mount *m;
+	struct inode *dir;
+	bool plus;
+	char *data;
+	size_t len, size;
+};
+
+/* 1 when it went in, 0 when it did not fit. "." and ".." count no lookup. */
+static int add_dots(struct page *p, const char *name, uint64_t ino, uint64_t next)
+{
+	struct fuse_entry_param e = {.attr = {.st_ino = ino, .st_mode = S_IFDIR}};
+	size_t room = p->size - p->len;
+	size_t need;
+
+	need = p->plus ? fuse_add_direntry_plus(p->req, p->data + p->len, room, name, &e,
+						(off_t)next)
+		       : fuse_add_direntry(p->req, p->data + p->len, room, name, &e.attr,
+					   (off_t)next);
+	if (need > room)
+		return 0;
+	p->len += need;
+	return 1;
+}
+
+static int add_plain(struct page *p, const struct pfs_list_item *item, uint64_t next)
+{
+	struct stat st = {.st_ino = item->ino, .st_mode = format_bits(item->type)};
+	size_t room = p->size - p->len;
+	size_t need =
+		fuse_add_direntry(p->req, p->data + p->len, room, item->name, &st, (off_t)next);
+
+	if (need > room)
+		return 0;
+	p->len += need;
+	return 1;
+}
+
+/* With the entry itself, whose lookup counts: so first see whether it fits. */
+static int add_with_entry(struct page *p, const struct pfs_list_item *item, uint64_t next)
+{
+	size_t room = p->size - p->len;
+	size_t need = fuse_add_direntry_plus(p->req, NULL, 0, item->name, NULL, 0);
+	struct fuse_entry_param e;
+
+	if (need > room)
+		return 0;
+	if (pfs_inode_lookup(p->m, p->dir, item->name, &e, NULL) < 0) {
+		/* Gone meanwhile, or unreadable: the name alone, and who looks is told. */
+		e = (struct fuse_entry_param){.attr = {.st_ino = item->ino}};
+		e.attr.st_mode = format_bits(item->type);
+	}
+	fuse_add_direntry_plus(p->req, p->data + p->len, room, item->name, &e, (off_t)next);
+	p->len += need;
+	return 1;
+}
+
+/* The item at listing position `pos`: 1, 0 at the end. */
+static int item_at(struct dir *d, uint64_t pos, struct pfs_error *err)
+{
+	int rc;
+
+	if (d->held == pos + 1)
+		return 1;
+	rc = pfs_listing_seek(d->listing, pos, err);
+	if (rc == 0)
+		rc = pfs_listing_next(d->listing, &d->item, err);
+	if (rc > 0)
+		d->held = pos + 1;
+	return rc;
+}
+
+static int open_listing(struct page *p, struct dir *d, bool again, struct pfs_error *err)
+{
+	/* From the start again: rewinddir() shows what is there now. */
+	if (again) {
+		pfs_listing_close(&d->listing);
+		d->held = 0;
+	}
+	if (d->listing)
+		return 0;
+	return pfs_view_list(p->m->view, p->dir->handle, &d->listing, err);
+}
+
+static int fill_page(struct page *p, struct dir *d, uint64_t pos, struct pfs_error *err)
+{
+	struct pfs_attr a;
+	int rc = open_listing(p, d, pos == 0, err);
+
+	if (rc == 0 && pos == 0) {
+		rc = pfs_view_getattr(p->m->view, p->dir->handle, &a, err);
+		if (rc == 0)
+			d->ino = a.ino;
+	}
+	if (rc < 0)
+		return rc;
+	if (pos == 0 && add_dots(p, ".", d->ino, 1))
+		pos = 1;
+	if (pos == 1 && add_dots(p, "..", d->ino, 2))
+		pos = 2;
+	for (; pos >= 2; pos++) {
+		rc = item_at(d, pos - 2, err);
+		if (rc <= 0)
+			break;
+		if (!(p->plus ? add_with_entry(p, &d->item, pos + 1)
+			      : add_plain(p, &d->item, pos + 1)))
+			break;
+	}
+	/* What is in the page has been counted: an error comes with the next. */
+	return rc < 0 && p->len == 0 ? rc : 0;
+}
+
+static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		     struct fuse_file_info *fi, bool plus)
+{
+	struct inode *i = pfs_op_inode(req, ino);
+	struct dir *d = dir_of(fi);
+	struct page p = {.req = req, .m = fuse_req_userdata(req), .dir = i, .plus = plus};
+	struct pfs_error err = {0};
+	int rc;
+
+	if (!i)
+		return;
+	p.size = size;
+	p.data = malloc(size ? size : 1);
+	if (!d || !p.data) {
+		free(p.data);
+		fuse_reply_err(req, d ? ENOMEM : EBADF);
+		return;
+	}
+	pthread_mutex_lock(&d->mutex);
+	rc = fill_page(&p, d, (uint64_t)off, &err);
+	pthread_mutex_unlock(&d->mutex);
+	if (rc < 0)
+		pfs_mount_fail(req, "readdir", rc, &err);
+	else
+		fuse_reply_buf(req, p.data, p.len);
+	free(p.data);
+}
+
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	read_dir(req, ino, size, off, fi, false);
+}
+
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi)
+{
+	read_dir(req, ino, size, off, fi, true);
+}
+
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct inode *i = pfs_op_inode(req, ino);
+	struct pfs_mount *m = fuse_req_userdata(req);
+	struct pfs_error err = {0};
+	int rc;
+
+	(void)datasync;
+	(void)fi;
+	if (!i)
+		return;
+	rc = pfs_view_sync(m->view, i->handle, &err);
+	if (rc < 0)
+		pfs_mount_fail(req, "fsyncdir", rc, &err);
+	else
+		fuse_reply_err(req, 0);
+}
+
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	struct inode *dir = pfs_op_inode(req, parent);
+	struct pfs_mount *m = fuse_req_userdata(req);
+	struct pfs_who who = pfs_op_who(req);
+	struct pfs_error err = {0};
+	struct pfs_handle *h;
+	struct pfs_attr a;
+	int rc;
+
+	if (!dir)
+		return;
+	rc = pfs_view_mkdir(m->view, dir->handle, name, mode & 07777, &who, &h, &a, &err);
+	if (rc < 0)
+		pfs_mount_fail(req, "mkdir", rc, &err);
+	else
+		pfs_op_reply_entry(req, h, &a);
+}
+
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct inode *dir = pfs_op_inode(req, parent);
+	struct pfs_mount *m = fuse_req_userdata(req);
+	struct pfs_error err = {0};
+	int rc;
+
+	if (!dir)
+		return;
+	rc = pfs_view_rmdir(m->view, dir->handle, name, &err);
+	if (rc < 0)
+		pfs_mount_fail(req, "rmdir", rc, &err);
+	else
+		fuse_reply_err(req, 0);
+}
+
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+	       const char *new_name, unsigned flags)
+{
+	static const unsigned known = RENAME_NOREPLACE | RENAME_EXCHANGE;
+	struct inode *from = pfs_op_inode(req, parent);
+	struct inode *to = from ? pfs_op_inode(req, new_parent) : NULL;
+	struct pfs_mount *m = fuse_req_userdata(req);
+	struct pfs_error err = {0};
+	unsigned ours = 0;
+	int rc;
+
+	if (!to)
+		return;
+	if (flags & RENAME_NOREPLACE)
+		ours |= PFS_RENAME_NOREPLACE;
+	if (flags & RENAME_EXCHANGE)
+		ours |= PFS_RENAME_EXCHANGE;
+	if (flags & ~known) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	rc = pfs_view_rename(m->view, from->handle, name, to->handle, new_name, ours, &err);
+	if (rc == PFS_E_UNSUPPORTED)
+		fuse_reply_err(req, EXDEV); /* which mv(1) understands: it copies */
+	else if (rc < 0)
+		pfs_mount_fail(req, "rename", rc, &err);
+	else
+		fuse_reply_err(req, 0);
+}

@@ -1,0 +1,449 @@
+#include "fuse/ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+/*
+ * An open file. Where its bytes go is decided when it is opened:
+ *
+ *	CACHED   page cache, then us
+ *	THROUGH  the backing file, without us
+ *	DIRECT   us, at once: control files
+ *
+ * All opens of an inode are CACHED, or all are THROUGH; the first decides.
+ */
+enum mode { CACHED = 1, THROUGH, DIRECT };
+
+struct handle {
+	uint32_t magic; /* FILE_MAGIC */
+	enum mode mode;
+	struct pfs_file *file; /* owned */
+};
+
+#define FILE_MAGIC 0x70667366u
+
+static struct handle *handle_of(const struct fuse_file_info *fi)
+{
+	struct handle *h = fi ? (struct handle *)(uintptr_t)fi->fh : NULL;
+
+	return h && h->magic == FILE_MAGIC ? h : NULL;
+}
+
+/* The open file of a request, or the reply that there is none. */
+static struct pfs_file *file_of(fuse_req_t req, const struct fuse_file_info *fi)
+{
+	struct handle *h = handle_of(fi);
+
+	pfs_mount_of(req);
+	if (!h)
+		fuse_reply_err(req, EBADF);
+	return h ? h->file : NULL;
+}
+
+static void reply_rc(fuse_req_t req, const char *what, int rc, const struct pfs_error *err)
+{
+	if (rc < 0)
+		pfs_mount_fail(req, what, rc, err);
+	else
+		fuse_reply_err(req, 0);
+}
+
+static unsigned open_flags(int flags)
+{
+	unsigned ours = 0;
+
+	switch (flags & O_ACCMODE) {
+	case O_RDONLY:
+		ours = PFS_OPEN_READ;
+		break;
+	case O_WRONLY:
+		ours = PFS_OPEN_WRITE;
+		break;
+	default:
+		ours = PFS_OPEN_READ | PFS_OPEN_WRITE;
+	}
+	/* open(2) leaves O_RDONLY | O_TRUNC undefined; file systems truncate. */
+	if (flags & O_TRUNC)
+		ours |= PFS_OPEN_TRUNCATE | PFS_OPEN_WRITE;
+	if (flags & O_EXCL)
+		ours |= PFS_OPEN_EXCLUSIVE;
+	return ours;
+}
+
+/* ---- where the bytes go ---- */
+
+static bool same_backing(const struct inode *i, int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_dev == i->backing_dev && st.st_ino == i->backing_ino;
+}
+
+static bool start_through(fuse_req_t req, struct inode *i, int fd)
+{
+	struct pfs_mount *m = fuse_req_userdata(req);
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return false;
+	i->backing_id = fuse_passthrough_open(req, fd);
+	if (i->backing_id <= 0) {
+		/* Not permitted, or the data folder's file system cannot: it will not later. */
+		i->backing_id = 0;
+		m->passthrough = false;
+		return false;
+	}
+	i->backing_dev = st.st_dev;
+	i->backing_ino = st.st_ino;
+	return true;
+}
+
+/* The mode of one more open of `i`, or 0 when the kernel would refuse any. */
+static enum mode choose(fuse_req_t req, struct inode *i, int fd)
+{
+	if (i->volatile_)
+		return DIRECT;
+	if (i->n_through > 0) {
+		/*
+		 * The inode is in the kernel's hands. A file that has another
+		 * backing by now, since it was committed and then written while
+		 * somebody still has the old one open, has to wait for them.
+		 */
+		return fd < 0 || same_backing(i, fd) ? THROUGH : 0;
+	}
+	if (i->n_cached == 0 && fd >= 0 && start_through(req, i, fd))
+		return THROUGH;
+	return CACHED;
+}
+
+static int settle_mode(fuse_req_t req, struct inode *i, struct handle *h, struct fuse_file_info *fi)
+{
+	struct pfs_mount *m = fuse_req_userdata(req);
+	int fd = m->passthrough ? pfs_file_local(h->file) : -1;
+
+	pfs_lock(&m->lock);
+	h->mode = choose(req, i, fd);
+	if (h->mode == CACHED)
+		i->n_cached++;
+	else if (h->mode == THROUGH)
+		i->n_through++;
+	fi->backing_id = h->mode == THROUGH ? i->backing_id : 0;
+	pfs_unlock(&m->lock);
+	if (!h->mode)
+		return -EBUSY;
+	fi->direct_io = h->mode == DIRECT;
+	/* Passing through drops what is cached: the pages are the backing file's from now on. */
+	fi->keep_cache = h->mode == CACHED;
+	fi->noflush = h->mode != DIRECT;
+	fi->fh = (uintptr_t)h;
+	return 0;
+}
+
+/* One open less; the last one takes the backing file back from the kernel. */
+static void leave_mode(fuse_req_t req, struct inode *i, enum mode mode)
+{
+	struct pfs_mount *m = fuse_req_userdata(req);
+	int backing = 0;
+
+	pfs_lock(&m->lock);
+	if (mode == CACHED) {
+		i->n_cached--;
+	} else if (mode == THROUGH && --i->n_through == 0) {
+		backing = i->backing_id;
+		i->backing_id = 0;
+	}
+	pfs_unlock(&m->lock);
+	if (backing > 0)
+		fuse_passthrough_close(req, backing);
+}
+
+static struct handle *new_handle(struct pfs_file *file)
+{
+	struct handle *h = calloc(1, sizeof(*h));
+
+	if (h) {
+		h->magic = FILE_MAGIC;
+		h->file = file;
+	}
+	return h;
+}
+
+static int close_handle(struct handle *h, struct pfs_error *err)
+{
+	int rc = pfs_file_close(&h->file, err);
+
+	h->magic = 0;
+	free(h);
+	return rc;
+}
+
+/* Make the handle of a file just opened; takes `file`. A positive errno when it cannot be. */
+static int adopt(fuse_req_t req, struct inode *i, struct pfs_file *file, struct fuse_file_info *fi,
+		 struct handle **out)
+{
+	struct handle *h = new_handle(file);
+	int rc;
+
+	if (!h) {
+		pfs_file_close(&file, NULL);
+		return ENOMEM;
+	}
+	rc = settle_mode(req, i, h, fi);
+	if (rc < 0) {
+		close_handle(h, NULL);
+		return -rc;
+	}
+	*out = h;
+	return 0;
+}
+
+/* ---- requests ---- */
+
+/* Set-id bits go when somebody who may not set them opens for truncation. */
+static int drop_set_id(struct pfs_mount *m, struct pfs_handle *h, struct pfs_error *err)
+{
+	struct pfs_attr a;
+	int rc = pfs_view_getattr(m->view, h, &a, err);
+
+	if (rc < 0 || !(a.mode & (S_ISUID | S_ISGID)))
+		return rc;
+	a.mode &= (uint16_t) ~(S_ISUID | (a.mode & S_IXGRP ? S_ISGID : 0));
+	return pfs_view_setattr(m->view, h, PFS_SET_MODE, &a, NULL, err);
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct inode *i = pfs_op_inode(req, ino);
+	struct pfs_mount *m = fuse_req_userdata(req);
+	struct pfs_error err = {0};
+	struct pfs_file *file;
+	struct handle *h;
+	int rc, sys;
+
+	if (!i)
+		return;
+	rc = pfs_view_open(m->view, i->handle, open_flags(fi->flags & ~O_EXCL), &file, &err);
+	if (rc == 0 && fi->kill_suidgid && (fi->flags & O_TRUNC))
+		rc = drop_set_id(m, i->handle, &err);
+	if (rc < 0) {
+		pfs_mount_fail(req, "open", rc, &err);
+		return;
+	}
+	sys = adopt(req, i, file, fi, &h);
+	if (sys) {
+		fuse_reply_err(req, sys);
+		return;
+	}
+	/* Interrupted: no release will come. */
+	if (fuse_reply_open(req, fi) == -ENOENT) {
+		leave_mode(req, i, h->mode);
+		close_handle(h, NULL);
+	}
+}
+
+/* Answer an entry and an open file at once; takes both. */
+static void reply_create(fuse_req_t req, struct pfs_handle *handle, const struct pfs_attr *a,
+			 struct pfs_file *file, struct fuse_file_info *fi)
+{
+	struct pfs_mount *m = fuse_req_userdata(req);
+	struct pfs_error err = {0};
+	struct fuse_entry_param e;
+	struct handle *h;
+	struct inode *i;
+	int rc, sys;
+
+	rc = pfs_inode_enter(m, handle, a, &e, &err);
+	if (rc < 0) {
+		pfs_file_close(&file, NULL);
+		pfs_mount_fail(req, "create", rc, &err);
+		return;
+	}
+	i = pfs_inode_find(m, e.ino);
+	sys = adopt(req, i, file, fi, &h);
+	if (sys) {
+		pfs_inode_forget(m, e.ino, 1);
+		fuse_reply_err(req, sys);
+		return;
+	}
+	if (h->mode == THROUGH)
+		e.attr_timeout = 0;
+	if (fuse_reply_create(req, &e, fi) == -ENOENT) {
+		leave_mode(req, i, h->mode);
+		close_handle(h, NULL);
+		pfs_inode_forget(m, e.ino, 1);
+	}
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	       struct fuse_file_info *fi)
+{
+	struct inode *dir = pfs_op_inode(req, parent);
+	struct pfs_mount *m = fuse_req_userdata(req);
+	struct pfs_who who = pfs_op_who(req);
+	struct pfs_error err = {0};
+	struct pfs_handle *handle;
+	struct pfs_file *file;
+	struct pfs_attr a;
+	int rc;
+
+	if (!dir)
+		return;
+	rc = pfs_view_create(m->view, dir->handle, name, open_flags(fi->flags), mode & 07777, &who,
+			     &handle, &a, &file, &err);
+	if (rc < 0)
+		pfs_mount_fail(req, "create", rc, &err);
+	else
+		reply_create(req, handle, &a, file, fi);
+}
+
+void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+	struct inode *dir = pfs_op_inode(req, parent);
+	struct pfs_mount *m = fuse_req_userdata(req);
+	struct pfs_who who = pfs_op_who(req);
+	struct pfs_error err = {0};
+	struct pfs_handle *handle;
+	struct pfs_file *file;
+	struct pfs_attr a;
+	int rc;
+
+	if (!dir)
+		return;
+	rc = pfs_view_create_unnamed(m->view, dir->handle, mode & 07777, &who, &handle, &file,
+				     &err);
+	if (rc == 0) {
+		rc = pfs_view_getattr(m->view, handle, &a, &err);
+		if (rc < 0) {
+			pfs_file_close(&file, NULL);
+			pfs_handle_unref(&handle);
+		}
+	}
+	if (rc < 0)
+		pfs_mount_fail(req, "tmpfile", rc, &err);
+	else
+		reply_create(req, handle, &a, file, fi);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct pfs_file *f = file_of(req, fi);
+	struct pfs_error err = {0};
+	size_t payload_size, len;
+	char *data = NULL;
+	char *own = NULL;
+	int rc;
+
+	(void)ino;
+	if (!f)
+		return;
+	/* With io_uring the reply has its place already. */
+	if (!fuse_req_is_uring(req) || fuse_req_get_payload(req, &data, &payload_size, NULL) < 0 ||
+	    payload_size < size)
+		data = own = malloc(size ? size : 1);
+	if (!data) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	rc = pfs_file_read(f, (uint64_t)off, data, size, &len, &err);
+	if (rc < 0)
+		pfs_mount_fail(req, "read", rc, &err);
+	else
+		fuse_reply_buf(req, data, len);
+	free(own);
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+	      struct fuse_file_info *fi)
+{
+	struct inode *i = pfs_op_inode(req, ino);
+	struct pfs_file *f = i ? file_of(req, fi) : NULL;
+	struct pfs_error err = {0};
+	int rc;
+
+	if (!f)
+		return;
+	/* Pages written back through an O_APPEND file know where they belong. */
+	if ((fi->flags & O_APPEND) && !fi->writepage)
+		rc = pfs_file_append(f, data, size, &err);
+	else
+		rc = pfs_file_write(f, (uint64_t)off, data, size, &err);
+	if (rc == 0 && fi->kill_suidgid)
+		rc = drop_set_id(fuse_req_userdata(req), i->handle, &err);
+	if (rc < 0)
+		pfs_mount_fail(req, "write", rc, &err);
+	else
+		fuse_reply_write(req, size);
+}
+
+/* Asked for control files only: their close(2) tells whether the commit succeeded. */
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct pfs_file *f = file_of(req, fi);
+	struct pfs_error err = {0};
+
+	(void)ino;
+	if (f)
+		reply_rc(req, "flush", pfs_file_flush(f, &err), &err);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct inode *i = pfs_inode_find(pfs_mount_of(req), ino);
+	struct handle *h = handle_of(fi);
+	struct pfs_error err = {0};
+
+	if (h && i)
+		leave_mode(req, i, h->mode);
+	if (h && close_handle(h, &err) < 0)
+		pfs_mount_log(fuse_req_userdata(req), "fuse.release error=\"%s\"", err.text);
+	fuse_reply_err(req, 0);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct pfs_file *f = file_of(req, fi);
+	struct pfs_error err = {0};
+
+	(void)ino;
+	(void)datasync;
+	if (f)
+		reply_rc(req, "fsync", pfs_file_sync(f, &err), &err);
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+		  struct fuse_file_info *fi)
+{
+	struct pfs_file *f = file_of(req, fi);
+	struct pfs_error err = {0};
+
+	(void)ino;
+	if (!f)
+		return;
+	if (off < 0 || len <= 0) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	reply_rc(req, "fallocate", pfs_file_allocate(f, mode, (uint64_t)off, (uint64_t)len, &err),
+		 &err);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	struct pfs_file *f = file_of(req, fi);
+	struct pfs_error err = {0};
+	uint64_t out;
+	int rc;
+
+	(void)ino;
+	if (!f)
+		return;
+	rc = off < 0 ? PFS_E_INVALID : pfs_file_seek(f, (uint64_t)off, whence, &out, &err);
+	if (rc == PFS_E_INVALID)
+		fuse_reply_err(req,
+			       ENXIO); /* past the end: the one thing that can be wrong with it */
+	else if (rc < 0)
+		pfs_mount_fail(req, "lseek", rc, &err);
+	else
+		fuse_reply_lseek(req, (off_t)out);
+}
