@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "pipeline/jobrow.h"
+#include "pipeline/output.h"
 #include "pipeline/pipelines_i.h"
 #include "pipeline/task.h"
 #include "tree/tree.h"
@@ -143,8 +144,7 @@ static int start(struct claim *c, struct pfs_task *out, struct pfs_error *err)
 	c->row.started_ns = pfs_clock_ns();
 	c->row.lease_until_ns = c->row.started_ns + c->lease_ns;
 	snprintf(c->row.runner, sizeof(c->row.runner), "%s", c->runner);
-	rc = pfs_commit_discard(c->p->history, c->row.pipeline, c->row.branch, c->row.pipeline,
-				err);
+	rc = pfs_output_reset(c->p, c->row.pipeline, c->row.branch, err);
 	if (rc == 0)
 		rc = pfs_fault("claim: output reset", err);
 	if (rc == 0)
