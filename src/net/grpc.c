@@ -227,8 +227,15 @@ static void take_input(struct pfs_grpc *g)
 		if (n < READ_SIZE)
 			break;
 	}
-	if (!nghttp2_session_want_read(g->session) && !nghttp2_session_want_write(g->session))
-		break_connection(g, "the peer ended the session");
+}
+
+/* A peer that broke the protocol was told so by now; nothing more will come. */
+static void check_ended(struct pfs_grpc *g)
+{
+	assert(pfs_held(&g->lock));
+	if (g->session && !nghttp2_session_want_read(g->session) &&
+	    !nghttp2_session_want_write(g->session))
+		break_connection(g, "the session ended");
 }
 
 static void tear_down(struct pfs_grpc *g)
@@ -269,6 +276,7 @@ static void *run_loop(void *arg)
 		if (g->session && !g->broken && p[1].fd == g->fd && p[1].revents)
 			take_input(g);
 		flush(g);
+		check_ended(g);
 		if (g->broken)
 			tear_down(g);
 	}
@@ -518,7 +526,8 @@ static int tell_end(struct pfs_grpc_call *call, struct pfs_error *err)
 			 : call->h2_error == NGHTTP2_ENHANCE_YOUR_CALM ? PFS_GRPC_RESOURCE_EXHAUSTED
 								       : PFS_GRPC_UNAVAILABLE;
 	if (status == PFS_GRPC_OK && call->in.len > call->in_at)
-		return pfs_fail(err, PFS_E_CORRUPT, "%s ended in the middle of a message", call->path);
+		return pfs_fail(err, PFS_E_CORRUPT, "%s ended in the middle of a message",
+				call->path);
 	if (status == PFS_GRPC_OK)
 		return 0;
 	return pfs_fail(err, pfs_grpcwire_code(status), "%s (grpc %d)",
