@@ -41,6 +41,7 @@ struct container {
 	int64_t killed_ms; /* TERM was sent; 0: not */
 	bool killed_hard;
 	bool exited;
+	bool mount_gone; /* why it did not start; containerd itself is there */
 	struct pfs_run_result result;
 };
 
@@ -96,7 +97,8 @@ static int format_spec(struct container *k, struct pfs_buf *out, struct pfs_erro
 		.image = &k->image,
 		.user = &k->user,
 		.cgroup = cgroup,
-		.memory_limit = pfs_host_memory_limit(MEMORY_LIMIT),
+		.memory_limit = pfs_host_memory_limit(
+			k->run->memory_limit > 0 ? k->run->memory_limit : MEMORY_LIMIT),
 		.pids_limit = PIDS_LIMIT,
 		.nofile = pfs_host_nofile_limit(k->c->address, NOFILE_LIMIT),
 		.cgroup_v2 = pfs_host_has_cgroup_v2(),
@@ -144,9 +146,11 @@ static int explain_failure(struct container *k, int rc, struct pfs_error *err)
 	struct stat st;
 
 	for (size_t i = 0; i < k->run->n_mounts; i++)
-		if (stat(k->run->mounts[i].source, &st) < 0)
+		if (stat(k->run->mounts[i].source, &st) < 0) {
+			k->mount_gone = true;
 			return pfs_fail(err, PFS_E_IO, "mount source %s: %s",
 					k->run->mounts[i].source, strerror(errno));
+		}
 	return pfs_wrap(err, rc, "start in image %s", k->run->image);
 }
 
@@ -459,7 +463,8 @@ int pfs_container_run(struct pfs_ctrd *c, const char *state_dir, const struct pf
 	pfs_grpc_end(&k.wait);
 	if (k.exited)
 		rc = remove_all(c, run->id, err);
-	else if (rc != PFS_E_EXISTS && rc != PFS_E_IO) /* what cannot be reached is swept later */
+	else if (rc != PFS_E_EXISTS &&
+		 (rc != PFS_E_IO || k.mount_gone)) /* what cannot be reached is swept later */
 		pfs_container_destroy(c, run->id, &unheard);
 	if (k.exited && rc < 0)
 		rc = 0; /* it ran: what is left of it is for the sweep */

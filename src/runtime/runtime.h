@@ -66,7 +66,8 @@ struct pfs_run {
 	const char *cwd; /* NULL: the image's, else "/" */
 	const struct pfs_run_mount *mounts;
 	size_t n_mounts;
-	int64_t timeout_ms; /* kill after this long; 0: never */
+	int64_t timeout_ms;   /* kill after this long; 0: never */
+	int64_t memory_limit; /* bytes; 0: 4 GiB, or less when the machine has less */
 
 	/* Output of the container, stdout and stderr as they come; may be NULL. */
 	void (*output)(void *arg, const void *data, size_t len);

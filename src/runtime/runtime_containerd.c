@@ -84,10 +84,11 @@ static int ask_version(struct pfs_ctrd *c, struct pfs_error *err)
 	int rc;
 
 	rc = pfs_ctrd_call(c, &method, &request.base, &ctrd__version_reply__descriptor, &m, err);
-	if (rc == 0)
-		snprintf(c->version, sizeof(c->version), "%s",
-			 ((Ctrd__VersionReply *)(void *)m)->version);
-	return rc;
+	if (rc < 0)
+		return pfs_wrap(err, rc, "nobody answers at %s: is containerd running?",
+				c->address);
+	snprintf(c->version, sizeof(c->version), "%s", ((Ctrd__VersionReply *)(void *)m)->version);
+	return 0;
 }
 
 int pfs_runtime_open_containerd(const char *address, const char *owner, const char *state_dir,
