@@ -48,9 +48,10 @@ void pfs_lock_fini(struct pfs_lock *l)
 	pthread_mutex_destroy(&l->mutex);
 }
 
+/* Whoever asks without holding the lock may look at the owner while it changes, but never sees itself. */
 static void mark_owned(struct pfs_lock *l)
 {
-	l->owner = pthread_self();
+	__atomic_store_n(&l->owner, pthread_self(), __ATOMIC_RELAXED);
 	__atomic_store_n(&l->held, 1, __ATOMIC_RELEASE);
 }
 
@@ -70,7 +71,8 @@ void pfs_unlock(struct pfs_lock *l)
 
 bool pfs_held(const struct pfs_lock *l)
 {
-	return __atomic_load_n(&l->held, __ATOMIC_ACQUIRE) && pthread_equal(l->owner, pthread_self());
+	return __atomic_load_n(&l->held, __ATOMIC_ACQUIRE) &&
+	       pthread_equal(__atomic_load_n(&l->owner, __ATOMIC_RELAXED), pthread_self());
 }
 
 int pfs_cond_init(pthread_cond_t *c)
