@@ -541,7 +541,7 @@ static int send_found(struct pfs_request *rq, const struct place *p, unsigned fl
 {
 	PFS_AUTO(pfs_finder_close) struct pfs_finder *f = NULL;
 	struct pfs_found first;
-	size_t files, all;
+	size_t files = 0, all = 0;
 	int rc;
 
 	rc = open_finder(p, flags, &f, err);

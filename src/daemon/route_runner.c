@@ -179,7 +179,7 @@ int route_runner_claim(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_
 {
 	PFS_AUTO(pfs_task_fini) struct pfs_task task = {0};
 	char runner[128];
-	int64_t wait_ms;
+	int64_t wait_ms = 0;
 	int rc = parse_claim(rq, runner, &wait_ms, err);
 
 	if (rc < 0)
@@ -285,7 +285,7 @@ int route_runner_finish(struct pfs_request *rq, struct pfs_reply *rp, struct pfs
 {
 	char reason[PFS_ERROR_TEXT_SIZE];
 	struct lease l;
-	bool ok;
+	bool ok = false;
 	int rc = parse_lease(rq, &l, err);
 
 	if (rc == 0)

@@ -67,7 +67,7 @@ int pfs_socket_listen_tcp(const char *address, char out_host[256], uint16_t *out
 {
 	PFS_AUTO(pfs_fd_close) int fd = -1;
 	struct sockaddr_storage a;
-	socklen_t len;
+	socklen_t len = 0;
 	uint16_t port;
 	int rc, on = 1;
 
