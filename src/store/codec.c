@@ -124,7 +124,8 @@ static int decompress(const void *data, size_t len, void *out, size_t out_len,
 	/* One frame that tells its size: there is one way to write a payload, not several. */
 	if (ZSTD_findFrameCompressedSize(data, len) != len ||
 	    ZSTD_getFrameContentSize(data, len) != out_len)
-		return pfs_fail(err, PFS_E_CORRUPT, "payload is not one frame of %zu bytes", out_len);
+		return pfs_fail(err, PFS_E_CORRUPT, "payload is not one frame of %zu bytes",
+				out_len);
 	n = ZSTD_decompressDCtx(c->decompress, out, out_len, data, len);
 	if (ZSTD_isError(n))
 		return pfs_fail(err, PFS_E_CORRUPT, "payload does not decompress: %s",

@@ -13,7 +13,7 @@ struct pfs_identry {
 	uint32_t pack;
 	uint32_t off8;
 	uint32_t clen;
-	uint32_t ulen : 21, type : 4, codec : 4, lost : 1;
+	uint32_t ulen : 21, type : 4, codec : 4, lost : 1, doubted : 1;
 };
 
 _Static_assert(sizeof(struct pfs_identry) == 48, "an entry is 48 bytes");
@@ -63,6 +63,7 @@ bool pfs_idtable_find(const struct pfs_idtable *t, const struct pfs_id *id, stru
 			.ulen = e->ulen,
 			.type = e->type,
 			.codec = e->codec,
+			.doubted = e->doubted,
 		};
 	return true;
 }
@@ -145,6 +146,16 @@ void pfs_idtable_set(struct pfs_idtable *t, const struct pfs_id *id, const struc
 		.type = place->type,
 		.codec = place->codec,
 	};
+}
+
+void pfs_idtable_doubt(struct pfs_idtable *t, const struct pfs_id *id,
+		       const struct pfs_place *place)
+{
+	struct pfs_identry *e = look_up(t, id);
+
+	if (e && !e->lost && e->pack == place->pack &&
+	    (uint64_t)e->off8 * PFS_PACK_ALIGN == place->off)
+		e->doubted = 1;
 }
 
 void pfs_idtable_lose(struct pfs_idtable *t, const struct pfs_id *id)

@@ -6,7 +6,9 @@
  * object. Nothing here is a fact: packs tell it all again.
  *
  * An object can be declared lost (its bytes never became durable). Its entry
- * stays, so that a later put of the same bytes takes it over.
+ * stays, so that a later put of the same bytes takes it over. Or it can be
+ * doubted: reading it found damage. It is still found, to be told of, but a put
+ * of the same bytes stores them anew.
  *
  * Threads: one at a time; the packset's lock protects it.
  */
@@ -22,6 +24,7 @@ struct pfs_place {
 	uint64_t off;  /* of the record header */
 	uint32_t clen, ulen;
 	uint8_t type, codec;
+	bool doubted; /* what was read there was damaged */
 };
 
 struct pfs_idtable {
@@ -43,6 +46,10 @@ int pfs_idtable_reserve(struct pfs_idtable *t, size_t more, struct pfs_error *er
 
 /* Add or replace; needs a reserve before. */
 void pfs_idtable_set(struct pfs_idtable *t, const struct pfs_id *id, const struct pfs_place *place);
+
+/* Doubt the object if it still is at that place. */
+void pfs_idtable_doubt(struct pfs_idtable *t, const struct pfs_id *id,
+		       const struct pfs_place *place);
 
 /* The object is gone until it is set again. */
 void pfs_idtable_lose(struct pfs_idtable *t, const struct pfs_id *id);

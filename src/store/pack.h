@@ -19,6 +19,7 @@ struct pfs_pack {
 	unsigned char uuid[PFS_UUID_SIZE]; /* never changes */
 	uint8_t kind;                      /* never changes */
 	uint32_t number;                   /* in the packset; never changes */
+	uint32_t seq;                      /* of its header, 0 unknown; set before it has entries */
 	uint64_t size;                     /* bytes in the file; atomic */
 	int sealed;                        /* in packs/, else in open/; atomic */
 	int fd; /* this and below: protected by the packset's files lock */

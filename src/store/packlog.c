@@ -118,6 +118,7 @@ static int start_pack(struct pfs_packlog *log, enum slot slot, struct pfs_error 
 		pfs_packwriter_free(&w);
 		return rc;
 	}
+	w->pack->seq = h.seq;
 	log->writing[slot] = w;
 	log->next_seq++;
 	return 0;
@@ -382,7 +383,7 @@ int pfs_packlog_append(struct pfs_packlog *log, const struct pfs_packrec *rec, c
 	int rc = 1;
 
 	pfs_lock(&log->lock);
-	if (!pfs_packset_find(log->set, &rec->id, NULL)) {
+	if (!pfs_packset_has(log->set, &rec->id)) {
 		if (rec->type == 1 &&
 		    log->unsynced + pfs_packrec_extent(rec->clen) > SMALL_COMMIT_SIZE)
 			slot = DATA;

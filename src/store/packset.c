@@ -183,6 +183,21 @@ bool pfs_packset_find(struct pfs_packset *set, const struct pfs_id *id, struct p
 	return found;
 }
 
+bool pfs_packset_has(struct pfs_packset *set, const struct pfs_id *id)
+{
+	struct pfs_place place;
+
+	return pfs_packset_find(set, id, &place) && !place.doubted;
+}
+
+void pfs_packset_doubt(struct pfs_packset *set, const struct pfs_id *id,
+		       const struct pfs_place *place)
+{
+	pfs_rwlock_write(&set->lock);
+	pfs_idtable_doubt(&set->table, id, place);
+	pfs_rwlock_unlock(&set->lock);
+}
+
 int pfs_packset_reserve(struct pfs_packset *set, size_t more, struct pfs_error *err)
 {
 	int rc;

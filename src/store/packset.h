@@ -35,8 +35,15 @@ int pfs_packset_lend(struct pfs_packset *set, struct pfs_pack *pack, int *out_fd
 		     struct pfs_error *err);
 void pfs_packset_return(struct pfs_packset *set, struct pfs_pack *pack);
 
-/* Where the object is; `out` may be NULL. */
+/* Where the object is, doubted or not; `out` may be NULL. */
 bool pfs_packset_find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_place *out);
+
+/* Whether it is there and was not found damaged: a put of the same bytes need not store them. */
+bool pfs_packset_has(struct pfs_packset *set, const struct pfs_id *id);
+
+/* Reading it there found damage. */
+void pfs_packset_doubt(struct pfs_packset *set, const struct pfs_id *id,
+		       const struct pfs_place *place);
 
 /* Make sure that the next pfs_packset_set cannot fail; see pfs_idtable_*. */
 int pfs_packset_reserve(struct pfs_packset *set, size_t more, struct pfs_error *err);

@@ -62,9 +62,12 @@ static int note(struct pfs_packset *set, const struct pfs_pack *pack, const stru
 		.type = e->type,
 		.codec = e->codec,
 	};
+	struct pfs_place other;
 	int rc;
 
-	if (pfs_packset_find(set, &e->id, NULL))
+	/* Stored twice: somebody found the older copy damaged. */
+	if (pfs_packset_find(set, &e->id, &other) &&
+	    pfs_packset_pack(set, other.pack)->seq > pack->seq)
 		return 0;
 	rc = pfs_packset_reserve(set, 1, err);
 	if (rc == 0)
@@ -190,6 +193,8 @@ static int load_sealed(struct loader *l, const unsigned char *uuid, struct pfs_e
 		rc = find_records(fd, size, size, &found, err);
 	if (rc == 0)
 		rc = pfs_packset_add_pack(l->set, uuid, l->kind, true, size, -1, &pack, err);
+	if (rc == 0)
+		pack->seq = h.seq;
 	if (rc == 0 && footer.entries)
 		rc = note_all(l->set, pack, footer.entries, (size_t)footer.n * PFS_PACKENTRY_SIZE,
 			      size, err);
@@ -274,6 +279,7 @@ static int resume(struct loader *l, const struct pfs_packhdr *h, int *fd, struct
 	if (rc < 0)
 		return rc;
 	*fd = -1;
+	(*out_pack)->seq = h->seq;
 	rc = note_all(l->set, *out_pack, found->entries.data, found->entries.len, found->torn_at,
 		      err);
 	if (rc == 0)
@@ -305,7 +311,8 @@ static int load_open(struct loader *l, const unsigned char *uuid, struct finding
 		return rc;
 	rc = pfs_pack_load_header(fd, uuid, l->store_uuid, &h, NULL);
 	if (rc == PFS_E_INVALID) /* another store's: check tells of it */
-		return pfs_packset_add_pack(l->set, uuid, PFS_PACK_META, false, size, -1, &pack, err);
+		return pfs_packset_add_pack(l->set, uuid, PFS_PACK_META, false, size, -1, &pack,
+					    err);
 	known = rc == 0;
 	/* Without a header the pack is known by its name and its records alone. */
 	rc = find_records(fd, size, known ? durable : size, found, err);
@@ -319,8 +326,10 @@ static int load_open(struct loader *l, const unsigned char *uuid, struct finding
 	}
 	/* Damaged where it was durable: nothing is cut, nothing added, all that is whole is read. */
 	rc = pfs_packset_add_pack(l->set, uuid, PFS_PACK_META, false, size, -1, &pack, err);
-	return rc < 0 ? rc
-		      : note_all(l->set, pack, found->entries.data, found->entries.len, size, err);
+	if (rc < 0)
+		return rc;
+	pack->seq = h.seq;
+	return note_all(l->set, pack, found->entries.data, found->entries.len, size, err);
 }
 
 static int each_open(void *arg, const char *name, struct pfs_error *err)

@@ -135,6 +135,8 @@ static int check_id(struct pfs_store *st, enum pfs_kind kind, const struct pfs_i
 		return rc;
 	if (st->ops->place)
 		st->ops->place(st->self, id, place);
+	if (st->ops->doubt)
+		st->ops->doubt(st->self, id);
 	return pfs_fail(err, PFS_E_CORRUPT, "%s store: %zu bytes at %s do not match their id",
 			st->ops->name, o->len, place);
 }

@@ -53,7 +53,7 @@ struct pfs_store_keys {
 };
 const struct pfs_store_keys *pfs_store_keys(const struct pfs_store *st);
 
-/* The id that `data` would get, without storing it. */
+/* The id that `data` would get, without storing it; all zero when memory is out. */
 void pfs_store_id(const struct pfs_store *st, enum pfs_kind kind, const void *data, size_t len,
 		  struct pfs_id *out);
 
@@ -83,7 +83,8 @@ struct pfs_object {
 
 /*
  * The bytes of an object; the caller owns one reference. PFS_E_NOTFOUND, or
- * PFS_E_CORRUPT naming the pack and the place when they do not hash to `id`.
+ * PFS_E_CORRUPT naming the pack and the place when they do not hash to `id`;
+ * putting the right bytes then repairs it.
  */
 int pfs_store_get(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id,
 		  const struct pfs_object **out, struct pfs_error *err);
@@ -91,10 +92,15 @@ int pfs_store_get(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id 
 const struct pfs_object *pfs_object_ref(const struct pfs_object *o);
 void pfs_object_unref(const struct pfs_object **o); /* stores NULL; NULL inside is fine */
 
-/* Whether the object is stored; no bytes are read. */
+/* Whether the object is stored; no bytes are read. Not one that a get found damaged: put it again. */
 bool pfs_store_has(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id);
 
-/* Make everything that was put before this call durable. */
+/*
+ * Make everything that was put before this call durable. On failure what was
+ * put since the last success may be lost in a power cut; when the disk lost
+ * some of it already, those objects are not found any more, and sync fails
+ * until they were put again.
+ */
 int pfs_store_sync(struct pfs_store *st, struct pfs_error *err);
 
 struct pfs_store_stats {

@@ -33,6 +33,9 @@ struct pfs_store_ops {
 	/* Where the object lies, for a message. NULL: the backend has no places. */
 	void (*place)(void *self, const struct pfs_id *id, char out[PFS_STORE_PLACE_SIZE]);
 
+	/* The bytes that get gave do not match their id: a put of it must store it anew. May be NULL. */
+	void (*doubt)(void *self, const struct pfs_id *id);
+
 	/* NULL: as durable as it will ever be. */
 	int (*sync)(void *self, struct pfs_error *err);
 

@@ -51,7 +51,7 @@ static int packs_put(void *self, enum pfs_kind kind, const struct pfs_id *id, co
 	size_t packed_len;
 	int rc;
 
-	if (pfs_packset_find(p->set, id, NULL))
+	if (pfs_packset_has(p->set, id))
 		return 1;
 	packed = malloc(len ? len : 1);
 	if (!packed)
@@ -168,6 +168,8 @@ static int packs_get(void *self, enum pfs_kind kind, const struct pfs_id *id,
 	}
 	if (rc == PFS_E_NOTFOUND)
 		return pfs_fail(err, rc, "no object %s", pfs_id_format(id, text));
+	if (rc == PFS_E_CORRUPT)
+		pfs_packset_doubt(p->set, id, &before);
 	format_place(p, &before, text);
 	return pfs_wrap(err, rc, "%s", text);
 }
@@ -176,7 +178,16 @@ static bool packs_has(void *self, enum pfs_kind kind, const struct pfs_id *id)
 {
 	struct pfs_place place;
 
-	return find(self, kind, id, &place);
+	return find(self, kind, id, &place) && !place.doubted;
+}
+
+static void packs_doubt(void *self, const struct pfs_id *id)
+{
+	struct packs *p = self;
+	struct pfs_place place;
+
+	if (pfs_packset_find(p->set, id, &place))
+		pfs_packset_doubt(p->set, id, &place);
 }
 
 static void packs_place(void *self, const struct pfs_id *id, char out[PFS_STORE_PLACE_SIZE])
@@ -233,8 +244,10 @@ static int packs_check(void *self, const struct pfs_hasher *hasher,
 		.arg = arg,
 	};
 	size_t n;
-	int rc = pfs_packlog_write(p->log, err);
+	int rc = 0;
 
+	/* On a full disk the buffers stay in memory, where no bit is checked. */
+	pfs_packlog_write(p->log, NULL);
 	memcpy(c.store_uuid, p->super.uuid, PFS_UUID_SIZE);
 	check_superblock(p, &c);
 	n = pfs_packset_packs(p->set);
@@ -250,6 +263,7 @@ static const struct pfs_store_ops packs_ops = {
 	.get = packs_get,
 	.has = packs_has,
 	.place = packs_place,
+	.doubt = packs_doubt,
 	.sync = packs_sync,
 	.stats = packs_stats,
 	.check = packs_check,

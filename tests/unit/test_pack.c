@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <glob.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,6 +57,19 @@ static void open_pack_of(const struct scratch *dir, char out[600])
 			snprintf(out, 600, "%s/%s", folder, e->d_name);
 	closedir(d);
 	cr_assert(out[0]);
+}
+
+/* The one sealed metadata pack. */
+static void sealed_pack_of(const struct scratch *dir, char out[600])
+{
+	char pattern[400];
+	glob_t found;
+
+	snprintf(pattern, sizeof(pattern), "%s/packs/m/*/*.pk", dir->path);
+	cr_assert_eq(glob(pattern, 0, NULL, &found), 0);
+	cr_assert_eq(found.gl_pathc, 1);
+	snprintf(out, 600, "%s", found.gl_pathv[0]);
+	globfree(&found);
 }
 
 static uint64_t size_of(const char *path)
@@ -261,6 +275,62 @@ Test(pack, says_so_until_what_was_lost_is_put_again)
 	st = must_open(&dir);
 	cr_expect(readable(st, 1, 1000) && readable(st, 2, 1000) && readable(st, 3, 10));
 	pfs_store_close(&st);
+	scratch_fini(&dir);
+}
+
+Test(pack, stores_anew_what_was_found_damaged)
+{
+	struct scratch dir = scratch_new();
+	struct pfs_store *st = must_open(&dir);
+	char path[600], text[1000];
+	struct pfs_id id;
+	int fd;
+
+	id = put(st, 1, 1000);
+	cr_assert_eq(pfs_store_sync(st, NULL), 0);
+	open_pack_of(&dir, path);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	cr_assert_eq(pwrite(fd, "damage", 6, 64 + 56 + 500), 6);
+	close(fd);
+	cr_expect(pfs_store_has(st, PFS_KIND_DIRNODE, &id), "nobody has looked yet");
+	cr_expect_not(readable(st, 1, 1000));
+	cr_expect_not(pfs_store_has(st, PFS_KIND_DIRNODE, &id));
+	put(st, 1, 1000);
+	cr_expect(pfs_store_has(st, PFS_KIND_DIRNODE, &id));
+	cr_expect(readable(st, 1, 1000));
+	cr_assert_eq(pfs_store_sync(st, NULL), 0);
+	cr_expect_eq(check(st, text), 1, "the damaged copy is still there");
+	pfs_store_close(&st);
+	st = must_open(&dir);
+	cr_expect(readable(st, 1, 1000));
+	pfs_store_close(&st);
+	scratch_fini(&dir);
+}
+
+Test(pack, reads_the_newest_copy_after_a_repair_and_a_restart)
+{
+	struct scratch dir = scratch_new();
+	struct pfs_store *st = must_open(&dir);
+	char path[600];
+	int fd;
+
+	put(st, 1, 1000);
+	for (unsigned i = 0; i < 17; i++) /* the pack fills up and is sealed */
+		put(st, 100 + i, 1 << 20);
+	cr_assert_eq(pfs_store_sync(st, NULL), 0);
+	pfs_store_close(&st);
+	sealed_pack_of(&dir, path);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	cr_assert_eq(pwrite(fd, "damage", 6, 64 + 56 + 500), 6);
+	close(fd);
+	for (int restart = 0; restart < 3; restart++) {
+		st = must_open(&dir);
+		cr_expect_eq(readable(st, 1, 1000), restart > 0, "restart %d", restart);
+		put(st, 1, 1000);
+		cr_assert_eq(pfs_store_sync(st, NULL), 0);
+		cr_expect(readable(st, 1, 1000));
+		pfs_store_close(&st);
+	}
 	scratch_fini(&dir);
 }
 
