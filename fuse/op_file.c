@@ -439,9 +439,8 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse
 	if (!f)
 		return;
 	rc = off < 0 ? PFS_E_INVALID : pfs_file_seek(f, (uint64_t)off, whence, &out, &err);
-	if (rc == PFS_E_INVALID)
-		fuse_reply_err(req,
-			       ENXIO); /* past the end: the one thing that can be wrong with it */
+	if (rc == PFS_E_NOTFOUND || rc == PFS_E_INVALID)
+		fuse_reply_err(req, ENXIO); /* nothing of that kind from there on */
 	else if (rc < 0)
 		pfs_mount_fail(req, "lseek", rc, &err);
 	else

@@ -172,7 +172,7 @@ PFS_API int pfs_file_append(struct pfs_file *f, const void *data, size_t len,
 PFS_API int pfs_file_allocate(struct pfs_file *f, int mode, uint64_t off, uint64_t len,
 			      struct pfs_error *err); /* as fallocate(2) */
 PFS_API int pfs_file_seek(struct pfs_file *f, uint64_t off, int whence, uint64_t *out,
-			  struct pfs_error *err);     /* SEEK_DATA, SEEK_HOLE */
+			  struct pfs_error *err);     /* SEEK_DATA, SEEK_HOLE; PFS_E_NOTFOUND: none from there on */
 PFS_API int pfs_file_sync(struct pfs_file *f, struct pfs_error *err);
 
 /* Names of a directory durable, as fsync on it. */

@@ -1,6 +1,5 @@
 #include "view/view_i.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -105,12 +104,9 @@ int pfs_file_seek(struct pfs_file *f, uint64_t off, int whence, uint64_t *out,
 int pfs_file_seek_plain(uint64_t size, uint64_t off, int whence, uint64_t *out,
 			struct pfs_error *err)
 {
-	if (off >= size) {
-		pfs_fail(err, PFS_E_INVALID, "no data past the end");
-		if (err)
-			err->sys = ENXIO;
-		return PFS_E_INVALID;
-	}
+	if (off >= size)
+		return pfs_fail(err, PFS_E_NOTFOUND, "nothing at %llu of a file of %llu bytes",
+				(unsigned long long)off, (unsigned long long)size);
 	*out = whence == SEEK_DATA ? off : size;
 	return 0;
 }
