@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -353,4 +354,50 @@ Test(content, refuses_sequences_that_lie)
 		cr_expect(rc == PFS_E_CORRUPT || rc == PFS_E_NOTFOUND, "%s: %d", rows[i].why, rc);
 		cr_expect_eq(len, 77, "%s: wrote to out", rows[i].why);
 	}
+}
+
+/* --- pfs-tree(5), EXAMPLES ------------------------------------------------ */
+
+static void load_golden(const char *path, struct pfs_buf *out)
+{
+	struct pfs_error err = {0};
+
+	cr_assert_eq(pfs_io_load(AT_FDCWD, path, out, &err), 0, "%s", err.text);
+}
+
+Test(content, writes_the_golden_sequence)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf want = PFS_BUF_INIT(1 << 20);
+	PFS_AUTO(pfs_object_unref) const struct pfs_object *got = NULL;
+	static unsigned char d[100600];
+	struct pfs_content c;
+
+	memset(d, 'a', 300);
+	memset(d + 100300, 'a', 300);
+	c = from_bytes(d, sizeof(d));
+	load_golden(PFS_GOLDEN "/tree-v1/seq", &want);
+	cr_assert_eq(c.form, PFS_CONTENT_SEQ);
+	cr_assert_eq(pfs_store_get(st, PFS_KIND_SEQNODE, &c.id, &got, NULL), 0);
+	cr_expect(got->len == want.len && memcmp(got->data, want.data, want.len) == 0);
+}
+
+Test(content, cuts_noise_where_the_golden_cuts_are)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf want = PFS_BUF_INIT(1 << 20);
+	static unsigned char d[1 << 20];
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	struct pfs_content c;
+	char got[4000], *p = got;
+
+	cr_assert(EVP_DigestInit_ex(ctx, EVP_shake256(), NULL) &&
+		  EVP_DigestUpdate(ctx, "pfs cuts", 8) && EVP_DigestFinalXOF(ctx, d, sizeof(d)));
+	EVP_MD_CTX_free(ctx);
+	c = from_bytes(d, sizeof(d));
+	spell(&c, got);
+	for (char *q = got; *q; q++) /* "D94023 " is the line "94023" */
+		if (*q != 'D')
+			*p++ = *q == ' ' ? '\n' : *q;
+	*p = 0;
+	load_golden(PFS_GOLDEN "/tree-v1/cuts", &want);
+	cr_expect_str_eq(got, pfs_buf_str(&want));
 }
