@@ -39,6 +39,22 @@ struct pfs_finder {
 	char path[PFS_PATH_SIZE_MAX + 1];
 };
 
+/* Which of the two is it that is not there? */
+static int fail_missing(struct pfs_view *v, const char *repo, const char *rev,
+			struct pfs_error *err)
+{
+	char path[PFS_NAME_SIZE_MAX + 2];
+	struct pfs_handle *found = NULL;
+	struct pfs_attr attr;
+
+	snprintf(path, sizeof(path), "/%s", repo);
+	if (pfs_view_walk(v, path, &found, &attr, NULL) == PFS_E_NOTFOUND)
+		return pfs_fail(err, PFS_E_NOTFOUND, "there is no repo \"%s\"", repo);
+	pfs_handle_unref(&found);
+	return pfs_fail(err, PFS_E_NOTFOUND, "repo \"%s\" has no branch or commit \"%s\"", repo,
+			rev);
+}
+
 int pfs_finder_root(struct pfs_view *v, const char *repo, const char *rev,
 		    struct pfs_handle **out, struct pfs_error *err)
 {
@@ -53,16 +69,10 @@ int pfs_finder_root(struct pfs_view *v, const char *repo, const char *rev,
 		rc = pfs_fail(err, PFS_E_INVALID, "\"%s\" is neither a branch nor a commit", rev);
 	if (rc < 0)
 		return rc;
-	snprintf(path, sizeof(path), "/%s", repo);
-	rc = pfs_view_walk(v, path, out, &attr, NULL);
-	if (rc == PFS_E_NOTFOUND)
-		return pfs_fail(err, rc, "there is no repo \"%s\"", repo);
-	if (rc == 0)
-		pfs_handle_unref(out);
 	snprintf(path, sizeof(path), "/%s/%s", repo, rev);
 	rc = pfs_view_walk(v, path, out, &attr, err);
 	if (rc == PFS_E_NOTFOUND)
-		return pfs_fail(err, rc, "repo \"%s\" has no branch or commit \"%s\"", repo, rev);
+		return fail_missing(v, repo, rev, err);
 	if (rc < 0)
 		return rc;
 	if (attr.type == PFS_TYPE_DIR)

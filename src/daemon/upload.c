@@ -77,19 +77,37 @@ static int check_in_the_way(struct pfs_view *v, struct upload *u, struct pfs_err
 	return rc;
 }
 
-static int open_branch(struct pfs_request *rq, const char *repo, const char *branch,
-		       struct pfs_handle **out, struct pfs_error *err)
+/* The view says that it is read-only; whose it is says more. */
+static int explain_readonly(struct pfs_request *rq, const char *repo, const char *branch, int rc,
+			    struct pfs_error *err)
 {
 	struct pfs_branch found;
-	int rc = pfs_branch_inspect(rq->daemon->history, repo, branch, &found, err);
 
-	if (rc < 0)
+	if (rc != PFS_E_READONLY && rc != PFS_E_DENIED)
 		return rc;
-	if (found.owner[0])
-		return pfs_fail(err, PFS_E_DENIED,
-				"branch %s of repo %s is written by pipeline %s alone", branch, repo,
-				found.owner);
-	return pfs_finder_root(rq->daemon->view, repo, branch, out, err);
+	if (pfs_branch_inspect(rq->daemon->history, repo, branch, &found, NULL) < 0)
+		return pfs_fail(err, PFS_E_READONLY,
+				"\"%s\" of repo %s is a commit, which never changes: write to a branch",
+				branch, repo);
+	if (!found.owner[0])
+		return rc;
+	return pfs_fail(err, PFS_E_DENIED, "branch %s of repo %s is written by pipeline %s alone",
+			branch, repo, found.owner);
+}
+
+static int open_or_make(struct pfs_request *rq, struct upload *u, struct pfs_error *err)
+{
+	struct pfs_error first;
+	int rc = pfs_finder_root(rq->daemon->view, u->repo, u->branch, &u->root, &first);
+
+	if (rc == PFS_E_NOTFOUND) {
+		rc = pfs_route_ensure_default(rq, u->repo, u->branch, err);
+		if (rc == 0)
+			rc = pfs_finder_root(rq->daemon->view, u->repo, u->branch, &u->root, err);
+	} else if (rc < 0) {
+		pfs_fail(err, rc, "%s", first.text);
+	}
+	return rc;
 }
 
 static int upload_begin(struct pfs_request *rq, struct pfs_error *err)
@@ -105,15 +123,13 @@ static int upload_begin(struct pfs_request *rq, struct pfs_error *err)
 	strcpy(u->path, rq->captures[0]);
 	rc = check_target(u->path, err);
 	if (rc == 0)
-		rc = pfs_route_ensure_default(rq, u->repo, u->branch, err);
-	if (rc == 0)
-		rc = open_branch(rq, u->repo, u->branch, &u->root, err);
+		rc = open_or_make(rq, u, err);
 	if (rc == 0)
 		rc = check_in_the_way(rq->daemon->view, u, err);
 	if (rc == 0)
 		rc = pfs_view_create_unnamed(rq->daemon->view, u->root, FILE_MODE, &rq->daemon->who,
 					     &u->handle, &u->file, err);
-	return rc;
+	return explain_readonly(rq, u->repo, u->branch, rc, err);
 }
 
 static int upload_take(struct pfs_request *rq, const void *data, size_t len, struct pfs_error *err)
@@ -274,7 +290,7 @@ int route_file_delete(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_e
 
 	rc = check_target(path, err);
 	if (rc == 0)
-		rc = open_branch(rq, repo, branch, &dir, err);
+		rc = pfs_finder_root(rq->daemon->view, repo, branch, &dir, err);
 	if (rc < 0)
 		return rc;
 	rc = find_parent(rq->daemon->view, path, &dir, &name, err);
@@ -282,6 +298,7 @@ int route_file_delete(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_e
 		rc = remove_name(rq, dir, name, err);
 	if (rc == PFS_E_NOTFOUND)
 		return pfs_fail(err, rc, "no file \"%.300s\" in %s@%s", path, repo, branch);
+	rc = explain_readonly(rq, repo, branch, rc, err);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "DELETE %.300s of %s@%s", path, repo, branch);
 	return pfs_reply_printf(rp, err, "Deleted %s.\n", path);
