@@ -1,12 +1,15 @@
 #include "workspace/node.h"
 #include "base/endian.h"
 #include "base/io.h"
-#include "workspace/workspace_i.h"
+#include "workspace/save.h"
 
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Spool files one caller removes on its way: as many as it may have left, and a little more. */
+#define REAP_MAX 4u
 
 struct pfs_node *pfs_node_ref(struct pfs_node *n)
 {
@@ -34,6 +37,7 @@ void pfs_node_unref(struct pfs_node **n)
 	pfs_rwlock_write(&ws->lock);
 	pfs_node_put(&node);
 	pfs_rwlock_unlock(&ws->lock);
+	pfs_workspace_reap(ws, REAP_MAX);
 }
 
 void pfs_node_put(struct pfs_node **n)

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,15 +34,61 @@ void pfs_workspace_note_pending(struct pfs_workspace *ws)
 		ws->oldest_ms = pfs_clock_monotonic_ms();
 }
 
+static void move_names(struct pfs_doomed *to, struct pfs_doomed *from)
+{
+	if (!to->n) {
+		struct pfs_doomed empty = *to;
+
+		*to = *from;
+		*from = empty;
+		return;
+	}
+	for (size_t i = 0; i < from->n; i++)
+		add_name(&to->names, &to->n, &to->cap, &from->names[i]);
+	from->n = 0;
+}
+
 /* Without memory for the list the file stays until the next open sweeps it. */
 void pfs_workspace_doom(struct pfs_workspace *ws, const struct pfs_spool_name *name, bool journaled)
 {
-	struct pfs_doomed *d = &ws->doomed;
+	struct pfs_doomed *d = journaled ? &ws->doomed : &ws->loose;
 
-	if (!journaled)
-		pfs_spool_unlink(&ws->spool, name);
-	else
-		add_name(&d->names, &d->n, &d->cap, name);
+	add_name(&d->names, &d->n, &d->cap, name);
+	atomic_store_explicit(&ws->n_loose, ws->loose.n, memory_order_relaxed);
+}
+
+#define REAP_MAX 256u /* at a time, on the stack */
+
+static size_t take_loose(struct pfs_workspace *ws, struct pfs_spool_name *out, size_t max)
+{
+	struct pfs_doomed *d = &ws->loose;
+	size_t n;
+
+	pfs_rwlock_write(&ws->lock);
+	n = d->n < max ? d->n : max;
+	if (n)
+		memcpy(out, d->names + (d->n - n), n * sizeof(*out));
+	d->n -= n;
+	if (d->n == 0) {
+		free(d->names);
+		*d = (struct pfs_doomed){0};
+	}
+	atomic_store_explicit(&ws->n_loose, d->n, memory_order_relaxed);
+	pfs_rwlock_unlock(&ws->lock);
+	return n;
+}
+
+void pfs_workspace_reap(struct pfs_workspace *ws, size_t max)
+{
+	struct pfs_spool_name names[REAP_MAX];
+
+	while (max && atomic_load_explicit(&ws->n_loose, memory_order_relaxed)) {
+		size_t n = take_loose(ws, names, max < REAP_MAX ? max : REAP_MAX);
+
+		for (size_t i = 0; i < n; i++)
+			pfs_spool_unlink(&ws->spool, &names[i]);
+		max -= n;
+	}
 }
 
 static int hand_over_node(struct pfs_workspace *ws, struct pfs_node *n, struct bytes *bytes,
@@ -104,22 +151,6 @@ static int hand_over_gone(struct pfs_workspace *ws, struct pfs_error *err)
 	return 0;
 }
 
-static void condemn(struct pfs_workspace *ws)
-{
-	struct pfs_doomed *d = &ws->doomed, *c = &ws->condemned;
-
-	if (!c->n) {
-		struct pfs_doomed empty = *c;
-
-		*c = *d;
-		*d = empty;
-		return;
-	}
-	for (size_t i = 0; i < d->n; i++)
-		add_name(&c->names, &c->n, &c->cap, &d->names[i]);
-	d->n = 0;
-}
-
 /* A row could not be noted for want of memory: say everything anew. */
 static int requeue_everything(struct pfs_workspace *ws, struct pfs_error *err)
 {
@@ -171,7 +202,7 @@ static int hand_over(struct pfs_workspace *ws, struct bytes *bytes, struct pfs_e
 		rc = hand_over_slot(ws, PFS_OF_LINK(ws->queued_slots.next, struct pfs_slot, queued),
 				    err);
 	if (rc == 0) {
-		condemn(ws);
+		move_names(&ws->condemned, &ws->doomed);
 		ws->oldest_ms = 0;
 	}
 	return rc;
@@ -211,7 +242,6 @@ static int make_durable(struct pfs_workspace *ws, struct bytes *bytes, struct pf
 int pfs_workspace_save(struct pfs_workspace *ws, struct pfs_error *err)
 {
 	struct bytes bytes = {0};
-	struct pfs_doomed gone = {0};
 	int rc;
 
 	pfs_lock(&ws->flush_lock);
@@ -220,16 +250,15 @@ int pfs_workspace_save(struct pfs_workspace *ws, struct pfs_error *err)
 	pfs_rwlock_unlock(&ws->lock);
 	if (rc == 0)
 		rc = make_durable(ws, &bytes, err);
-	if (rc < 0)
+	if (rc < 0) {
 		mark_unsynced(ws, &bytes);
-	if (rc == 0) {
-		gone = ws->condemned;
-		ws->condemned = (struct pfs_doomed){0};
+	} else if (ws->condemned.n) {
+		pfs_rwlock_write(&ws->lock);
+		move_names(&ws->loose, &ws->condemned);
+		atomic_store_explicit(&ws->n_loose, ws->loose.n, memory_order_relaxed);
+		pfs_rwlock_unlock(&ws->lock);
 	}
 	pfs_unlock(&ws->flush_lock);
-	for (size_t i = 0; i < gone.n; i++)
-		pfs_spool_unlink(&ws->spool, &gone.names[i]);
-	free(gone.names);
 	free(bytes.names);
 	return rc < 0 ? pfs_wrap(err, rc, "workspace %s", ws->folder) : 0;
 }

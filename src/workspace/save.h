@@ -2,7 +2,7 @@
  * From the overlay to the journal: what changed is handed over in one moment,
  * bytes are made durable, then the rows are, then files nobody names may go.
  *
- *	queued nodes and slots ─▶ writing ─▶ bytes flushed ─▶ journal ─▶ unlink
+ *	queued nodes and slots ─▶ writing ─▶ bytes flushed ─▶ journal ─▶ reap
  *	        (lock)           (flush lock)                    │
  *	              a failure leaves everything in `writing` ◀─┘
  */
@@ -13,5 +13,11 @@
 
 /* Journal everything that changed before this call. Without the lock. */
 int pfs_workspace_save(struct pfs_workspace *ws, struct pfs_error *err);
+
+/*
+ * Remove up to `max` spool files that nobody needs. Removing is slow, so nobody
+ * who waits for a flush or holds a lock does it. Without the lock.
+ */
+void pfs_workspace_reap(struct pfs_workspace *ws, size_t max);
 
 #endif

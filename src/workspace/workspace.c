@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REAP_PER_TICK 4096u /* some 50 ms of removing */
+
 int64_t pfs_attrs_mtime_ns(const struct pfs_attrs *a)
 {
 	return a->mtime_sec * 1000000000 + a->mtime_nsec;
@@ -95,6 +97,7 @@ static void discard(struct pfs_workspace **ws)
 	pfs_journal_batch_fini(&w->writing);
 	free(w->doomed.names);
 	free(w->condemned.names);
+	free(w->loose.names);
 	pfs_rwlock_fini(&w->lock);
 	pfs_lock_fini(&w->flush_lock);
 	free(w->folder);
@@ -126,6 +129,7 @@ void pfs_workspace_close(struct pfs_workspace **ws)
 	if (!*ws)
 		return;
 	pfs_workspace_sync(*ws, NULL);
+	pfs_workspace_reap(*ws, SIZE_MAX);
 	discard(ws);
 }
 
@@ -159,13 +163,15 @@ bool pfs_workspace_dirty(struct pfs_workspace *ws)
 int pfs_workspace_tick(struct pfs_workspace *ws, int64_t age_ms, struct pfs_error *err)
 {
 	int64_t oldest;
+	int rc = 0;
 
 	pfs_rwlock_read(&ws->lock);
 	oldest = ws->oldest_ms;
 	pfs_rwlock_unlock(&ws->lock);
-	if (!oldest || pfs_clock_monotonic_ms() - oldest < age_ms)
-		return 0;
-	return pfs_workspace_save(ws, err);
+	if (oldest && pfs_clock_monotonic_ms() - oldest >= age_ms)
+		rc = pfs_workspace_save(ws, err);
+	pfs_workspace_reap(ws, REAP_PER_TICK);
+	return rc;
 }
 
 /* A file that may change behind our back is looked at, any other is remembered. */

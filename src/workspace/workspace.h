@@ -168,7 +168,8 @@ int pfs_workspace_sync_file(struct pfs_open *o, struct pfs_error *err);
 /* Everything that returned before this call, durable: fsync of a directory, syncfs. */
 int pfs_workspace_sync(struct pfs_workspace *ws, struct pfs_error *err);
 
-/* The same, lazily: only when the oldest unjournaled change is older than `age_ms`. */
+/* The same, lazily: only when the oldest unjournaled change is older than `age_ms`. Also removes
+ * some spool files that nobody needs any more: call it every second or so. */
 int pfs_workspace_tick(struct pfs_workspace *ws, int64_t age_ms, struct pfs_error *err);
 
 /*

@@ -40,9 +40,11 @@ struct pfs_workspace {
 	struct pfs_link queued_nodes, queued_slots; /* changed since they were last handed over */
 	struct pfs_link written;                    /* files that are open for writing */
 	struct pfs_journal_batch pending;           /* rows of what is gone, in order */
-	bool rewrite;      /* `pending` is not whole: the next flush writes everything */
-	int64_t oldest_ms; /* of what is not journaled; 0: everything is */
-	struct pfs_doomed doomed;
+	bool rewrite;             /* `pending` is not whole: the next flush writes everything */
+	int64_t oldest_ms;        /* of what is not journaled; 0: everything is */
+	struct pfs_doomed doomed; /* the journal may name them */
+	struct pfs_doomed loose;  /* it never did, or does not any more */
+	_Atomic size_t n_loose;
 	struct pfs_sealing *sealing;
 	uint64_t seals;
 
@@ -50,7 +52,7 @@ struct pfs_workspace {
 	struct pfs_journal *journal; /* protected by flush_lock */
 	struct pfs_journal_batch
 		writing;             /* handed over and not yet durable; protected by flush_lock */
-	struct pfs_doomed condemned; /* free when `writing` is durable; protected by flush_lock */
+	struct pfs_doomed condemned; /* loose when `writing` is durable; protected by flush_lock */
 
 	struct pfs_feed feed;
 };
