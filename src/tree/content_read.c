@@ -50,10 +50,32 @@ struct expected {
 	struct pfs_id id;
 	uint64_t start; /* in the file */
 	uint64_t bytes;
-	uint64_t chunks; /* not checked for a root, which has no parent */
+	/* These are not checked for a root, which has no parent. */
+	uint64_t chunks, last_seed;
 	unsigned level;
 	bool root;
 };
+
+static int check_node(const struct pfs_seqnode *node, const struct expected *want,
+		      struct pfs_error *err)
+{
+	struct pfs_seqnode_iter it;
+	int rc;
+
+	if (node->bytes != want->bytes ||
+	    (!want->root && (node->level != want->level || node->chunks != want->chunks)))
+		return pfs_fail(err, PFS_E_CORRUPT,
+				"level %u with %" PRIu64 " bytes in %" PRIu64
+				" chunks is not what its parent says",
+				node->level, node->bytes, node->chunks);
+	if (want->root)
+		return 0;
+	pfs_seqnode_iter_init(&it, node);
+	rc = pfs_seqnode_iter_seek(&it, node->bytes - 1, err);
+	if (rc == 0 && it.e.last_seed != want->last_seed)
+		rc = pfs_fail(err, PFS_E_CORRUPT, "its last entry is not what its parent says");
+	return rc;
+}
 
 static int load_node(struct pfs_content_reader *r, const struct expected *want,
 		     struct pfs_error *err)
@@ -66,13 +88,8 @@ static int load_node(struct pfs_content_reader *r, const struct expected *want,
 	rc = pfs_store_get(r->st, PFS_KIND_SEQNODE, &want->id, &o, err);
 	if (rc == 0)
 		rc = pfs_seqnode_open(o->data, o->len, &node, err);
-	if (rc == 0 &&
-	    (node.bytes != want->bytes ||
-	     (!want->root && (node.level != want->level || node.chunks != want->chunks))))
-		rc = pfs_fail(err, PFS_E_CORRUPT,
-			      "level %u with %" PRIu64 " bytes in %" PRIu64
-			      " chunks is not what its parent says",
-			      node.level, node.bytes, node.chunks);
+	if (rc == 0)
+		rc = check_node(&node, want, err);
 	if (rc < 0)
 		return name_the_node(err, rc, &want->id);
 	f = &r->frames[node.level];
@@ -153,6 +170,7 @@ static int descend(struct pfs_content_reader *r, const struct frame *f, struct p
 				.start = f->start + f->it.start,
 				.bytes = f->it.e.bytes,
 				.chunks = f->it.e.chunks,
+				.last_seed = f->it.e.last_seed,
 				.level = f->node.level - 1};
 
 	return load_node(r, &want, err);
