@@ -16,6 +16,15 @@
 #define BUFFER_SIZE (WRITE_SIZE + 2u * PFS_OBJECT_SIZE_MAX) /* room for any record on top */
 #define NOTE_SIZE   16u
 
+static uint64_t data_target = PFS_PACK_DATA_TARGET;
+static uint64_t meta_target = PFS_PACK_META_TARGET;
+
+void pfs_packwriter_set_targets(uint64_t data, uint64_t meta)
+{
+	data_target = data;
+	meta_target = meta;
+}
+
 static void note_path(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK_PATH_SIZE])
 {
 	char text[PFS_PACK_TEXT_SIZE];
@@ -145,7 +154,7 @@ uint64_t pfs_packwriter_end(const struct pfs_packwriter *w)
 bool pfs_packwriter_full(const struct pfs_packwriter *w)
 {
 	return pfs_packwriter_end(w) >=
-	       (w->pack->kind == PFS_PACK_META ? PFS_PACK_META_TARGET : PFS_PACK_DATA_TARGET);
+	       (w->pack->kind == PFS_PACK_META ? meta_target : data_target);
 }
 
 static int add_entry(struct pfs_packwriter *w, const struct pfs_packrec *rec, uint64_t off,

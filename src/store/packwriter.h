@@ -18,6 +18,9 @@
 #define PFS_PACK_DATA_TARGET (64ULL << 20)
 #define PFS_PACK_META_TARGET (16ULL << 20)
 
+/* Seal at other sizes, so that a test need not write so much; before any store is open. */
+void pfs_packwriter_set_targets(uint64_t data, uint64_t meta);
+
 struct pfs_packwriter {
 	struct pfs_pack *pack; /* borrowed from the packset, which closes fd */
 	int dir;               /* the store's folder; borrowed */

@@ -326,6 +326,9 @@ static int load_open(struct loader *l, const unsigned char *uuid, struct finding
 	}
 	/* Damaged where it was durable: nothing is cut, nothing added, all that is whole is read. */
 	rc = pfs_packset_add_pack(l->set, uuid, PFS_PACK_META, false, size, -1, &pack, err);
+	/* Nothing will flush it later, and puts may rely on what is found in it. */
+	if (rc == 0)
+		rc = pfs_io_fdatasync(fd, path, err);
 	if (rc < 0)
 		return rc;
 	pack->seq = h.seq;

@@ -2,6 +2,7 @@
  * Many threads put, get, sync and check one store at once, long enough that
  * packs fill up and are sealed meanwhile. For ThreadSanitizer.
  */
+#include "store/packwriter.h"
 #include "store/store.h"
 #include "../scratch.h"
 
@@ -79,6 +80,7 @@ int main(void)
 	struct pfs_store *st = NULL;
 	struct pfs_error err = {0};
 
+	pfs_packwriter_set_targets(1 << 20, 1 << 20);
 	CHECK(pfs_store_open(dir.path, &st, &err) == 0, "%s", err.text);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		workers[i] = (struct worker){.st = st, .number = i};

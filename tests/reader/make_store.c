@@ -2,6 +2,7 @@
  * Make a store for the independent reader to read, and print what is in it:
  * a line "type id length seed" an object. Its bytes: see fill().
  */
+#include "store/packwriter.h"
 #include "store/store.h"
 #include "../scratch.h"
 
@@ -36,10 +37,11 @@ int main(int argc, char **argv)
 	struct pfs_error err = { 0 };
 
 	CHECK(argc == 2, "make_store FOLDER");
+	pfs_packwriter_set_targets(1 << 20, 1 << 20);
 	CHECK(pfs_store_open(argv[1], &st, &err) == 0, "%s", err.text);
-	/* More than a metadata pack holds, so that one is sealed; then every kind and size class. */
-	for (unsigned i = 0; i < 17; i++)
-		put(st, PFS_KIND_DIRNODE, 1 << 20, 2 * i + 1);
+	/* More than a pack is to hold, so that one is sealed; then every kind and size class. */
+	for (unsigned i = 0; i < 5; i++)
+		put(st, PFS_KIND_DIRNODE, 250000, 2 * i + 1);
 	for (unsigned i = 0; i < 40; i++)
 		put(st, kinds[i % 5], (size_t)i * i * 13, 100 + i);
 	CHECK(pfs_store_sync(st, &err) == 0, "%s", err.text);
