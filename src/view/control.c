@@ -328,6 +328,7 @@ struct control_file {
 	struct pfs_buf text;    /* to be read; protected by lock */
 	struct pfs_buf message; /* written; protected by lock */
 	bool pending;           /* something was written and not acted on; protected by lock */
+	bool failed;            /* ... and not all of it arrived; protected by lock */
 };
 
 static struct control_file *control_of(struct pfs_file *f)
@@ -382,11 +383,14 @@ static int control_append(struct pfs_file *file, const void *data, size_t len,
 
 	pfs_lock(&f->lock);
 	/* The next message after one that was committed through the same descriptor. */
-	if (!f->pending)
+	if (!f->pending) {
 		pfs_buf_clear(&f->message);
+		f->failed = false;
+	}
 	rc = pfs_buf_add(&f->message, data, len, err);
-	if (rc == 0)
-		f->pending = true;
+	/* A message that lost a part is not committed: its close fails as this write does. */
+	f->failed = f->failed || rc < 0;
+	f->pending = true;
 	pfs_unlock(&f->lock);
 	return rc;
 }
@@ -411,32 +415,45 @@ static int commit_message(struct control_file *f, const char *message, struct pf
 	rc = pfs_commit_branch(s.history, s.repo, s.rev, &options, &id, err);
 	if (rc < 0)
 		return rc;
-	return show(f, err);
+	/* The commit is made, whatever becomes of reading its id back. */
+	show(f, NULL);
+	return 0;
+}
+
+/* What was written, less the newlines at its end; NULL when nothing was. */
+static int take_message(struct control_file *f, char **out, struct pfs_error *err)
+{
+	size_t len;
+	int rc = 0;
+
+	/* Taken out, since flushes come from several descriptors at once. */
+	pfs_lock(&f->lock);
+	if (f->pending && f->failed) {
+		rc = pfs_fail(err, PFS_E_LIMIT,
+			      "nothing was committed: the message has more than %u bytes",
+			      PFS_MESSAGE_SIZE_MAX);
+	} else if (f->pending) {
+		len = f->message.len;
+		while (len && (f->message.data[len - 1] == '\n' || f->message.data[len - 1] == ' '))
+			len--;
+		*out = strndup(pfs_buf_str(&f->message), len);
+		if (!*out)
+			rc = pfs_fail_nomem(err, "a commit message");
+	}
+	f->pending = false;
+	pfs_unlock(&f->lock);
+	return rc;
 }
 
 static int control_flush(struct pfs_file *file, struct pfs_error *err)
 {
 	struct control_file *f = control_of(file);
 	char *message = NULL;
-	size_t len;
 	int rc;
 
-	/* The message is taken out first: flushes come from several descriptors at once. */
-	pfs_lock(&f->lock);
-	if (f->pending) {
-		len = f->message.len;
-		while (len && (f->message.data[len - 1] == '\n' || f->message.data[len - 1] == ' '))
-			len--;
-		message = strndup(pfs_buf_str(&f->message), len);
-		if (!message) {
-			pfs_unlock(&f->lock);
-			return pfs_fail_nomem(err, "a commit message");
-		}
-		f->pending = false;
-	}
-	pfs_unlock(&f->lock);
-	if (!message)
-		return 0;
+	rc = take_message(f, &message, err);
+	if (rc < 0 || !message)
+		return rc;
 	rc = commit_message(f, message, err);
 	free(message);
 	return rc;
