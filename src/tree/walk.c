@@ -25,13 +25,14 @@ int pfs_walk_load(struct pfs_store *st, const struct pfs_id *id, const struct pf
 	return 0;
 }
 
-static void set_frame(struct pfs_walk *w, const struct pfs_object *hold,
+static void set_frame(struct pfs_walk *w, const struct pfs_id *id, const struct pfs_object *hold,
 		      const struct pfs_treenode *node)
 {
 	struct pfs_walk_frame *f = &w->frames[node->level];
 
 	pfs_object_unref(&f->hold);
 	f->hold = hold;
+	f->id = *id;
 	f->node = *node;
 	pfs_treenode_iter_init(&f->it, &f->node);
 }
@@ -54,7 +55,7 @@ int pfs_walk_init(struct pfs_walk *w, struct pfs_store *st, const struct pfs_id 
 	if (rc < 0)
 		return rc;
 	w->root_level = w->level = node.level;
-	set_frame(w, hold, &node);
+	set_frame(w, root, hold, &node);
 	return 0;
 }
 
@@ -64,24 +65,38 @@ void pfs_walk_fini(struct pfs_walk *w)
 		pfs_object_unref(&w->frames[i].hold);
 }
 
-/* Load the node that the item at `level` + 1 names into the frame of `level`. */
+static bool is_as_told(const struct pfs_treenode *node, unsigned level,
+		       const struct pfs_treenode_entry *e)
+{
+	return node->level == level && node->direct == e->direct && node->entries == e->entries &&
+	       node->bytes == e->below_bytes;
+}
+
+/*
+ * Load the node that the item at `level` + 1 names into the frame of `level`.
+ * Edits look at a node more than once: what is there already is used again.
+ */
 static int load_child(struct pfs_walk *w, unsigned level, struct pfs_error *err)
 {
 	const struct pfs_treenode_entry *e = &w->frames[level + 1].it.e;
+	struct pfs_walk_frame *f = &w->frames[level];
 	const struct pfs_object *hold;
 	struct pfs_treenode node;
 	int rc;
 
+	if (f->hold && pfs_id_equal(&f->id, &e->id) && is_as_told(&f->node, level, e)) {
+		pfs_treenode_iter_init(&f->it, &f->node);
+		return 0;
+	}
 	rc = pfs_walk_load(w->st, &e->id, &hold, &node, err);
 	if (rc < 0)
 		return rc;
-	if (node.level != level || node.direct != e->direct || node.entries != e->entries ||
-	    node.bytes != e->below_bytes) {
+	if (!is_as_told(&node, level, e)) {
 		pfs_object_unref(&hold);
 		rc = pfs_fail(err, PFS_E_CORRUPT, "its level or sums are not what its parent says");
 		return name_the_node(err, rc, &e->id);
 	}
-	set_frame(w, hold, &node);
+	set_frame(w, &e->id, hold, &node);
 	return 0;
 }
 

@@ -18,7 +18,8 @@
 #include "store/store.h"
 
 struct pfs_walk_frame {
-	const struct pfs_object *hold;
+	const struct pfs_object *hold; /* NULL: nothing is loaded */
+	struct pfs_id id;
 	struct pfs_treenode node;
 	struct pfs_treenode_iter it;
 };

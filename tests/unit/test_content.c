@@ -298,6 +298,46 @@ Test(content, a_file_of_holes_may_be_as_large_as_files_get)
 	cr_expect(len == 4 && memcmp(end, "\0end", 4) == 0);
 }
 
+/* Piece i of a sparse file: a word, then a hole whose length tells pieces apart. */
+static uint64_t piece_start(uint64_t i)
+{
+	return i * (4 + 65536) + i / 3;
+}
+
+Test(content, a_sequence_of_many_levels_reads_back_in_a_row_and_anywhere)
+{
+	PFS_AUTO(pfs_content_writer_close) struct pfs_content_writer *w = NULL;
+	PFS_AUTO(pfs_content_reader_close) struct pfs_content_reader *r = NULL;
+	PFS_AUTO(pfs_object_unref) const struct pfs_object *root = NULL;
+	const uint64_t n = 120000;
+	struct pfs_content c;
+	struct pfs_error err = {0};
+	uint32_t word, got;
+	size_t len;
+
+	cr_assert_eq(pfs_content_writer_open(st, &w, &err), 0);
+	for (uint64_t i = 0; i < n; i++) {
+		word = (uint32_t)i | 0x80000080; /* zeros neither before nor behind it */
+		cr_assert_eq(pfs_content_write(w, &word, 4, &err), 0, "%s", err.text);
+		cr_assert_eq(
+			pfs_content_write_hole(w, piece_start(i + 1) - piece_start(i) - 4, &err),
+			0);
+	}
+	cr_assert_eq(pfs_content_finish(w, &c, &err), 0, "%s", err.text);
+	cr_expect_eq(c.size, piece_start(n));
+	cr_assert_eq(pfs_store_get(st, PFS_KIND_SEQNODE, &c.id, &root, NULL), 0);
+	cr_expect_geq(root->data[3], 2, "levels 0 to %d", root->data[3]);
+	cr_assert_eq(pfs_content_reader_open(st, &c, &r, &err), 0);
+	for (uint64_t k = 0; k < 2 * n; k++) {
+		uint64_t i = k < n ? k : roll(n);
+
+		word = (uint32_t)i | 0x80000080;
+		cr_assert_eq(pfs_content_read(r, piece_start(i), &got, 4, &len, &err), 0, "%s",
+			     err.text);
+		cr_assert(len == 4 && got == word, "piece %llu", (unsigned long long)i);
+	}
+}
+
 Test(content, an_edit_in_the_middle_shares_all_other_chunks)
 {
 	size_t n = 8000000;
