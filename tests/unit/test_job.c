@@ -44,14 +44,24 @@ static void put(const char *name, const char *text)
 	OK(pfs_pipeline_put(w.p, name, "data", "master", text, strlen(text), &err));
 }
 
-/* A user writes text/f and commits; the planner has its turn. */
-static struct pfs_commit_id commit_on(const char *branch, const char *text)
+/* A user writes text/f and commits. */
+static struct pfs_commit_id commit_unseen(const char *branch, const char *text,
+					  enum pfs_commit_origin origin)
 {
 	struct pfs_commit_options o = PFS_COMMIT_OPTIONS_INIT;
 	struct pfs_commit_id id;
 
+	o.origin = origin;
 	OK(world_write(&w, "data", branch, "text/f", text, &err));
 	OK(pfs_commit_branch(w.h, "data", branch, &o, &id, &err));
+	return id;
+}
+
+/* The same, and the planner has its turn. */
+static struct pfs_commit_id commit_on(const char *branch, const char *text)
+{
+	struct pfs_commit_id id = commit_unseen(branch, text, PFS_ORIGIN_USER);
+
 	OK(pfs_planner_turn(w.p, &err));
 	return id;
 }
@@ -177,7 +187,7 @@ Test(job, is_made_once_for_every_commit_and_pipeline_in_order)
 	struct pfs_job *list = NULL;
 	size_t n = 0;
 
-	commit("before there was a pipeline");
+	commit_unseen("master", "before there was a pipeline", PFS_ORIGIN_USER);
 	put("a", "image i\nrun x\n");
 	put("b", "image i\nrun x\n");
 	first = commit("1");
@@ -186,6 +196,8 @@ Test(job, is_made_once_for_every_commit_and_pipeline_in_order)
 	cr_expect_eq(pfs_planner_turn(w.p, &err), 0, "a second look sees nothing new");
 	second = commit("2");
 	commit_on("dev", "another branch");
+	commit_unseen("master", "not a user's", PFS_ORIGIN_AUTO);
+	OK(pfs_planner_turn(w.p, &err));
 	OK(pfs_job_list(w.p, NULL, 0, &list, &n, &err));
 	cr_assert_eq(n, 4);
 	cr_expect(pfs_commit_id_equal(&list[0].id, &second), "newest first");
@@ -220,8 +232,10 @@ Test(job, waits_for_the_one_before_it_of_the_same_pipeline)
 Test(job, that_fails_leaves_no_output_and_does_not_stop_the_next)
 {
 	struct pfs_commit_id first, second;
+	struct pfs_change *changes = NULL;
 	struct pfs_branch branch;
 	struct pfs_job job;
+	size_t n = 77;
 
 	put("a", "image i\nrun x\n");
 	first = commit("1");
@@ -236,6 +250,9 @@ Test(job, that_fails_leaves_no_output_and_does_not_stop_the_next)
 	cr_expect_str_eq(job.reason, "line 2: exit status 3");
 	OK(pfs_branch_inspect(w.h, "a", "master", &branch, &err));
 	cr_expect_not(branch.has_head);
+	OK(pfs_commit_status(w.h, "a", "master", 0, &changes, &n, &err));
+	cr_expect_eq(n, 0, "what it wrote is thrown away at once");
+	pfs_changes_free(&changes, n);
 	job = claim();
 	OK(finish(&job, NULL));
 	cr_expect_not(has_output("a", &second, "half"),
