@@ -12,6 +12,7 @@
 
 #define BACKOFF_MS     200
 #define BACKOFF_MAX_MS 5000
+#define CLAIM_MS       20000
 #define SLEEP_MS       100
 #define LOG_END_MS     10000 /* for the rest of the output, before the job is finished */
 #define REASON_SIZE    1024
@@ -229,13 +230,13 @@ static void run_job(struct work *w, struct pfsd *pfsd)
 }
 
 /* Claim once; what came is run. Negative when pfsd is not there. */
-static int take_turn(struct runner *r, struct pfsd *pfsd, struct pfs_error *err)
+static int take_turn(struct runner *r, struct pfsd *pfsd, int64_t wait_ms, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_json_free) json_t *claim = NULL;
 	struct work w = {.r = r};
 	int rc;
 
-	rc = pfsd_claim(pfsd, r->name, &claim, err);
+	rc = pfsd_claim(pfsd, r->name, wait_ms, &claim, err);
 	if (rc <= 0)
 		return rc;
 	rc = job_parse(&claim, &w.job, err);
@@ -263,7 +264,8 @@ void *lane_run(void *arg)
 		return NULL;
 	}
 	while (!atomic_load(&r->stopping)) {
-		rc = take_turn(r, pfsd, &err);
+		/* One that was away is asked for a quick answer first, to know that it is back. */
+		rc = take_turn(r, pfsd, told ? 0 : CLAIM_MS, &err);
 		if (rc < 0 && !atomic_load(&r->stopping)) {
 			if (!told)
 				pfs_log(PFS_LOG_WARN, "pfsd.lost: %s", err.text);

@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLAIM_WAIT_MS 20000
-#define SILENCE_MS    10000 /* pfsd answers everything but a claim at once */
+#define SILENCE_MS 10000 /* pfsd answers everything but a claim at once */
 
 struct pfsd {
 	struct pfs_http *http;
@@ -87,13 +86,14 @@ static int post_json(struct pfsd *d, const char *target, json_t *body, int64_t t
 	return post(d, target, "application/json", text.data, text.len, timeout_ms, reply, err);
 }
 
-int pfsd_claim(struct pfsd *d, const char *runner, json_t **out, struct pfs_error *err)
+int pfsd_claim(struct pfsd *d, const char *runner, int64_t wait_ms, json_t **out,
+	       struct pfs_error *err)
 {
 	struct pfs_http_reply reply = {.body = PFS_BUF_INIT(PFS_HTTP_JSON_MAX)};
-	json_t *body = json_pack("{s:s,s:i}", "runner", runner, "wait_ms", CLAIM_WAIT_MS);
+	json_t *body = json_pack("{s:s,s:I}", "runner", runner, "wait_ms", (json_int_t)wait_ms);
 	int rc;
 
-	rc = post_json(d, "/runner/claim", body, CLAIM_WAIT_MS + SILENCE_MS, &reply, err);
+	rc = post_json(d, "/runner/claim", body, wait_ms + SILENCE_MS, &reply, err);
 	if (rc == 0 && reply.status != 204) {
 		rc = pfs_json_parse(reply.body.data, reply.body.len, out, err);
 		if (rc == 0)

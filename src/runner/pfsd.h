@@ -21,8 +21,9 @@ int pfsd_open(const char *socket, struct pfsd_patience patience, struct pfsd **o
 	      struct pfs_error *err);
 void pfsd_close(struct pfsd **d);
 
-/* 1 and the reply of a claim, owned by the caller; 0 when there is nothing to do. */
-int pfsd_claim(struct pfsd *d, const char *runner, json_t **out, struct pfs_error *err);
+/* 1 and the reply of a claim, owned by the caller; 0 when there was nothing to do within `wait_ms`. */
+int pfsd_claim(struct pfsd *d, const char *runner, int64_t wait_ms, json_t **out,
+	       struct pfs_error *err);
 
 /* Which job a message is about. */
 struct pfsd_job {
