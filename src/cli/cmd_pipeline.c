@@ -1,16 +1,22 @@
 #include "cli/command.h"
 #include "base/io.h"
 #include "base/limits.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-static void target_of(struct pfs_target *t, const char *name)
+/* Checked here: a name with a slash in it would be another route. */
+static int target_of(struct pfs_cli *cli, struct pfs_target *t, struct pfs_error *err)
 {
+	const char *name = pfs_command_word(cli, 0);
+	int rc = pfs_path_check_repo(name, err);
+
 	pfs_target_add(t, "/pipeline/");
 	pfs_target_add_path(t, name);
+	return rc < 0 ? pfs_wrap(err, rc, "pipeline \"%.100s\" has an output repo", name) : 0;
 }
 
 static int load(const char *path, struct pfs_buf *out, struct pfs_error *err)
@@ -41,7 +47,9 @@ int cmd_create_pipeline(struct pfs_cli *cli, struct pfs_error *err)
 	rc = load(file, &text, err);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "Pachfile %s", file);
-	target_of(&t, pfs_command_word(cli, 0));
+	rc = target_of(cli, &t, err);
+	if (rc < 0)
+		return rc;
 	pfs_target_set(&t, "repo", pfs_args_get(cli->args, 'R'));
 	pfs_target_set(&t, "branch", pfs_args_get(cli->args, 'B'));
 	return pfs_client_call(cli->client, "POST", &t, text.len ? pfs_buf_str(&text) : "", text.len,
@@ -78,8 +86,10 @@ int cmd_list_pipeline(struct pfs_cli *cli, struct pfs_error *err)
 int cmd_inspect_pipeline(struct pfs_cli *cli, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
+	int rc = target_of(cli, &t, err);
 
-	target_of(&t, pfs_command_word(cli, 0));
+	if (rc < 0)
+		return rc;
 	pfs_target_set(&t, "inspect", "");
 	return pfs_command_inspect(cli, &t, err);
 }
@@ -87,7 +97,7 @@ int cmd_inspect_pipeline(struct pfs_cli *cli, struct pfs_error *err)
 int cmd_delete_pipeline(struct pfs_cli *cli, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
+	int rc = target_of(cli, &t, err);
 
-	target_of(&t, pfs_command_word(cli, 0));
-	return pfs_command_act(cli, "DELETE", &t, false, err);
+	return rc < 0 ? rc : pfs_command_act(cli, "DELETE", &t, false, err);
 }

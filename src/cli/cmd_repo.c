@@ -1,17 +1,22 @@
 #include "cli/command.h"
+#include "base/path.h"
 
-static void target_of(struct pfs_target *t, const char *repo)
+/* Checked here: a name with a slash in it would be another route. */
+static int target_of(struct pfs_cli *cli, struct pfs_target *t, struct pfs_error *err)
 {
+	const char *repo = pfs_command_word(cli, 0);
+
 	pfs_target_add(t, "/repo/");
 	pfs_target_add_path(t, repo);
+	return pfs_path_check_repo(repo, err);
 }
 
 int cmd_create_repo(struct pfs_cli *cli, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
+	int rc = target_of(cli, &t, err);
 
-	target_of(&t, pfs_command_word(cli, 0));
-	return pfs_command_act(cli, "POST", &t, false, err);
+	return rc < 0 ? rc : pfs_command_act(cli, "POST", &t, false, err);
 }
 
 static int add_repo(struct pfs_cli *cli, struct pfs_table *table, const json_t *v,
@@ -45,16 +50,18 @@ int cmd_list_repo(struct pfs_cli *cli, struct pfs_error *err)
 int cmd_inspect_repo(struct pfs_cli *cli, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
+	int rc = target_of(cli, &t, err);
 
-	target_of(&t, pfs_command_word(cli, 0));
-	return pfs_command_inspect(cli, &t, err);
+	return rc < 0 ? rc : pfs_command_inspect(cli, &t, err);
 }
 
 int cmd_delete_repo(struct pfs_cli *cli, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
+	int rc = target_of(cli, &t, err);
 
-	target_of(&t, pfs_command_word(cli, 0));
+	if (rc < 0)
+		return rc;
 	pfs_target_set(&t, "force", pfs_args_get(cli->args, 'f'));
 	return pfs_command_act(cli, "DELETE", &t, false, err);
 }

@@ -388,8 +388,9 @@ static void *on_target(void *cls, const char *target, struct MHD_Connection *c)
 static void log_request(struct exchange *x, enum MHD_RequestTerminationCode code)
 {
 	bool cut = code != MHD_REQUEST_TERMINATED_COMPLETED_OK;
-	enum pfs_log_level level = x->rp.status >= 500 && x->rp.status != 504 ? PFS_LOG_WARN
-									   : PFS_LOG_DEBUG;
+	/* What only the client can mend is not worth a line. */
+	bool ours = x->rp.status == 500 || x->rp.status == 507;
+	enum pfs_log_level level = ours ? PFS_LOG_WARN : PFS_LOG_DEBUG;
 
 	x->rq.daemon->n_requests++;
 	if (x->rc < 0)
