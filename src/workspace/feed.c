@@ -84,7 +84,7 @@ void pfs_feed_note(struct pfs_feed *c, struct pfs_node *n, const char *name, siz
 		return;
 	copy = name ? strndup(name, name_len) : NULL;
 	pfs_lock(&c->lock);
-	if (!c->lost && !same_as_last(c, n, name)) {
+	if (c->watched && !c->lost && !same_as_last(c, n, name)) {
 		if ((name && !copy) || !push(c, n, copy))
 			dropped = lose_all(c, &first, &n_dropped);
 		else
@@ -107,6 +107,10 @@ void pfs_feed_note_all(struct pfs_feed *c)
 	void *arg;
 
 	pfs_lock(&c->lock);
+	if (!c->watched) {
+		pfs_unlock(&c->lock);
+		return;
+	}
 	dropped = lose_all(c, &first, &n_dropped);
 	wake = c->wake;
 	arg = c->arg;
@@ -122,6 +126,7 @@ int pfs_workspace_next_change(struct pfs_workspace *ws, struct pfs_node_change *
 	struct pfs_feed_item item;
 
 	pfs_lock(&c->lock);
+	c->watched = true;
 	if (c->lost) {
 		c->lost = false;
 		pfs_unlock(&c->lock);
@@ -148,6 +153,7 @@ int pfs_workspace_next_change(struct pfs_workspace *ws, struct pfs_node_change *
 void pfs_workspace_watch(struct pfs_workspace *ws, void (*wake)(void *arg), void *arg)
 {
 	pfs_lock(&ws->feed.lock);
+	ws->feed.watched = true;
 	ws->feed.wake = wake;
 	ws->feed.arg = arg;
 	pfs_unlock(&ws->feed.lock);

@@ -21,7 +21,8 @@ struct pfs_feed {
 	struct pfs_lock lock;       /* PFS_RANK_WORKSPACE_CHANGES */
 	struct pfs_feed_item *ring; /* PFS_FEED_MAX of them, made at the first change */
 	size_t first, n;
-	bool lost; /* to be told before anything else; nothing is kept until then */
+	bool watched; /* somebody reads; until then nothing is noted, and no node is kept for it */
+	bool lost;    /* to be told before anything else; nothing is kept until then */
 	void (*wake)(void *arg);
 	void *arg;
 };

@@ -155,6 +155,7 @@ int pfs_workspace_write(struct pfs_open *o, uint64_t off, const void *data, size
 int pfs_workspace_append(struct pfs_open *o, const void *data, size_t len, struct pfs_error *err);
 int pfs_workspace_allocate(struct pfs_open *o, int mode, uint64_t off, uint64_t len,
 			   struct pfs_error *err);
+/* SEEK_DATA or SEEK_HOLE; PFS_E_NOTFOUND past the last one (ENXIO of lseek). */
 int pfs_workspace_seek(struct pfs_open *o, uint64_t off, int whence, uint64_t *out,
 		       struct pfs_error *err);
 
@@ -205,7 +206,8 @@ void pfs_workspace_base(struct pfs_workspace *ws, struct pfs_root *out);
  * that called pfs_workspace_quiet(true). A change holds a node reference for
  * the receiver; `name` empty means attributes or content of the node itself,
  * otherwise that name in the directory. Bounded: when the receiver is too slow
- * `lost` is set once and everything cached may be stale.
+ * `lost` is set once and everything cached may be stale. Noted from the first
+ * call of watch or next_change on: without a reader no node is kept for one.
  */
 struct pfs_node_change {
 	struct pfs_node *node; /* owned by the receiver; NULL when `lost` */

@@ -60,7 +60,7 @@ static double create_native(int dir, unsigned n)
 
 static double create_ours(struct pfs_workspace *ws, struct pfs_node *dir, unsigned n)
 {
-	struct pfs_node_make make = { .type = PFS_ENTRY_FILE, .mode = 0644 };
+	struct pfs_node_make make = {.type = PFS_ENTRY_FILE, .mode = 0644};
 	struct pfs_error err;
 	double spent = 0;
 
@@ -120,7 +120,7 @@ int main(int argc, char **argv)
 {
 	unsigned n = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 100000;
 	struct scratch dir = scratch_new();
-	struct pfs_root base = { .attrs.mode = 0755 };
+	struct pfs_root base = {.attrs.mode = 0755};
 	struct pfs_workspace *ws;
 	struct pfs_node *root;
 	struct pfs_store *st;
@@ -141,8 +141,8 @@ int main(int argc, char **argv)
 	must(pfs_workspace_open(path, st, &base, &ws, &err), &err);
 	root = pfs_workspace_root(ws);
 	ours = create_ours(ws, root, n);
-	printf("%-28s ours %.1f us  native %.1f us  ratio %.2f\n", "make, write 1 KB, close", ours / n,
-	       native / n, ours / native);
+	printf("%-28s ours %.1f us  native %.1f us  ratio %.2f\n", "make, write 1 KB, close",
+	       ours / n, native / n, ours / native);
 	start = now_us();
 	must(pfs_workspace_sync(ws, &err), &err);
 	printf("%-28s %.1f ms\n", "journal all of them", (now_us() - start) / 1e3);

@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAMES 5
+#define NAMES           5
 #define SIZE_MAX_TESTED 3000u /* past the inline size; one file in ten goes past a chunk */
-#define HELD_MAX 6
+#define HELD_MAX        6
 
 static uint64_t seed;
 
@@ -120,15 +120,15 @@ struct pair {
 };
 
 /* One place to fail: the seed and the step that show it again. */
-#define SAME(p, got, want, what)                                                                   \
-	do {                                                                                       \
-		long got_ = (long)(got), want_ = (long)(want);                                     \
-		if (got_ != want_) {                                                               \
-			cr_log_error("seed %llu step %u: %s: got %ld, want %ld (%s)",              \
-				     (unsigned long long)(p)->first_seed, (p)->step, what, got_, want_, \
-				     err.text);                                                    \
-			cr_assert_fail("differs");                                                 \
-		}                                                                                  \
+#define SAME(p, got, want, what)                                                                 \
+	do {                                                                                     \
+		long got_ = (long)(got), want_ = (long)(want);                                   \
+		if (got_ != want_) {                                                             \
+			cr_log_error("seed %llu step %u: %s: got %ld, want %ld (%s)",            \
+				     (unsigned long long)(p)->first_seed, (p)->step, what, got_, \
+				     want_, err.text);                                           \
+			cr_assert_fail("differs");                                               \
+		}                                                                                \
 	} while (0)
 
 static struct pfs_error err;
@@ -147,7 +147,8 @@ static struct place walk_down(struct pair *p)
 		int name = (int)roll(NAMES);
 		struct thing *t = at.dir->names[name];
 		struct pfs_node *next = NULL;
-		int rc = pfs_workspace_lookup(p->ws, at.node, names[name], strlen(names[name]), &next, &err);
+		int rc = pfs_workspace_lookup(p->ws, at.node, names[name], strlen(names[name]),
+					      &next, &err);
 
 		SAME(p, rc, t ? 0 : PFS_E_NOTFOUND, "lookup on the way");
 		if (!t)
@@ -283,16 +284,19 @@ static void check_tree(struct pair *p, const struct thing *t, const struct pfs_i
 			check_tree(p, want, &below);
 		}
 		if (want->type == PFS_ENTRY_SYMLINK)
-			SAME(p, e->target_len == want->len &&
+			SAME(p,
+			     e->target_len == want->len &&
 				     memcmp(e->target, want->bytes, want->len) == 0,
 			     1, "a committed target");
 		if (want->type != PFS_ENTRY_FILE)
 			continue;
 		bytes = malloc(want->len + 1);
 		SAME(p, pfs_content_reader_open(p->st, &e->content, &r, &err), 0, "open a content");
-		SAME(p, pfs_content_read(r, 0, bytes, want->len + 1, &got, &err), 0, "read a content");
+		SAME(p, pfs_content_read(r, 0, bytes, want->len + 1, &got, &err), 0,
+		     "read a content");
 		SAME(p, got, want->len, "committed size");
-		SAME(p, want->len ? memcmp(bytes, want->bytes, want->len) : 0, 0, "committed bytes");
+		SAME(p, want->len ? memcmp(bytes, want->bytes, want->len) : 0, 0,
+		     "committed bytes");
 		free(bytes);
 	}
 	SAME(p, pfs_cursor_next(c, &e, &err), 0, "the end of a committed directory");
@@ -342,7 +346,8 @@ static void op_make(struct pair *p)
 	};
 	struct pfs_node *n = NULL;
 	struct thing *t;
-	int rc = pfs_workspace_make(p->ws, at.node, names[name], strlen(names[name]), &make, &n, &err);
+	int rc = pfs_workspace_make(p->ws, at.node, names[name], strlen(names[name]), &make, &n,
+				    &err);
 
 	SAME(p, rc, at.dir->names[name] ? PFS_E_EXISTS : 0, "make");
 	if (rc == 0) {
@@ -379,14 +384,17 @@ static void op_setattr(struct pair *p)
 	int name = (int)roll(NAMES);
 	struct thing *t = at.dir->names[name];
 	struct pfs_node *n = NULL;
-	struct pfs_node_attr set = {.attrs.mode = (uint16_t)roll(010000), .size_bytes = roll(2 * SIZE_MAX_TESTED)};
+	struct pfs_node_attr set = {.attrs.mode = (uint16_t)roll(010000),
+				    .size_bytes = roll(2 * SIZE_MAX_TESTED)};
 	unsigned which = PFS_NODE_MODE;
 
 	if (roll(6) == 0)
 		set.size_bytes = 0;
 	if (t) {
-		SAME(p, pfs_workspace_lookup(p->ws, at.node, names[name], strlen(names[name]), &n, &err), 0,
-		     "lookup to change");
+		SAME(p,
+		     pfs_workspace_lookup(p->ws, at.node, names[name], strlen(names[name]), &n,
+					  &err),
+		     0, "lookup to change");
 		if (t->type == PFS_ENTRY_FILE && roll(2)) {
 			which = PFS_NODE_SIZE;
 			thing_resize(t, set.size_bytes);
@@ -419,7 +427,8 @@ static void op_remove(struct pair *p)
 		want = PFS_E_ISDIR;
 	else if (directory && !thing_empty(t))
 		want = PFS_E_NOTEMPTY;
-	rc = pfs_workspace_remove_name(p->ws, at.node, names[name], strlen(names[name]), directory, &err);
+	rc = pfs_workspace_remove_name(p->ws, at.node, names[name], strlen(names[name]), directory,
+				       &err);
 	SAME(p, rc, want, "remove");
 	if (rc == 0) {
 		thing_free(t);
@@ -455,8 +464,8 @@ static void op_rename(struct pair *p)
 	struct thing *t = from.dir->names[a], *u = to.dir->names[b];
 	bool noreplace = roll(4) == 0, exchange = !noreplace && roll(4) == 0;
 	int want = want_rename(&from, t, &to, u, noreplace, exchange);
-	int rc = pfs_workspace_rename(p->ws, from.node, names[a], strlen(names[a]), to.node, names[b],
-				      strlen(names[b]), noreplace, exchange, &err);
+	int rc = pfs_workspace_rename(p->ws, from.node, names[a], strlen(names[a]), to.node,
+				      names[b], strlen(names[b]), noreplace, exchange, &err);
 
 	SAME(p, rc, want, "rename");
 	if (rc == 0 && t != u) {
@@ -495,7 +504,7 @@ static void let_go(struct pair *p)
 
 static void op_names(struct pair *p)
 {
-	static void (*const ops[])(struct pair *) = {op_make, op_make, op_write, op_setattr,
+	static void (*const ops[])(struct pair *) = {op_make,   op_make,   op_write, op_setattr,
 						     op_remove, op_rename, op_hold};
 
 	ops[roll(sizeof(ops) / sizeof(*ops))](p);
