@@ -35,11 +35,23 @@ uint64_t pfs_treenode_weight(const struct pfs_treenode_entry *e, unsigned level)
 	return w;
 }
 
+static bool bytes_are_possible(const char *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (p[i] == '/' || p[i] == 0)
+			return false;
+	return true;
+}
+
+static bool is_dots(const char *name, size_t len)
+{
+	return name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.'));
+}
+
 static bool name_is_possible(const char *name, size_t len)
 {
-	if (len == 0 || len > PFS_NAME_SIZE_MAX || memchr(name, '/', len) || memchr(name, 0, len))
-		return false;
-	return !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')));
+	return len > 0 && len <= PFS_NAME_SIZE_MAX && !is_dots(name, len) &&
+	       bytes_are_possible(name, len);
 }
 
 /* Why these values cannot stand in a leaf entry, or NULL: the same list for writing and reading. */
@@ -436,8 +448,11 @@ struct reader {
 static uint64_t get_varint(struct reader *r)
 {
 	uint64_t v = 0;
-	size_t used = r->bad ? 0 : pfs_varint_decode(r->p, (size_t)(r->end - r->p), &v);
+	size_t used;
 
+	if (r->p < r->end && *r->p < 0x80) /* nearly all of them */
+		return *r->p++;
+	used = r->bad ? 0 : pfs_varint_decode(r->p, (size_t)(r->end - r->p), &v);
 	if (used == 0)
 		r->bad = true;
 	r->p += used;
@@ -580,7 +595,9 @@ static const char *get_name(struct reader *r, struct pfs_treenode_iter *it, bool
 	memcpy(it->name + shared, suffix, more);
 	it->name_len = shared + more;
 	it->known = true;
-	return name_is_possible(it->name, it->name_len) ? NULL : "not a name";
+	/* The shared part was looked at with the name it came from. */
+	return bytes_are_possible(suffix, more) && !is_dots(it->name, it->name_len) ? NULL
+										    : "not a name";
 }
 
 void pfs_treenode_iter_init(struct pfs_treenode_iter *it, const struct pfs_treenode *node)
