@@ -81,8 +81,9 @@ double pfs_inode_attr_timeout(struct pfs_mount *m, struct inode *i, const struct
 	pfs_lock(&m->lock);
 	through = i->n_through > 0;
 	pfs_unlock(&m->lock);
-	/* Whoever writes past us, by mmap for one, changes times that we are not told of. */
-	return through ? 0 : timeout_of(m, a);
+	if (!through || a->volatile_)
+		return timeout_of(m, a);
+	return m->branch_timeout_s < TIMEOUT_THROUGH_S ? m->branch_timeout_s : TIMEOUT_THROUGH_S;
 }
 
 double pfs_inode_miss_timeout(struct pfs_mount *m, const struct inode *dir)

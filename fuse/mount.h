@@ -22,6 +22,13 @@
 /* Without notifications for everything cached, branches are asked about again after this. */
 #define TIMEOUT_CAREFUL_S 1.0
 
+/*
+ * While the kernel writes past us it drops size and times by itself, but for
+ * what is written by mmap. Zero would cost a request at the first write to
+ * every new file.
+ */
+#define TIMEOUT_THROUGH_S 1.0
+
 struct inode;
 
 struct pfs_mount {

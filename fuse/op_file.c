@@ -267,7 +267,7 @@ static void reply_create(fuse_req_t req, struct pfs_handle *handle, const struct
 		return;
 	}
 	if (h->mode == THROUGH)
-		e.attr_timeout = 0;
+		e.attr_timeout = TIMEOUT_THROUGH_S;
 	if (fuse_reply_create(req, &e, fi) == -ENOENT) {
 		leave_mode(req, i, h->mode);
 		close_handle(h, NULL);
