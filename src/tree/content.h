@@ -33,6 +33,7 @@ int pfs_content_from_bytes(struct pfs_store *st, const void *data, size_t len,
 /*
  * The first `size` bytes of a local file (short files end there), asking the
  * kernel for its holes. The file may change meanwhile: what was read counts.
+ * The descriptor's offset is moved.
  */
 int pfs_content_from_fd(struct pfs_store *st, int fd, uint64_t size, struct pfs_content *out,
 			struct pfs_error *err);
@@ -53,7 +54,10 @@ void pfs_content_reader_close(struct pfs_content_reader **r);
 int pfs_content_read(struct pfs_content_reader *r, uint64_t off, void *data, size_t len,
 		     size_t *out_len, struct pfs_error *err);
 
-/* Write the first `size` bytes of a content to a local file at 0, leaving holes as holes. */
+/*
+ * Write the first `size` bytes of a content to a local file at 0, leaving holes
+ * as holes; what the file held there is gone. A longer file keeps its rest.
+ */
 int pfs_content_to_fd(struct pfs_store *st, const struct pfs_content *content, uint64_t size,
 		      int fd, struct pfs_error *err);
 

@@ -81,7 +81,11 @@ int pfs_tree_edit(struct pfs_store *st, const struct pfs_id *dir, const struct p
  *	compare_open ─▶ compare_next ... 1 and a difference, 0 at the end
  *
  * A directory on one side only is reported itself, then everything below it.
- * With `attributes` also where only mode, owner, times or xattrs differ.
+ * One on both sides is not reported for what differs below it; that comes by
+ * itself. What is a directory on one side and not on the other is one change,
+ * then everything below it. Path order: names in byte order, a directory's own
+ * names right behind it. With `attributes` also where only mode, owner, times,
+ * xattrs or link groups differ.
  */
 enum pfs_difference_kind { PFS_ADDED = 1, PFS_REMOVED = 2, PFS_CHANGED = 3 };
 struct pfs_difference {
