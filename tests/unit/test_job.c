@@ -210,6 +210,35 @@ Test(job, is_made_once_for_every_commit_and_pipeline_in_order)
 	cr_expect_eq(pfs_job_list(w.p, "nobody", 0, &list, &n, &err), PFS_E_NOTFOUND);
 }
 
+static uint64_t add_idle_events(unsigned n)
+{
+	struct pfs_txn *txn = NULL;
+	uint64_t cursor = 0;
+
+	OK(pfs_txn_begin(w.meta, &txn, &err));
+	for (unsigned i = 0; i < n; i++)
+		OK(pfs_txn_add_event(txn, "branch.created", "data", "x", NULL, &err));
+	OK(pfs_txn_commit(&txn, &err));
+	cr_expect_geq(pfs_planner_turn(w.p, &err), (int)n);
+	OK(pfs_meta_read_cursor(w.meta, "planner", &cursor, &err));
+	return cursor;
+}
+
+Test(job, planner_writes_its_cursor_for_jobs_and_once_in_a_while)
+{
+	struct pfs_commit_id id;
+	uint64_t cursor;
+
+	put("a", "image i\nrun x\n");
+	cursor = add_idle_events(100);
+	cr_expect_lt(cursor, pfs_event_newest(w.h), "a flush for events that call for nothing");
+	cr_expect_eq(add_idle_events(5000), pfs_event_newest(w.h), "it lags behind for ever");
+	id = commit_unseen("master", "1", PFS_ORIGIN_USER);
+	add_idle_events(200); /* the commit is not in the last batch */
+	cr_expect_eq(inspect("a", &id).state, PFS_JOB_CREATED);
+	cr_expect_eq(count_jobs(NULL), 1);
+}
+
 Test(job, waits_for_the_one_before_it_of_the_same_pipeline)
 {
 	struct pfs_commit_id first, second;
