@@ -3,6 +3,7 @@
 #include "runner/joblog.h"
 #include "runner/lease.h"
 #include "runner/pfsd.h"
+#include "runner/sources.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -23,6 +24,8 @@ struct work {
 	struct job job;
 	struct lease *lease;
 	struct joblog *log;
+	struct sources sources;
+	const char *why; /* a job was abandoned */
 };
 
 /* How a job ended for us. */
@@ -103,6 +106,17 @@ static int run_step_once(struct work *w, size_t i, struct pfs_run_result *result
 	return pfs_runtime_run(w->r->runtime, &run, result, err);
 }
 
+/* Whoever reads the log of a job that does not get on shall see why. */
+static void tell_trouble(struct work *w, const struct pfs_error *err)
+{
+	char line[PFS_ERROR_TEXT_SIZE + 64];
+	int n = snprintf(line, sizeof(line), "[pfs-runner: %s; trying again]\n", err->text);
+
+	joblog_add(w->log, line, (size_t)n);
+	pfs_log(PFS_LOG_WARN, "containerd.lost pipeline=%s job=%s: %s", w->job.name.pipeline,
+		w->job.name.id, err->text);
+}
+
 /* Again and again while only containerd is to blame; one line when it goes, one when it is back. */
 static int run_step_patiently(struct work *w, size_t i, struct pfs_run_result *result,
 			      struct pfs_error *err)
@@ -113,10 +127,10 @@ static int run_step_patiently(struct work *w, size_t i, struct pfs_run_result *r
 
 	while ((rc = run_step_once(w, i, result, err)) == PFS_E_IO || rc == PFS_E_TIMEOUT) {
 		if (!told)
-			pfs_log(PFS_LOG_WARN, "containerd.lost pipeline=%s job=%s: %s",
-				w->job.name.pipeline, w->job.name.id, err->text);
+			tell_trouble(w, err);
 		told = true;
-		if (must_stop(w) || !lane_sleep(w->r, pause))
+		if (must_stop(w) || sources_check(&w->sources, &w->job, NULL) < 0 ||
+		    !lane_sleep(w->r, pause))
 			return rc;
 		pause = next_pause(pause);
 	}
@@ -137,8 +151,14 @@ static enum verdict run_step(struct work *w, size_t i, char reason[REASON_SIZE])
 	joblog_add(w->log, line, strlen(line));
 	joblog_add(w->log, "\n", 1);
 	rc = run_step_patiently(w, i, &result, &err);
-	if (atomic_load(&w->r->stopping) || lease_lost(w->lease))
+	if (atomic_load(&w->r->stopping) || lease_lost(w->lease)) {
+		w->why = lease_lost(w->lease) ? "the lease is lost" : "the runner ends";
 		return VERDICT_ABANDONED;
+	}
+	if (sources_check(&w->sources, &w->job, &err) < 0) {
+		w->why = "its mount went away under it";
+		return VERDICT_ABANDONED;
+	}
 	if (lease_cancelled(w->lease)) {
 		snprintf(reason, REASON_SIZE, "cancelled in run line %zu: %.600s", i + 1, line);
 		return VERDICT_FAILED;
@@ -193,8 +213,7 @@ static void report(struct work *w, struct pfsd *pfsd, enum verdict v, const char
 
 	if (v == VERDICT_ABANDONED) {
 		pfs_log(PFS_LOG_WARN, "job.abandoned pipeline=%s job=%s attempt=%lld: %s",
-			name->pipeline, name->id, (long long)name->attempt,
-			lease_lost(w->lease) ? "the lease is lost" : "the runner ends");
+			name->pipeline, name->id, (long long)name->attempt, w->why);
 		return;
 	}
 	finish(w, pfsd, v == VERDICT_OK ? NULL : reason);
@@ -217,15 +236,16 @@ static void run_job(struct work *w, struct pfsd *pfsd)
 	rc = lease_open(w->r->socket, &w->job, &w->lease, &err);
 	if (rc == 0)
 		rc = joblog_open(w->r->socket, &w->job, w->lease, &w->log, &err);
-	if (rc == 0) {
+	if (rc == 0)
+		rc = sources_open(&w->job, &w->sources, &err);
+	if (rc == 0)
 		v = run_steps(w, reason);
-		/* The log is whole before the job is over: whoever waits for one reads the other. */
-		joblog_close(&w->log, v == VERDICT_ABANDONED ? 0 : LOG_END_MS);
-		report(w, pfsd, v, reason, pfs_clock_monotonic_ms() - began);
-	} else {
-		pfs_log(PFS_LOG_ERROR, "job.abandoned pipeline=%s job=%s: %s", w->job.name.pipeline,
-			w->job.name.id, err.text);
-	}
+	else
+		w->why = err.text;
+	/* The log is whole before the job is over: whoever waits for one reads the other. */
+	joblog_close(&w->log, v == VERDICT_ABANDONED ? 0 : LOG_END_MS);
+	report(w, pfsd, v, reason, pfs_clock_monotonic_ms() - began);
+	sources_close(&w->sources);
 	lease_close(&w->lease);
 }
 
