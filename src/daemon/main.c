@@ -19,12 +19,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define EVENTS_BATCH 64
 #define PLAN_MS      1000 /* a lost wake-up costs no more than this */
 #define RETRY_MS     1000
+
+#define DEAD_MOUNTS_MAX  1000u
+#ifndef FUSE_SUPER_MAGIC
+#define FUSE_SUPER_MAGIC 0x65735546
+#endif
 
 struct options {
 	const char *data, *mount, *listen, *socket;
@@ -266,6 +274,42 @@ static int open_instance(struct program *p, struct pfs_error *err)
 	return 0;
 }
 
+/*
+ * A killed pfsd leaves a mount on which nobody answers, and the next one may
+ * have been put on top of it. Attributes are no proof of life, the kernel has
+ * those by heart; statfs always asks.
+ */
+static int clear_dead_mounts(const char *path, struct pfs_error *err)
+{
+	struct statfs fs;
+
+	for (unsigned i = 0; i < DEAD_MOUNTS_MAX; i++) {
+		if (statfs(path, &fs) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
+			return 0;
+		if (umount2(path, MNT_DETACH) < 0)
+			return pfs_fail_errno(err, errno, "take away the dead mount");
+		pfs_log(PFS_LOG_WARN, "mount.cleared path=%s why=its pfsd is dead", path);
+	}
+	return 0;
+}
+
+/* On top of a mount that lives we would hide it, and end with it in the way. */
+static int check_unmounted(const char *path, struct pfs_error *err)
+{
+	char parent[sizeof(((struct program *)0)->mount_path) + 4];
+	struct stat here, above;
+	struct statfs fs;
+
+	snprintf(parent, sizeof(parent), "%s/..", path);
+	if (statfs(path, &fs) < 0 || fs.f_type != FUSE_SUPER_MAGIC)
+		return 0;
+	if (stat(path, &here) < 0 || stat(parent, &above) < 0 || here.st_dev == above.st_dev)
+		return 0;
+	return pfs_fail(err, PFS_E_BUSY,
+			"something is mounted there already: is another pfsd running? choose another "
+			"folder with --mount");
+}
+
 static void log_driver(void *arg, const char *line)
 {
 	pfs_log(PFS_LOG_WARN, "mount.warning path=%s why=%s", (const char *)arg, line);
@@ -284,6 +328,11 @@ static int mount_instance(struct program *p, struct pfs_error *err)
 	rc = make_absolute(p->options.mount, p->mount_path, sizeof(p->mount_path), err);
 	if (rc < 0)
 		return rc;
+	rc = clear_dead_mounts(p->mount_path, err);
+	if (rc == 0)
+		rc = check_unmounted(p->mount_path, err);
+	if (rc < 0)
+		return pfs_wrap(err, rc, "mount %s", p->mount_path);
 	o.log = log_driver;
 	o.log_arg = p->mount_path;
 	rc = pfs_fuse_mount(p->daemon.instance, p->mount_path, &o, &p->mount, err);
