@@ -40,7 +40,7 @@ static void set_frame(struct pfs_walk *w, const struct pfs_id *id, const struct 
 int pfs_walk_init(struct pfs_walk *w, struct pfs_store *st, const struct pfs_id *root,
 		  struct pfs_error *err)
 {
-	const struct pfs_object *hold;
+	const struct pfs_object *hold = NULL;
 	struct pfs_treenode node;
 	int rc;
 
@@ -80,7 +80,7 @@ static int load_child(struct pfs_walk *w, unsigned level, struct pfs_error *err)
 {
 	const struct pfs_treenode_entry *e = &w->frames[level + 1].it.e;
 	struct pfs_walk_frame *f = &w->frames[level];
-	const struct pfs_object *hold;
+	const struct pfs_object *hold = NULL;
 	struct pfs_treenode node;
 	int rc;
 
