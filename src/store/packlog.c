@@ -1,4 +1,5 @@
 #include "store/packlog.h"
+#include "store/store.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/io.h"
@@ -282,15 +283,12 @@ static int run_turn(struct pfs_packlog *log, bool sync, bool again, struct pfs_e
 {
 	struct turn t = { .n = 0 };
 	bool all = true;
-	int rc = 0;
+	int rc;
 
 	assert(log->flushing);
 	for (int slot = 0; sync && slot < N_SLOTS; slot++) {
 		struct pfs_packwriter *w = log->writing[slot];
 
-		rc = w ? pfs_packwriter_write(w, err) : 0;
-		if (rc < 0)
-			return rc; /* still in the buffer: nothing is lost */
 		if (w && (w->written > w->durable || !w->named))
 			add_work(&t, w, false);
 	}
@@ -316,6 +314,18 @@ static int check_lost(struct pfs_packlog *log, struct pfs_error *err)
 			lost);
 }
 
+/* Buffers to files. What fails stays in its buffer: nothing is lost. */
+static int write_all(struct pfs_packlog *log, struct pfs_error *err)
+{
+	int rc = 0;
+
+	assert(pfs_held(&log->lock));
+	for (int slot = 0; slot < N_SLOTS && rc == 0; slot++)
+		if (log->writing[slot])
+			rc = pfs_packwriter_write(log->writing[slot], err);
+	return rc;
+}
+
 static int flush_all(struct pfs_packlog *log, struct pfs_error *err)
 {
 	uint64_t upto = 0;
@@ -324,8 +334,11 @@ static int flush_all(struct pfs_packlog *log, struct pfs_error *err)
 	log->unsynced = 0;
 	/* A rescue appends to new packs, and those want their flush as well. */
 	for (int failures = 0; rc != 0 && failures < FLUSH_ATTEMPTS;) {
-		size_t waiting = log->appended;
+		uint64_t waiting = log->appended;
 
+		rc = write_all(log, err);
+		if (rc < 0)
+			return rc;
 		rc = run_turn(log, true, failures + 1 < FLUSH_ATTEMPTS, err);
 		if (rc == 0)
 			upto = waiting;
@@ -384,7 +397,7 @@ int pfs_packlog_append(struct pfs_packlog *log, const struct pfs_packrec *rec, c
 
 	pfs_lock(&log->lock);
 	if (!pfs_packset_has(log->set, &rec->id)) {
-		if (rec->type == 1 &&
+		if (rec->type == PFS_KIND_CHUNK &&
 		    log->unsynced + pfs_packrec_extent(rec->clen) > SMALL_COMMIT_SIZE)
 			slot = DATA;
 		rc = append_to(log, slot, rec, payload, err);
@@ -418,12 +431,10 @@ bool pfs_packlog_copy(struct pfs_packlog *log, uint32_t pack, uint64_t off, size
 
 int pfs_packlog_write(struct pfs_packlog *log, struct pfs_error *err)
 {
-	int rc = 0;
+	int rc;
 
 	pfs_lock(&log->lock);
-	for (int slot = 0; slot < N_SLOTS && rc == 0; slot++)
-		if (log->writing[slot])
-			rc = pfs_packwriter_write(log->writing[slot], err);
+	rc = write_all(log, err);
 	pfs_unlock(&log->lock);
 	return rc;
 }
