@@ -10,7 +10,6 @@
 #include "tree/content.h"
 #include "tree/tree.h"
 #include "workspace/workspace.h"
-#include "workspace/workspace.h"
 
 struct world {
 	char data[256];
