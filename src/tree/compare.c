@@ -278,7 +278,7 @@ int pfs_compare_next(struct pfs_compare *c, struct pfs_difference *out, struct p
 
 	while (rc == 0) {
 		struct frame *f;
-		bool has_a, has_b;
+		bool has_a = false, has_b = false;
 
 		if (c->enter) {
 			c->enter = false;
