@@ -1,0 +1,652 @@
+#include "../scratch.h"
+
+#include <pfs/pfs.h>
+
+#include <criterion/criterion.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct scratch dir;
+static struct pfs_instance *pfs;
+static struct pfs_view *v;
+static struct pfs_history *h;
+static struct pfs_error err;
+static const struct pfs_who me = {7, 8};
+
+#define OK(call) cr_assert_geq((call), 0, "%s", err.text)
+
+static void setup(void)
+{
+	dir = scratch_new();
+	OK(pfs_open(dir.path, &pfs, &err));
+	v = pfs_instance_view(pfs);
+	h = pfs_instance_history(pfs);
+}
+
+static void teardown(void)
+{
+	pfs_close(&pfs);
+	scratch_fini(&dir);
+}
+
+TestSuite(view, .init = setup, .fini = teardown, .timeout = 60);
+
+/* ---- short words ---- */
+
+static struct pfs_handle *at(const char *path)
+{
+	struct pfs_handle *out = NULL;
+
+	OK(pfs_view_walk(v, path, &out, NULL, &err));
+	return out;
+}
+
+static int walk(const char *path)
+{
+	struct pfs_handle *out = NULL;
+	int rc = pfs_view_walk(v, path, &out, NULL, &err);
+
+	pfs_handle_unref(&out);
+	return rc;
+}
+
+static struct pfs_attr attr(const char *path)
+{
+	struct pfs_handle *out = NULL;
+	struct pfs_attr a = {0};
+
+	OK(pfs_view_walk(v, path, &out, &a, &err));
+	pfs_handle_unref(&out);
+	return a;
+}
+
+static int make_dir(const char *parent, const char *name)
+{
+	struct pfs_handle *d = at(parent);
+	struct pfs_handle *out = NULL;
+	int rc = pfs_view_mkdir(v, d, name, 0755, &me, &out, NULL, &err);
+
+	pfs_handle_unref(&out);
+	pfs_handle_unref(&d);
+	return rc;
+}
+
+static int put(const char *parent, const char *name, const char *text)
+{
+	struct pfs_handle *d = at(parent);
+	struct pfs_handle *out = NULL;
+	struct pfs_file *f = NULL;
+	int rc = pfs_view_create(v, d, name, PFS_OPEN_WRITE | PFS_OPEN_TRUNCATE, 0644, &me, &out,
+				 NULL, &f, &err);
+
+	if (rc == 0)
+		rc = pfs_file_write(f, 0, text, strlen(text), &err);
+	pfs_file_close(&f, NULL);
+	pfs_handle_unref(&out);
+	pfs_handle_unref(&d);
+	return rc;
+}
+
+/* The bytes of a file; static. */
+static const char *text_of(const char *path)
+{
+	static char text[8192];
+	struct pfs_handle *f = at(path);
+	struct pfs_file *file = NULL;
+	size_t n = 0;
+
+	OK(pfs_view_open(v, f, PFS_OPEN_READ, &file, &err));
+	OK(pfs_file_read(file, 0, text, sizeof(text) - 1, &n, &err));
+	text[n] = '\0';
+	OK(pfs_file_close(&file, &err));
+	pfs_handle_unref(&f);
+	return text;
+}
+
+/* The names of a directory, each with a space behind it; static. */
+static const char *names_of(const char *path)
+{
+	static char text[4096];
+	struct pfs_handle *d = at(path);
+	struct pfs_listing *l = NULL;
+	struct pfs_list_item item;
+	size_t n = 0;
+	int rc;
+
+	OK(pfs_view_list(v, d, &l, &err));
+	text[0] = '\0';
+	while ((rc = pfs_listing_next(l, &item, &err)) > 0)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s ", item.name);
+	OK(rc);
+	pfs_listing_close(&l);
+	pfs_handle_unref(&d);
+	return text;
+}
+
+static void commit(const char *path, const char *message)
+{
+	struct pfs_handle *c = at(path);
+	struct pfs_file *f = NULL;
+
+	OK(pfs_view_open(v, c, PFS_OPEN_WRITE, &f, &err));
+	OK(pfs_file_write(f, 0, message, strlen(message), &err));
+	OK(pfs_file_close(&f, &err));
+	pfs_handle_unref(&c);
+}
+
+/* A repo "r" with branch "b" that holds a/f and g, committed once; the id is returned. */
+static const char *first_commit(void)
+{
+	static char id[PFS_COMMIT_ID_HEX_SIZE];
+
+	OK(make_dir("/", "r"));
+	OK(make_dir("/r", "b"));
+	OK(make_dir("/r/b", "a"));
+	OK(put("/r/b/a", "f", "one"));
+	OK(put("/r/b", "g", "two"));
+	commit("/r/b/.pfs/commit", "first\n");
+	snprintf(id, sizeof(id), "%.32s", text_of("/r/b/.pfs/head"));
+	return id;
+}
+
+static char path_text[512];
+static const char *below(const char *rev, const char *rest)
+{
+	snprintf(path_text, sizeof(path_text), "/r/%s%s", rev, rest);
+	return path_text;
+}
+
+/* ---- places ---- */
+
+Test(view, mkdir_makes_repos_branches_and_directories)
+{
+	OK(make_dir("/", "r"));
+	cr_expect_str_eq(names_of("/"), "r ");
+	OK(make_dir("/r", "b"));
+	cr_expect_str_eq(names_of("/r"), "b ");
+	OK(make_dir("/r/b", "a"));
+	cr_expect_str_eq(names_of("/r/b"), "a ");
+	cr_expect_eq(make_dir("/", "r"), PFS_E_EXISTS);
+	cr_expect_eq(make_dir("/r", "b"), PFS_E_EXISTS);
+	cr_expect_eq(make_dir("/r/b", "a"), PFS_E_EXISTS);
+	cr_expect_eq(make_dir("/", "no good"), PFS_E_INVALID);
+	cr_expect_eq(make_dir("/r", "0123456789abcdef0123456789abcdef"), PFS_E_INVALID);
+}
+
+Test(view, who_makes_a_branch_owns_it)
+{
+	OK(make_dir("/", "r"));
+	OK(make_dir("/r", "b"));
+	cr_expect_eq(attr("/r/b").uid, 7);
+	cr_expect_eq(attr("/r/b").gid, 8);
+	OK(put("/r/b", "f", "x"));
+	cr_expect_eq(attr("/r/b/f").uid, 7);
+}
+
+Test(view, the_same_thing_found_twice_is_the_same_handle)
+{
+	static const char *const paths[] = {
+		"/",        "/r",        "/r/b",           "/r/b/a",
+		"/r/b/a/f", "/r/b/.pfs", "/r/b/.pfs/head", "/.pfs/datum"};
+	const char *id = first_commit();
+	struct pfs_handle *one, *two;
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+		one = at(paths[i]);
+		two = at(paths[i]);
+		cr_expect_eq(one, two, "%s", paths[i]);
+		pfs_handle_unref(&one);
+		pfs_handle_unref(&two);
+	}
+	one = at(below(id, "/a/f"));
+	two = at(below(id, "/a/f"));
+	cr_expect_eq(one, two, "in a commit");
+	pfs_handle_unref(&two);
+	two = at(below("b.1", "/a/f"));
+	cr_expect_neq(one, two, "one directory has one place: that of another revision is another");
+	pfs_handle_unref(&one);
+	pfs_handle_unref(&two);
+}
+
+Test(view, every_place_has_a_number_of_its_own)
+{
+	const char *id = first_commit();
+	const char *paths[] = {"/",      "/r",        "/r/b",  "/r/b/a",     "/r/b/a/f",
+			       "/r/b/g", "/r/b/.pfs", "/.pfs", "/.pfs/datum"};
+	uint64_t seen[16];
+	size_t n = 0;
+
+	for (; n < sizeof(paths) / sizeof(*paths); n++)
+		seen[n] = attr(paths[n]).ino;
+	seen[n++] = attr(below(id, "")).ino;
+	seen[n++] = attr(below(id, "/a")).ino;
+	for (size_t i = 0; i < n; i++) {
+		cr_expect_neq(seen[i], 0);
+		cr_expect(i == 0 ? seen[i] == 1 : seen[i] > 1);
+		for (size_t k = 0; k < i; k++)
+			cr_expect_neq(seen[i], seen[k], "%zu and %zu", i, k);
+	}
+}
+
+Test(view, listings_tell_the_numbers_that_lookups_tell)
+{
+	const char *id = first_commit();
+	const char *paths[] = {"/", "/r", "/r/b", "/r/b/.pfs", NULL};
+	char commit_path[64];
+
+	snprintf(commit_path, sizeof(commit_path), "/r/%s", id);
+	paths[4] = commit_path;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+		struct pfs_handle *d = at(paths[i]);
+		struct pfs_listing *l = NULL;
+		struct pfs_list_item item;
+
+		OK(pfs_view_list(v, d, &l, &err));
+		while (pfs_listing_next(l, &item, &err) > 0) {
+			struct pfs_handle *c = NULL;
+			struct pfs_attr a;
+
+			OK(pfs_view_lookup(v, d, item.name, &c, &a, &err));
+			cr_expect_eq(a.ino, item.ino, "%s/%s", paths[i], item.name);
+			cr_expect_eq(a.type, item.type, "%s/%s", paths[i], item.name);
+			pfs_handle_unref(&c);
+		}
+		pfs_listing_close(&l);
+		pfs_handle_unref(&d);
+	}
+}
+
+Test(view, what_is_not_there_is_not_found)
+{
+	static const char *const paths[] = {"/x",          "/r/x",    "/r/b/x",        "/r/b/a/x",
+					    "/r/b/.pfs/x", "/.pfs/x", "/.pfs/datum/x", "/r/b^",
+					    "/r/deadbeef", "/r/b.99", "/r/b^7"};
+
+	first_commit();
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
+		cr_expect_eq(walk(paths[i]), PFS_E_NOTFOUND, "%s", paths[i]);
+	cr_expect_eq(walk("/r/b/g/x"), PFS_E_NOTDIR);
+	cr_expect_eq(walk("/r/b.1/g/x"), PFS_E_NOTDIR);
+	cr_expect_eq(walk("/r/../r"), PFS_E_INVALID);
+}
+
+Test(view, a_listing_continues_where_it_is_told)
+{
+	const char *id = first_commit();
+	const char *paths[] = {"/r/b", below(id, "")};
+	struct pfs_list_item item;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct pfs_handle *d = at(paths[i]);
+		struct pfs_listing *l = NULL;
+
+		OK(pfs_view_list(v, d, &l, &err));
+		OK(pfs_listing_seek(l, 1, &err));
+		cr_assert_eq(pfs_listing_next(l, &item, &err), 1);
+		cr_expect_str_eq(item.name, "g");
+		cr_expect_eq(pfs_listing_next(l, &item, &err), 0);
+		OK(pfs_listing_seek(l, 0, &err));
+		cr_assert_eq(pfs_listing_next(l, &item, &err), 1);
+		cr_expect_str_eq(item.name, "a");
+		pfs_listing_close(&l);
+		pfs_handle_unref(&d);
+	}
+}
+
+/* ---- commits ---- */
+
+Test(view, a_commit_holds_what_the_branch_held_and_keeps_it)
+{
+	const char *id = first_commit();
+
+	OK(put("/r/b", "g", "changed"));
+	cr_expect_str_eq(text_of("/r/b/g"), "changed");
+	cr_expect_str_eq(text_of(below(id, "/g")), "two");
+	cr_expect_str_eq(text_of(below(id, "/a/f")), "one");
+	cr_expect(attr(below(id, "/a")).immutable);
+	cr_expect(!attr("/r/b/a").immutable);
+	cr_expect(attr("/r/b/a").watched);
+	cr_expect(attr(below("b.1", "")).volatile_, "tomorrow it may be another");
+	cr_expect(attr(below("b.1", "/a")).immutable);
+}
+
+Test(view, a_commit_takes_no_change)
+{
+	const char *id = first_commit();
+	struct pfs_handle *top = at(below(id, ""));
+	struct pfs_handle *f = at(below(id, "/g"));
+	struct pfs_handle *out = NULL;
+	struct pfs_file *file = NULL;
+	struct pfs_attr a = {.mode = 0777};
+
+	cr_expect_eq(pfs_view_mkdir(v, top, "x", 0755, &me, &out, NULL, &err), PFS_E_READONLY);
+	cr_expect_eq(pfs_view_rmdir(v, top, "a", &err), PFS_E_READONLY);
+	cr_expect_eq(pfs_view_unlink(v, top, "g", &err), PFS_E_READONLY);
+	cr_expect_eq(pfs_view_symlink(v, top, "x", "g", &me, &out, NULL, &err), PFS_E_READONLY);
+	cr_expect_eq(pfs_view_rename(v, top, "g", top, "x", 0, &err), PFS_E_READONLY);
+	cr_expect_eq(pfs_view_mknod(v, top, "x", PFS_TYPE_FIFO, 0644, 0, &me, &out, NULL, &err),
+		     PFS_E_READONLY);
+	cr_expect_eq(
+		pfs_view_create(v, top, "x", PFS_OPEN_WRITE, 0644, &me, &out, NULL, &file, &err),
+		PFS_E_READONLY);
+	cr_expect_eq(pfs_view_create_unnamed(v, top, 0644, &me, &out, &file, &err), PFS_E_READONLY);
+	cr_expect_eq(pfs_view_setattr(v, f, PFS_SET_MODE, &a, NULL, &err), PFS_E_READONLY);
+	cr_expect_eq(pfs_view_open(v, f, PFS_OPEN_WRITE, &file, &err), PFS_E_READONLY);
+	cr_expect_null(out);
+	cr_expect_null(file);
+	cr_expect_str_eq(names_of(below(id, "")), "a g ");
+	pfs_handle_unref(&f);
+	pfs_handle_unref(&top);
+}
+
+Test(view, a_committed_file_is_read_at_any_offset)
+{
+	/* Larger than a chunk. */
+	static char big[300000];
+	struct pfs_handle *d, *f = NULL;
+	struct pfs_file *file = NULL;
+	char back[1000];
+	size_t n;
+
+	OK(make_dir("/", "r"));
+	OK(make_dir("/r", "b"));
+	scratch_fill(big, sizeof(big), 3);
+	d = at("/r/b");
+	OK(pfs_view_create(v, d, "big", PFS_OPEN_WRITE, 0644, &me, &f, NULL, &file, &err));
+	OK(pfs_file_write(file, 0, big, sizeof(big), &err));
+	OK(pfs_file_close(&file, &err));
+	pfs_handle_unref(&f);
+	pfs_handle_unref(&d);
+	commit("/r/b/.pfs/commit", "big");
+	f = at("/r/b.1/big");
+	OK(pfs_view_open(v, f, PFS_OPEN_READ, &file, &err));
+	cr_expect(pfs_file_immutable(file));
+	for (size_t off = 0; off < sizeof(big); off += 33333) {
+		size_t want = sizeof(big) - off < sizeof(back) ? sizeof(big) - off : sizeof(back);
+
+		OK(pfs_file_read(file, off, back, sizeof(back), &n, &err));
+		cr_expect_eq(n, want);
+		cr_expect_arr_eq(back, big + off, n);
+	}
+	OK(pfs_file_read(file, sizeof(big), back, sizeof(back), &n, &err));
+	cr_expect_eq(n, 0);
+	OK(pfs_file_close(&file, &err));
+	pfs_handle_unref(&f);
+}
+
+Test(view, hash_size_and_files_are_attributes_of_what_is_committed)
+{
+	const char *id = first_commit();
+	struct pfs_handle *f = at("/r/b/g");
+	struct pfs_handle *c = at(below(id, ""));
+	char value[128];
+	size_t len;
+
+	cr_expect_eq(pfs_view_getxattr(v, f, "user.pfs.hash", value, sizeof(value), &len, &err),
+		     PFS_E_NOTFOUND);
+	OK(pfs_view_getxattr(v, c, "user.pfs.size", value, sizeof(value), &len, &err));
+	cr_expect(len == 1 && value[0] == '6', "3 + 3 bytes");
+	OK(pfs_view_getxattr(v, c, "user.pfs.files", value, sizeof(value), &len, &err));
+	cr_expect(len == 1 && value[0] == '3', "a, a/f, g");
+	OK(pfs_view_getxattr(v, c, "user.pfs.hash", NULL, 0, &len, &err));
+	cr_expect_eq(len, 64);
+	cr_expect_eq(pfs_view_getxattr(v, c, "user.pfs.hash", value, 3, &len, &err), PFS_E_LIMIT);
+	cr_expect_eq(pfs_view_getxattr(v, c, "user.other", value, 3, &len, &err), PFS_E_NOTFOUND);
+	pfs_handle_unref(&f);
+	pfs_handle_unref(&c);
+}
+
+/* ---- control files ---- */
+
+Test(view, control_files_tell_what_happened)
+{
+	const char *id = first_commit();
+	char want[256];
+
+	cr_expect_str_eq(text_of("/r/b/.pfs/status"), "");
+	OK(put("/r/b", "g", "changed"));
+	OK(put("/r/b", "new\nname", "x"));
+	cr_expect_not_null(strstr(text_of("/r/b/.pfs/status"), "M g\n"));
+	cr_expect_not_null(strstr(text_of("/r/b/.pfs/status"), "+ new\\nname\n"),
+			   "one change is one line: %s", text_of("/r/b/.pfs/status"));
+	cr_expect_not_null(strstr(text_of("/r/b/.pfs/diff"), "M g\n"));
+	snprintf(want, sizeof(want), "%s\n", id);
+	cr_expect_str_eq(text_of("/r/b/.pfs/head"), want);
+	cr_expect_str_eq(text_of("/r/b/.pfs/commit"), want);
+	cr_expect_str_eq(text_of(below(id, "/.pfs/head")), want);
+	cr_expect_not_null(strstr(text_of("/r/b/.pfs/log"), " first\n"));
+	cr_expect_str_eq(text_of("/r/b/.pfs/provenance"), "");
+	cr_expect_not_null(strstr(text_of("/r/b/.pfs/stats"), "size_bytes 6\n"));
+	cr_expect_not_null(strstr(text_of(below(id, "/.pfs/diff")), "+ g\n"));
+	cr_expect_str_eq(names_of("/r/b/.pfs"), "commit diff head log provenance stats status ");
+	cr_expect_str_eq(names_of(below(id, "/.pfs")), "diff head log provenance stats ");
+	cr_expect_eq(walk(below(id, "/.pfs/commit")), PFS_E_NOTFOUND);
+}
+
+Test(view, a_branch_without_commits_has_empty_control_files)
+{
+	static const char *const names[] = {"commit", "head", "log", "provenance", "diff"};
+
+	OK(make_dir("/", "r"));
+	OK(make_dir("/r", "b"));
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "/r/b/.pfs/%s", names[i]);
+		if (strcmp(names[i], "diff") != 0)
+			cr_expect_str_eq(text_of(path), "", "%s", names[i]);
+	}
+}
+
+Test(view, nothing_written_is_nothing_committed)
+{
+	const char *id = first_commit();
+	struct pfs_handle *c = at("/r/b/.pfs/commit");
+	struct pfs_file *f = NULL;
+
+	OK(pfs_view_open(v, c, PFS_OPEN_WRITE | PFS_OPEN_TRUNCATE, &f, &err));
+	OK(pfs_file_flush(f, &err));
+	OK(pfs_file_close(&f, &err));
+	cr_expect_eq(strncmp(text_of("/r/b/.pfs/head"), id, 32), 0);
+	pfs_handle_unref(&c);
+}
+
+Test(view, a_flush_commits_and_the_close_after_it_does_not_again)
+{
+	struct pfs_handle *c;
+	struct pfs_file *f = NULL;
+	char back[64];
+	size_t n;
+
+	first_commit();
+	c = at("/r/b/.pfs/commit");
+	OK(pfs_view_open(v, c, PFS_OPEN_READ | PFS_OPEN_WRITE, &f, &err));
+	OK(pfs_file_write(f, 0, "two ", 4, &err));
+	OK(pfs_file_write(f, 4, "words\n", 6, &err));
+	OK(pfs_file_flush(f, &err));
+	OK(pfs_file_read(f, 0, back, sizeof(back), &n, &err));
+	cr_expect_eq(n, 33, "the id and a newline");
+	OK(pfs_file_flush(f, &err));
+	OK(pfs_file_close(&f, &err));
+	pfs_handle_unref(&c);
+	cr_expect_eq(strncmp(text_of("/r/b/.pfs/head"), back, 32), 0);
+	cr_expect_not_null(strstr(text_of("/r/b/.pfs/log"), " two words\n"));
+	cr_expect_eq(walk("/r/b.2"), 0);
+	cr_expect_eq(walk("/r/b.3"), PFS_E_NOTFOUND);
+}
+
+Test(view, a_message_that_lost_a_part_commits_nothing)
+{
+	static char much[40000];
+	struct pfs_handle *c;
+	struct pfs_file *f = NULL;
+
+	first_commit();
+	memset(much, 'x', sizeof(much));
+	c = at("/r/b/.pfs/commit");
+	OK(pfs_view_open(v, c, PFS_OPEN_WRITE, &f, &err));
+	OK(pfs_file_write(f, 0, much, sizeof(much), &err));
+	cr_expect_eq(pfs_file_write(f, sizeof(much), much, sizeof(much), &err), PFS_E_LIMIT);
+	cr_expect_eq(pfs_file_close(&f, &err), PFS_E_LIMIT);
+	cr_expect_eq(walk("/r/b.2"), PFS_E_NOTFOUND);
+	pfs_handle_unref(&c);
+}
+
+Test(view, the_name_of_the_control_folder_is_taken_at_the_top_only)
+{
+	struct pfs_handle *top;
+
+	first_commit();
+	top = at("/r/b");
+	cr_expect_eq(make_dir("/r/b", ".pfs"), PFS_E_DENIED);
+	cr_expect_eq(put("/r/b", ".pfs", "x"), PFS_E_DENIED);
+	cr_expect_eq(pfs_view_rename(v, top, "g", top, ".pfs", 0, &err), PFS_E_DENIED);
+	cr_expect_eq(pfs_view_rename(v, top, ".pfs", top, "x", 0, &err), PFS_E_DENIED);
+	cr_expect_eq(pfs_view_rmdir(v, top, ".pfs", &err), PFS_E_DENIED);
+	OK(make_dir("/r/b/a", ".pfs"));
+	cr_expect_str_eq(names_of("/r/b"), "a g ", "and it is not listed");
+	pfs_handle_unref(&top);
+}
+
+/* ---- names that change ---- */
+
+Test(view, root_and_repos_hold_directories_only)
+{
+	struct pfs_handle *root = at("/");
+	struct pfs_handle *repo, *out = NULL;
+	struct pfs_file *f = NULL;
+
+	OK(make_dir("/", "r"));
+	repo = at("/r");
+	cr_expect_eq(pfs_view_create(v, root, "x", PFS_OPEN_WRITE, 0644, &me, &out, NULL, &f, &err),
+		     PFS_E_DENIED);
+	cr_expect_not_null(strstr(err.text, "mkdir makes a repo"), "%s", err.text);
+	cr_expect_eq(pfs_view_create(v, repo, "x", PFS_OPEN_WRITE, 0644, &me, &out, NULL, &f, &err),
+		     PFS_E_DENIED);
+	cr_expect_not_null(strstr(err.text, "mkdir makes a branch"), "%s", err.text);
+	cr_expect_eq(pfs_view_symlink(v, root, "x", "r", &me, &out, NULL, &err), PFS_E_DENIED);
+	cr_expect_eq(pfs_view_unlink(v, repo, "x", &err), PFS_E_DENIED);
+	pfs_handle_unref(&repo);
+	pfs_handle_unref(&root);
+}
+
+Test(view, a_symlink_in_a_repo_makes_a_branch_and_rename_renames_it)
+{
+	struct pfs_handle *repo, *branch, *same, *out = NULL;
+	struct pfs_attr a;
+
+	first_commit();
+	repo = at("/r");
+	OK(pfs_view_symlink(v, repo, "copy", "b", &me, &out, &a, &err));
+	cr_expect_eq(a.type, PFS_TYPE_DIR);
+	pfs_handle_unref(&out);
+	cr_expect_str_eq(text_of("/r/copy/a/f"), "one");
+	branch = at("/r/copy");
+	OK(put("/r/copy", "g", "mine"));
+	OK(pfs_view_rename(v, repo, "copy", repo, "moved", 0, &err));
+	cr_expect_eq(walk("/r/copy"), PFS_E_NOTFOUND);
+	same = at("/r/moved");
+	cr_expect_eq(branch, same, "it is still the same place");
+	cr_expect_str_eq(text_of("/r/moved/g"), "mine");
+	cr_expect_str_eq(text_of("/r/b/g"), "two");
+	commit("/r/moved/.pfs/commit", "under its new name");
+	cr_expect_not_null(strstr(text_of("/r/moved/.pfs/log"), "under its new name"));
+	pfs_handle_unref(&same);
+	pfs_handle_unref(&branch);
+	pfs_handle_unref(&repo);
+}
+
+Test(view, a_branch_made_anew_is_another_place)
+{
+	struct pfs_handle *repo, *old, *fresh;
+
+	OK(make_dir("/", "r"));
+	OK(make_dir("/r", "b"));
+	repo = at("/r");
+	old = at("/r/b");
+	OK(pfs_branch_delete(h, "r", "b", true, &err));
+	cr_expect_eq(walk("/r/b"), PFS_E_NOTFOUND);
+	OK(pfs_branch_create(h, "r", "b", NULL, &err));
+	fresh = at("/r/b");
+	cr_expect_neq(old, fresh);
+	OK(put("/r/b", "x", "y"));
+	pfs_handle_unref(&old);
+	cr_expect_str_eq(text_of("/r/b/x"), "y");
+	pfs_handle_unref(&fresh);
+	pfs_handle_unref(&repo);
+}
+
+Test(view, rmdir_drops_what_is_empty_and_keeps_what_is_not)
+{
+	struct pfs_handle *root, *repo;
+
+	first_commit();
+	root = at("/");
+	repo = at("/r");
+	OK(make_dir("/r", "empty"));
+	OK(pfs_view_rmdir(v, repo, "empty", &err));
+	cr_expect_eq(pfs_view_rmdir(v, repo, "b", &err), PFS_E_NOTEMPTY);
+	cr_expect_eq(pfs_view_rmdir(v, root, "r", &err), PFS_E_NOTEMPTY);
+	OK(make_dir("/", "s"));
+	OK(pfs_view_rmdir(v, root, "s", &err));
+	cr_expect_str_eq(names_of("/"), "r ");
+	pfs_handle_unref(&repo);
+	pfs_handle_unref(&root);
+}
+
+Test(view, files_do_not_move_between_branches_but_by_copying)
+{
+	struct pfs_handle *one, *two, *repo;
+
+	first_commit();
+	OK(make_dir("/r", "c"));
+	one = at("/r/b");
+	two = at("/r/c");
+	repo = at("/r");
+	cr_expect_eq(pfs_view_rename(v, one, "g", two, "g", 0, &err), PFS_E_UNSUPPORTED);
+	cr_expect_eq(pfs_view_rename(v, one, "g", repo, "g", 0, &err), PFS_E_UNSUPPORTED);
+	pfs_handle_unref(&one);
+	pfs_handle_unref(&two);
+	pfs_handle_unref(&repo);
+}
+
+Test(view, below_a_setgid_directory_the_group_goes_on)
+{
+	struct pfs_attr set = {.mode = 02775, .gid = 55};
+	struct pfs_handle *d;
+
+	OK(make_dir("/", "r"));
+	OK(make_dir("/r", "b"));
+	OK(make_dir("/r/b", "shared"));
+	d = at("/r/b/shared");
+	OK(pfs_view_setattr(v, d, PFS_SET_MODE | PFS_SET_GID, &set, NULL, &err));
+	OK(put("/r/b/shared", "f", "x"));
+	OK(make_dir("/r/b/shared", "sub"));
+	cr_expect_eq(attr("/r/b/shared/f").gid, 55);
+	cr_expect_eq(attr("/r/b/shared/sub").gid, 55);
+	cr_expect_eq(attr("/r/b/shared/sub").mode, 02755);
+	pfs_handle_unref(&d);
+}
+
+Test(view, what_is_removed_stays_usable_for_who_holds_it)
+{
+	struct pfs_handle *f, *d, *out = NULL;
+	struct pfs_file *file = NULL;
+	char back[8];
+	size_t n;
+
+	first_commit();
+	f = at("/r/b/g");
+	d = at("/r/b/a");
+	OK(pfs_view_open(v, f, PFS_OPEN_READ | PFS_OPEN_WRITE, &file, &err));
+	OK(pfs_branch_delete(h, "r", "b", true, &err));
+	OK(pfs_file_write(file, 0, "TWO", 3, &err));
+	OK(pfs_file_read(file, 0, back, sizeof(back), &n, &err));
+	cr_expect(n == 3 && memcmp(back, "TWO", 3) == 0);
+	OK(pfs_file_close(&file, &err));
+	/* Whether the name is still found is the workspace's affair; that it does not crash is ours. */
+	if (pfs_view_lookup(v, d, "f", &out, NULL, &err) == 0)
+		pfs_handle_unref(&out);
+	pfs_handle_unref(&f);
+	pfs_handle_unref(&d);
+}
