@@ -564,12 +564,29 @@ static void join_flush(struct pfs_node *n)
 	pfs_node_touch(n);
 }
 
+/* The journal has all it needs to find the bytes again: size and times are those of the spool file. */
+static bool needs_bytes_only(const struct pfs_node *n)
+{
+	return n->file.writers && n->file.spooled->journaled && pfs_link_alone(&n->queued);
+}
+
+/*
+ * Who writes and flushes over and over pays one flush each time, of the bytes;
+ * the journal is written only when a name or an attribute is new.
+ */
 int pfs_workspace_sync_file(struct pfs_open *o, struct pfs_error *err)
 {
+	bool bytes_only;
+	int rc = 0;
+
 	pfs_rwlock_write(&o->ws->lock);
-	join_flush(o->node);
+	bytes_only = o->attached && needs_bytes_only(o->node);
+	if (!bytes_only)
+		join_flush(o->node);
 	pfs_rwlock_unlock(&o->ws->lock);
-	return pfs_workspace_save(o->ws, err);
+	if (bytes_only)
+		rc = pfs_io_fsync(attached_fd(o), "a spool file", err);
+	return rc < 0 ? rc : pfs_workspace_save(o->ws, err);
 }
 
 int pfs_workspace_sync(struct pfs_workspace *ws, struct pfs_error *err)

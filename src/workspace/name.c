@@ -46,16 +46,13 @@ static bool is_empty(const struct pfs_node *dir, const struct base_count *count)
 	return hidden == count->direct;
 }
 
-/* An empty directory that lost its name: nothing can be made in it any more. */
+/* An empty directory that lost its name has whiteouts only; nothing can be made in it any more. */
 static void kill_dir(struct pfs_node *dir)
 {
-	struct pfs_slot *s;
-	size_t pos = 0;
+	struct pfs_link *head = &dir->dir.pending;
 
-	while ((s = pfs_map_next(&dir->dir.names, &pos))) {
-		pfs_slot_free(s);
-		pos = 0;
-	}
+	while (!pfs_link_alone(head))
+		pfs_slot_free(PFS_OF_LINK(head->next, struct pfs_slot, pending));
 	memset(&dir->dir.base, 0, sizeof(dir->dir.base));
 	dir->dir.dead = true;
 }

@@ -1,0 +1,203 @@
+/*
+ * Threads write, rename, list and read while another one seals, settles and
+ * flushes: for ThreadSanitizer, and in any build every
+ * file that was closed must say what its last writer wrote.
+ */
+#include "../scratch.h"
+#include "workspace/workspace.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define WRITERS 3
+#define FILES   6
+#define ROUNDS  600
+
+static struct pfs_workspace *ws;
+static _Atomic bool stop;
+
+static void must(int rc, struct pfs_error *err, const char *what)
+{
+	CHECK(rc >= 0, "%s: %s", what, err->text);
+}
+
+static struct pfs_node *find(struct pfs_node *dir, const char *name)
+{
+	struct pfs_node *n = NULL;
+
+	pfs_workspace_lookup(ws, dir, name, strlen(name), &n, NULL);
+	return n;
+}
+
+static void write_whole(struct pfs_node *n, unsigned value)
+{
+	struct pfs_error err;
+	struct pfs_open *o;
+	unsigned bytes[300];
+
+	for (size_t i = 0; i < sizeof(bytes) / sizeof(*bytes); i++)
+		bytes[i] = value;
+	must(pfs_workspace_open_file(ws, n, true, value % 3 == 0, &o, &err), &err, "open");
+	must(pfs_workspace_write(o, 0, bytes, sizeof(bytes), &err), &err, "write");
+	if (value % 16 == 0)
+		must(pfs_workspace_sync_file(o, &err), &err, "fsync");
+	pfs_workspace_close_file(&o);
+}
+
+static void check_whole(struct pfs_node *n, unsigned value)
+{
+	struct pfs_error err;
+	struct pfs_open *o;
+	unsigned bytes[300];
+	size_t len;
+
+	must(pfs_workspace_open_file(ws, n, false, false, &o, &err), &err, "open");
+	must(pfs_workspace_read(o, 0, bytes, sizeof(bytes), &len, &err), &err, "read");
+	pfs_workspace_close_file(&o);
+	CHECK(len == sizeof(bytes), "%zu bytes", len);
+	for (size_t i = 0; i < sizeof(bytes) / sizeof(*bytes); i++)
+		CHECK(bytes[i] == value, "%u where %u was written", bytes[i], value);
+}
+
+/* Each writer has names of its own, in a directory that all share. */
+static void *writer(void *arg)
+{
+	unsigned self = *(unsigned *)arg, last[FILES] = {0};
+	struct pfs_node_make make = {.type = PFS_ENTRY_FILE, .mode = 0644};
+	struct pfs_node *root = pfs_workspace_root(ws), *dir = find(root, "shared");
+	struct pfs_node *common = find(root, "common");
+	struct pfs_error err;
+	char name[32], to[32];
+
+	for (unsigned round = 1; round <= ROUNDS; round++) {
+		unsigned i = round % FILES;
+		struct pfs_node *n;
+
+		snprintf(name, sizeof(name), "%u-%u", self, i);
+		n = find(dir, name);
+		if (n && last[i])
+			check_whole(n, last[i]);
+		if (!n)
+			must(pfs_workspace_make(ws, dir, name, strlen(name), &make, &n, &err), &err,
+			     "make");
+		last[i] = round * 10 + self;
+		write_whole(n, last[i]);
+		write_whole(common, last[i]);
+		pfs_node_unref(&n);
+		if (round % 5 == 0) {
+			snprintf(to, sizeof(to), "%u-moved", self);
+			must(pfs_workspace_rename(ws, dir, name, strlen(name), root, to, strlen(to),
+						  false, false, &err),
+			     &err, "rename");
+			must(pfs_workspace_rename(ws, root, to, strlen(to), dir, name, strlen(name),
+						  false, false, &err),
+			     &err, "rename back");
+		}
+		if (round % 7 == 0) {
+			must(pfs_workspace_remove_name(ws, dir, name, strlen(name), false, &err),
+			     &err, "remove");
+			last[i] = 0;
+		}
+	}
+	pfs_node_unref(&common);
+	pfs_node_unref(&dir);
+	pfs_node_unref(&root);
+	return NULL;
+}
+
+static int look_at(void *arg, const struct pfs_node_name *item)
+{
+	struct pfs_node *dir = arg, *n = find(dir, item->name);
+	struct pfs_node_attr a;
+	struct pfs_error err;
+
+	if (n)
+		must(pfs_workspace_getattr(ws, n, &a, &err), &err, "getattr");
+	pfs_node_unref(&n);
+	return 0;
+}
+
+static void *reader(void *arg)
+{
+	struct pfs_node *root = pfs_workspace_root(ws), *dir = find(root, "shared");
+	struct pfs_node *common = find(root, "common");
+	struct pfs_node_change c;
+	struct pfs_open *o;
+	struct pfs_error err;
+	unsigned value;
+	size_t len;
+
+	/* Open while the file goes from clean to new and back, many times. */
+	must(pfs_workspace_open_file(ws, common, false, false, &o, &err), &err, "open");
+	for (unsigned round = 0; !atomic_load(&stop); round++) {
+		must(pfs_workspace_read(o, 0, &value, sizeof(value), &len, &err), &err, "read");
+		if (round % 8 == 0) {
+			pfs_workspace_close_file(&o);
+			must(pfs_workspace_open_file(ws, common, false, false, &o, &err), &err,
+			     "open");
+		}
+		must(pfs_workspace_list(ws, dir, look_at, dir, &err), &err, "list");
+		while (pfs_workspace_next_change(ws, &c))
+			pfs_node_unref(&c.node);
+	}
+	pfs_workspace_close_file(&o);
+	pfs_node_unref(&common);
+	pfs_node_unref(&dir);
+	pfs_node_unref(&root);
+	return NULL;
+}
+
+static void *committer(void *arg)
+{
+	struct pfs_sealed sealed;
+	struct pfs_error err;
+
+	for (unsigned round = 0; !atomic_load(&stop); round++) {
+		must(pfs_workspace_seal(ws, &sealed, &err), &err, "seal");
+		if (round % 4)
+			must(pfs_workspace_settle(ws, &sealed, &err), &err, "settle");
+		must(pfs_workspace_tick(ws, 0, &err), &err, "tick");
+	}
+	return NULL;
+}
+
+int main(void)
+{
+	struct scratch dir = scratch_new();
+	struct pfs_root base = {.attrs.mode = 0755};
+	struct pfs_node_make make = {.type = PFS_ENTRY_DIR, .mode = 0755};
+	pthread_t writers[WRITERS], others[2];
+	unsigned self[WRITERS];
+	struct pfs_node *root, *shared;
+	struct pfs_store *st;
+	struct pfs_sealed sealed;
+	struct pfs_error err;
+
+	must(pfs_store_open_mem(&st, &err), &err, "store");
+	must(pfs_workspace_open(dir.path, st, &base, &ws, &err), &err, "open");
+	root = pfs_workspace_root(ws);
+	must(pfs_workspace_make(ws, root, "shared", 6, &make, &shared, &err), &err, "mkdir");
+	pfs_node_unref(&shared);
+	make.type = PFS_ENTRY_FILE;
+	must(pfs_workspace_make(ws, root, "common", 6, &make, &shared, &err), &err, "make");
+	pfs_node_unref(&shared);
+	pthread_create(&others[0], NULL, reader, NULL);
+	pthread_create(&others[1], NULL, committer, NULL);
+	for (unsigned i = 0; i < WRITERS; i++) {
+		self[i] = i;
+		pthread_create(&writers[i], NULL, writer, &self[i]);
+	}
+	for (unsigned i = 0; i < WRITERS; i++)
+		pthread_join(writers[i], NULL);
+	atomic_store(&stop, true);
+	pthread_join(others[0], NULL);
+	pthread_join(others[1], NULL);
+	must(pfs_workspace_seal(ws, &sealed, &err), &err, "seal");
+	must(pfs_workspace_settle(ws, &sealed, &err), &err, "settle");
+	CHECK(!pfs_workspace_dirty(ws), "a last commit leaves it dirty");
+	pfs_node_unref(&root);
+	pfs_workspace_close(&ws);
+	pfs_store_close(&st);
+	scratch_fini(&dir);
+	return 0;
+}
