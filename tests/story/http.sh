@@ -141,7 +141,9 @@ memory() { awk '/VmHWM/ { print $2 }' /proc/$PFSD_PID/status; }
 head -c 1073741824 /dev/urandom >big
 same "1 GiB is written" "Created big, size: 1073741824." "$(curl -s -XPOST $H/file/big -T big)"
 claim "and read" sh -c "curl -s $H/file/big | cmp - big"
-claim "in no more memory than 64 MiB" test "$(memory)" -lt 65536
+# A sanitizer keeps what was freed; still far from the file's size.
+grep -q __asan_init "$PFSD" && most=524288 || most=65536
+claim "in bounded memory" test "$(memory)" -lt $most
 claim "a pipe of unknown length is written" sh -c "head -c 3000000 big | curl -s -XPOST $H/file/piped -T - && curl -s $H/file/piped | cmp -n 3000000 - big"
 rm big
 
@@ -226,5 +228,11 @@ start_pfsd --no-mount
 same "what was written is there again" 0123456789 "$(curl -s $H/file/digits)"
 crash_pfsd
 start_pfsd --no-mount
+curl -s -XPOST $H/file/last -T one >/dev/null
+C4=$(curl -s -XPOST $H/commit)
+crash_pfsd
+start_pfsd --no-mount
 same "after kill -9 every commit is there" one "$(curl -s "$H/file/dir/one?commit=$C1")"
+same "also the last one" one "$(curl -s "$H/file/last?commit=$C4")"
+same "and its branch stands on it" one "$(curl -s "$H/file/last")"
 finish
