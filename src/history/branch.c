@@ -3,18 +3,19 @@
 #include "base/id.h"
 #include "base/path.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 static int check_room(struct pfs_history *h, const struct pfs_repo_row *repo, struct pfs_error *err)
 {
-	struct pfs_repo_counts counts;
-	int rc = pfs_meta_count_repo(h->meta, repo->id, &counts, err);
+	uint64_t n = 0;
+	int rc = pfs_meta_count_branches(h->meta, repo->id, &n, err);
 
-	if (rc == 0 && counts.branches >= PFS_BRANCHES_MAX)
+	if (rc == 0 && n >= PFS_BRANCHES_MAX)
 		return pfs_fail(err, PFS_E_LIMIT,
-				"repo \"%s\" has %llu branches, at most %u are allowed", repo->name,
-				(unsigned long long)counts.branches, PFS_BRANCHES_MAX);
+				"repo \"%s\" has %" PRIu64 " branches, at most %u are allowed",
+				repo->name, n, PFS_BRANCHES_MAX);
 	return rc;
 }
 

@@ -1,8 +1,8 @@
 #include "history/history_i.h"
 #include "base/clock.h"
-#include "base/fault.h"
 #include "base/path.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,13 +26,12 @@ int pfs_repo_add(struct pfs_txn *txn, const char *name, const char *owner, struc
 
 static int check_room(struct pfs_meta *m, struct pfs_error *err)
 {
-	struct pfs_repo_row *list = NULL;
-	size_t n = 0;
-	int rc = pfs_meta_list_repos(m, &list, &n, err);
+	uint64_t n = 0;
+	int rc = pfs_meta_count_repos(m, &n, err);
 
-	free(list);
 	if (rc == 0 && n >= PFS_REPOS_MAX)
-		return pfs_fail(err, PFS_E_LIMIT, "there are %zu repos, at most %u are allowed", n,
+		return pfs_fail(err, PFS_E_LIMIT,
+				"there are %" PRIu64 " repos, at most %u are allowed", n,
 				PFS_REPOS_MAX);
 	return rc;
 }

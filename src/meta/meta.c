@@ -119,7 +119,7 @@ static struct pfs_db *take_pooled(struct pfs_meta *m, int *out_slot)
 void pfs_reader_take(struct pfs_meta *m, struct pfs_reader *out)
 {
 	*out = (struct pfs_reader){.meta = m, .slot = -1};
-	if (pfs_held(&m->write_lock)) {
+	if (pfs_txn_is_mine(m)) {
 		out->db = &m->writer;
 	} else if (m->in_memory) {
 		pfs_lock(&m->write_lock);

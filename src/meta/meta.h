@@ -41,6 +41,10 @@ struct pfs_repo_counts {
 int pfs_meta_count_repo(struct pfs_meta *m, int64_t repo, struct pfs_repo_counts *out,
 			struct pfs_error *err);
 
+/* How many there are, without looking at commits: for limits. */
+int pfs_meta_count_repos(struct pfs_meta *m, uint64_t *out, struct pfs_error *err);
+int pfs_meta_count_branches(struct pfs_meta *m, int64_t repo, uint64_t *out, struct pfs_error *err);
+
 /* The name of a pipeline that owns or reads repo `name`: 1 and the name, or 0. */
 int pfs_meta_find_repo_user(struct pfs_meta *m, const char *name, char out[PFS_ROW_NAME_SIZE],
 			    struct pfs_error *err);

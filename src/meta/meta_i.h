@@ -58,6 +58,9 @@ struct pfs_read {
 int pfs_read_begin(struct pfs_read *r, struct pfs_meta *m, const char *sql, struct pfs_error *err);
 void pfs_read_end(struct pfs_read *r);
 
+/* Whether the calling thread has a transaction of `m` open. */
+bool pfs_txn_is_mine(const struct pfs_meta *m);
+
 /* A statement of an open transaction. */
 int pfs_txn_query(struct pfs_query *q, struct pfs_txn *txn, const char *sql, struct pfs_error *err);
 

@@ -89,6 +89,33 @@ int pfs_meta_count_repo(struct pfs_meta *m, int64_t repo, struct pfs_repo_counts
 	return rc < 0 ? rc : 0;
 }
 
+static int count(struct pfs_meta *m, const char *sql, const int64_t *repo, uint64_t *out,
+		 struct pfs_error *err)
+{
+	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	int rc = pfs_read_begin(&r, m, sql, err);
+
+	if (rc < 0)
+		return rc;
+	if (repo)
+		pfs_query_bind_i64(&r.q, *repo);
+	rc = pfs_query_next(&r.q, err);
+	if (rc < 0)
+		return rc;
+	*out = (uint64_t)pfs_query_i64(&r.q);
+	return 0;
+}
+
+int pfs_meta_count_repos(struct pfs_meta *m, uint64_t *out, struct pfs_error *err)
+{
+	return count(m, "SELECT count(*) FROM repos", NULL, out, err);
+}
+
+int pfs_meta_count_branches(struct pfs_meta *m, int64_t repo, uint64_t *out, struct pfs_error *err)
+{
+	return count(m, "SELECT count(*) FROM branches WHERE repo = ?", &repo, out, err);
+}
+
 static int decode_name(struct pfs_query *q, void *row, struct pfs_error *err)
 {
 	pfs_query_text(q, row, PFS_ROW_NAME_SIZE);

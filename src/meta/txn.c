@@ -6,6 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Whose transaction this thread has open: ranks allow one. */
+static _Thread_local const struct pfs_meta *writing;
+
+bool pfs_txn_is_mine(const struct pfs_meta *m)
+{
+	return writing == m;
+}
+
 int pfs_txn_begin(struct pfs_meta *m, struct pfs_txn **out, struct pfs_error *err)
 {
 	struct pfs_txn *txn = calloc(1, sizeof(*txn));
@@ -21,6 +29,7 @@ int pfs_txn_begin(struct pfs_meta *m, struct pfs_txn **out, struct pfs_error *er
 		free(txn);
 		return pfs_wrap(err, rc, "begin a transaction");
 	}
+	writing = m;
 	*out = txn;
 	return 0;
 }
@@ -35,6 +44,7 @@ void pfs_txn_abort(struct pfs_txn **txnp)
 	/* SQLite has rolled back by itself after some failures. */
 	if (!sqlite3_get_autocommit(txn->meta->writer.sq))
 		pfs_db_exec(&txn->meta->writer, "ROLLBACK", NULL);
+	writing = NULL;
 	pfs_unlock(&txn->meta->write_lock);
 	free(txn);
 	*txnp = NULL;

@@ -695,3 +695,93 @@ Test(meta, works_in_memory_too)
 	pfs_meta_close(&m);
 	cr_expect_null(m);
 }
+
+/* The columns of a table as the database has them: "id INTEGER, name TEXT". */
+static void columns_of(sqlite3 *sq, const char *table, char *out, size_t size)
+{
+	sqlite3_stmt *st = NULL;
+	char sql[128];
+	size_t len = 0;
+
+	snprintf(sql, sizeof(sql), "SELECT name, type FROM pragma_table_info('%s')", table);
+	cr_assert_eq(sqlite3_prepare_v2(sq, sql, -1, &st, NULL), SQLITE_OK);
+	out[0] = 0;
+	while (sqlite3_step(st) == SQLITE_ROW)
+		len += (size_t)snprintf(out + len, size - len, "%s %s, ",
+					(const char *)sqlite3_column_text(st, 0),
+					(const char *)sqlite3_column_text(st, 1));
+	sqlite3_finalize(st);
+}
+
+/* Check off one table of the page; its columns were gathered in `told`. */
+static void compare_table(sqlite3 *sq, const char *table, const char *told)
+{
+	char want[1024];
+
+	if (!*table)
+		return;
+	columns_of(sq, table, want, sizeof(want));
+	cr_expect_str_eq(told, want, "%s", table);
+}
+
+static int count_tables(sqlite3 *sq)
+{
+	sqlite3_stmt *st = NULL;
+	int n;
+
+	sqlite3_prepare_v2(sq,
+			   "SELECT count(*) FROM sqlite_master"
+			   " WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+			   -1, &st, NULL);
+	sqlite3_step(st);
+	n = sqlite3_column_int(st, 0);
+	sqlite3_finalize(st);
+	return n;
+}
+
+Test(meta, the_page_lists_every_column_of_every_table)
+{
+	char line[512], table[64] = "", told[1024] = "", column[64], type[16];
+	FILE *page = fopen(PFS_GOLDEN "/../../man/pfs-metadata.5", "r");
+	sqlite3 *sq = NULL;
+	struct scratch s;
+	size_t len = 0;
+	int tables = 0;
+
+	cr_assert_not_null(page);
+	scratch_open(&s);
+	cr_assert_eq(sqlite3_open(s.path, &sq), SQLITE_OK);
+	while (fgets(line, sizeof(line), page)) {
+		if (strncmp(line, ".Ss ", 4) == 0 || strncmp(line, ".Sh ", 4) == 0) {
+			compare_table(sq, table, told);
+			table[0] = told[0] = 0;
+			len = 0;
+			if (line[2] == 's')
+				tables += sscanf(line, ".Ss %63s", table);
+		} else if (*table && sscanf(line, ".It %63s Ta %15s Ta", column, type) == 2 &&
+			   strcmp(column, "Sy") != 0) {
+			len += (size_t)snprintf(told + len, sizeof(told) - len, "%s %s, ", column,
+						type);
+		}
+	}
+	cr_expect_eq(tables, count_tables(sq));
+	fclose(page);
+	sqlite3_close(sq);
+	scratch_fini(&s);
+}
+
+Test(meta, a_file_is_known_by_its_first_bytes)
+{
+	static const unsigned char want[] = {0, 0, 0, 1, 0, 0, 0, 0, 'p', 'f', 's', '1'};
+	unsigned char got[sizeof(want)];
+	struct scratch s;
+	int fd;
+
+	scratch_open(&s);
+	pfs_meta_close(&s.m);
+	fd = open(s.path, O_RDONLY);
+	cr_assert_eq(pread(fd, got, sizeof(got), 60), (ssize_t)sizeof(got));
+	cr_expect_eq(memcmp(got, want, sizeof(want)), 0);
+	close(fd);
+	scratch_fini(&s);
+}
