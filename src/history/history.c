@@ -176,8 +176,20 @@ struct base_of {
 static int base_of_branch(void *arg, struct pfs_root *out, struct pfs_error *err)
 {
 	struct base_of *b = arg;
+	struct pfs_branch_row now;
+	struct pfs_error why = {0};
+	int rc;
 
-	return pfs_place_root(b->h, &b->at->branch, out, err);
+	/*
+	 * The seat is ours alone while it is opened, so nobody commits there now;
+	 * but somebody may have since `at` was read.
+	 */
+	rc = pfs_meta_find_branch(b->h->meta, b->at->branch.repo, b->at->branch.name, &now, &why);
+	if (rc == PFS_E_NOTFOUND || (rc == 0 && strcmp(now.folder, b->at->branch.folder) != 0))
+		now = b->at->branch; /* renamed or deleted meanwhile */
+	else if (rc < 0)
+		return pfs_fail(err, rc, "%s", why.text);
+	return pfs_place_root(b->h, &now, out, err);
 }
 
 /* Whether the branch was deleted while its workspace was being opened: then nobody else removes it. */

@@ -228,10 +228,19 @@ start_pfsd --no-mount
 same "what was written is there again" 0123456789 "$(curl -s $H/file/digits)"
 crash_pfsd
 start_pfsd --no-mount
-curl -s -XPOST $H/file/last -T one >/dev/null
-C4=$(curl -s -XPOST $H/commit)
-crash_pfsd
-start_pfsd --no-mount
+# A commit and a kill at once, on a branch whose workspace was never saved.
+curl -s -XPOST $H/repo/quick >/dev/null
+curl -s -XPOST "$H/branch?repo=quick&commit=" >/dev/null
+for i in 1 2 3; do
+	curl -s -XPOST "$H/file/quick$i?repo=quick" -T one >/dev/null
+	curl -s -XPOST $H/file/last -T one >/dev/null
+	C4=$(curl -s -XPOST $H/commit)
+	curl -s -XPOST "$H/commit?repo=quick" >/dev/null
+	crash_pfsd
+	start_pfsd --no-mount
+	same "kill -9 right after commit $i: nothing is uncommitted" "" "$(curl -s "$H/status?repo=quick")"
+done
+same "and every file is on the branch" 3 "$(curl -s "$H/file/?repo=quick&list" | wc -l)"
 same "after kill -9 every commit is there" one "$(curl -s "$H/file/dir/one?commit=$C1")"
 same "also the last one" one "$(curl -s "$H/file/last?commit=$C4")"
 same "and its branch stands on it" one "$(curl -s "$H/file/last")"
