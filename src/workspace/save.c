@@ -226,12 +226,27 @@ static void mark_unsynced(struct pfs_workspace *ws, const struct bytes *bytes)
 	pfs_rwlock_unlock(&ws->lock);
 }
 
+/*
+ * On a full disk the room set aside lets the journal say that files are gone,
+ * which makes room. It is not for those who would only fill it.
+ */
+static int apply(struct pfs_workspace *ws, struct pfs_error *err)
+{
+	int rc = pfs_journal_apply(ws->journal, &ws->writing, err);
+
+	if (rc != PFS_E_NOSPACE || !ws->condemned.n || !pfs_spool_release(&ws->spool))
+		return rc;
+	rc = pfs_journal_apply(ws->journal, &ws->writing, err);
+	pfs_spool_reserve(&ws->spool);
+	return rc;
+}
+
 static int make_durable(struct pfs_workspace *ws, struct bytes *bytes, struct pfs_error *err)
 {
 	int rc = pfs_spool_sync(&ws->spool, bytes->names, bytes->n, err);
 
 	if (rc == 0 && ws->writing.n)
-		rc = pfs_journal_apply(ws->journal, &ws->writing, err);
+		rc = apply(ws, err);
 	if (rc < 0)
 		return rc;
 	pfs_journal_batch_fini(&ws->writing);

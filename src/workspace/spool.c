@@ -14,6 +14,10 @@
 
 #define NAME_SIZE 40
 
+#define RESERVE_NAME ".reserve"
+#define RESERVE_SIZE (1u << 20) /* some thousand rows of the journal */
+#define RESERVE_MIN  (1u << 16)
+
 /* Above this many files one flush of the whole file system is cheaper than one each. */
 #define SYNC_EACH_MAX 8
 
@@ -44,6 +48,7 @@ int pfs_spool_open(int folder, struct pfs_spool *s, struct pfs_error *err)
 	s->dir = rc;
 	atomic_init(&s->next_serial, 1);
 	atomic_init(&s->names_unsynced, false);
+	atomic_init(&s->reserved, 0);
 	return 0;
 }
 
@@ -160,6 +165,29 @@ int pfs_spool_sync(struct pfs_spool *s, const struct pfs_spool_name *names, size
 			atomic_store(&s->names_unsynced, true);
 	}
 	return rc;
+}
+
+void pfs_spool_reserve(struct pfs_spool *s)
+{
+	PFS_AUTO(pfs_fd_close) int fd = -1;
+	unsigned have = atomic_load_explicit(&s->reserved, memory_order_relaxed);
+
+	if (have == RESERVE_SIZE)
+		return;
+	fd = openat(s->dir, RESERVE_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	for (unsigned size = RESERVE_SIZE; fd >= 0 && size > have && size >= RESERVE_MIN;
+	     size /= 2) {
+		if (fallocate(fd, 0, 0, size) < 0)
+			continue;
+		atomic_store(&s->reserved, size);
+		return;
+	}
+}
+
+bool pfs_spool_release(struct pfs_spool *s)
+{
+	atomic_store(&s->reserved, 0);
+	return unlinkat(s->dir, RESERVE_NAME, 0) == 0;
 }
 
 void pfs_spool_unlink(struct pfs_spool *s, const struct pfs_spool_name *name)

@@ -22,6 +22,7 @@ struct pfs_spool_name {
 struct pfs_spool {
 	int dir;
 	_Atomic uint64_t next_serial;
+	_Atomic unsigned reserved;   /* bytes */
 	_Atomic bool names_unsynced; /* a name was made since the folder was flushed */
 };
 
@@ -49,6 +50,14 @@ int pfs_spool_set_mtime(struct pfs_spool *s, const struct pfs_spool_name *name, 
 /* Make bytes and times of these files durable, and their names. */
 int pfs_spool_sync(struct pfs_spool *s, const struct pfs_spool_name *names, size_t n,
 		   struct pfs_error *err);
+
+/*
+ * Room set aside, so that on a full disk the journal can still be told that
+ * files were removed: their bytes go only after that. Made again, smaller if need be.
+ */
+void pfs_spool_reserve(struct pfs_spool *s);
+/* Give the room up; false when there is none. */
+bool pfs_spool_release(struct pfs_spool *s);
 
 /* What is not there is fine; a failure leaves an orphan for the next open. */
 void pfs_spool_unlink(struct pfs_spool *s, const struct pfs_spool_name *name);

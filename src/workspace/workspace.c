@@ -54,12 +54,18 @@ static int open_folder(struct pfs_workspace *ws, const char *folder, const struc
 	fd = pfs_io_open(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY, 0, err);
 	if (fd < 0)
 		return fd;
-	rc = pfs_journal_open(folder, base, &ws->journal, err);
+	rc = pfs_spool_open(fd, &ws->spool, err);
 	if (rc == 0)
-		rc = pfs_spool_open(fd, &ws->spool, err);
+		rc = pfs_journal_open(folder, base, &ws->journal, err);
+	if (rc == PFS_E_NOSPACE && pfs_spool_release(&ws->spool))
+		rc = pfs_journal_open(folder, base, &ws->journal, err);
 	if (rc == 0)
 		rc = pfs_io_fsync(fd, folder, err);
-	return rc < 0 ? rc : pfs_workspace_load(ws, err);
+	if (rc == 0)
+		rc = pfs_workspace_load(ws, err);
+	if (rc == 0)
+		pfs_spool_reserve(&ws->spool);
+	return rc;
 }
 
 /* Nobody holds a node any more; what is left is ours, and the journal has it. */
@@ -171,6 +177,8 @@ int pfs_workspace_tick(struct pfs_workspace *ws, int64_t age_ms, struct pfs_erro
 	if (oldest && pfs_clock_monotonic_ms() - oldest >= age_ms)
 		rc = pfs_workspace_save(ws, err);
 	pfs_workspace_reap(ws, REAP_PER_TICK);
+	if (rc == 0)
+		pfs_spool_reserve(&ws->spool);
 	return rc;
 }
 
