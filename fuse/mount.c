@@ -49,6 +49,40 @@ void pfs_mount_fail(fuse_req_t req, const char *what, int rc, const struct pfs_e
 	fuse_reply_err(req, pfs_code_errno(rc));
 }
 
+void pfs_mount_add_opened(struct pfs_mount *m, struct opened *o)
+{
+	pfs_lock(&m->lock);
+	o->prev = NULL;
+	o->next = m->opened;
+	if (o->next)
+		o->next->prev = o;
+	m->opened = o;
+	pfs_unlock(&m->lock);
+}
+
+void pfs_mount_remove_opened(struct pfs_mount *m, struct opened *o)
+{
+	pfs_lock(&m->lock);
+	if (o->prev)
+		o->prev->next = o->next;
+	else
+		m->opened = o->next;
+	if (o->next)
+		o->next->prev = o->prev;
+	pfs_unlock(&m->lock);
+}
+
+/* No thread serves requests any more. */
+static void close_left_open(struct pfs_mount *m)
+{
+	while (m->opened) {
+		struct opened *o = m->opened;
+
+		pfs_mount_remove_opened(m, o);
+		o->close(o);
+	}
+}
+
 /* A pfsd that was killed leaves a mount that answers ENOTCONN. */
 static void clear_dead_mount(const char *mountpoint)
 {
@@ -156,6 +190,7 @@ void pfs_fuse_unmount(struct pfs_mount **mp)
 	pfs_notify_stop(m);
 	pfs_session_stop(m);
 	pfs_session_close(m);
+	close_left_open(m);
 	pfs_inodes_fini(m);
 	pthread_cond_destroy(&m->hello);
 	pfs_lock_fini(&m->lock);

@@ -31,6 +31,15 @@
 
 struct inode;
 
+/*
+ * An open file or directory. The kernel tells of the end of each, but not when
+ * the mount is taken away under those who use it: what is left is closed then.
+ */
+struct opened {
+	struct opened *prev, *next; /* protected by mount->lock */
+	void (*close)(struct opened *o);
+};
+
 struct pfs_mount {
 	uint32_t magic; /* MOUNT_MAGIC */
 	struct pfs_instance *pfs;
@@ -54,11 +63,15 @@ struct pfs_mount {
 	pthread_cond_t hello;    /* with lock: init was answered, or the loop ended */
 	bool initialized, ended; /* protected by lock */
 	struct inode *root;
-	struct inode *inodes; /* all; protected by lock */
-	size_t n_inodes;      /* protected by lock */
+	struct inode *inodes;  /* all; protected by lock */
+	size_t n_inodes;       /* protected by lock */
+	struct opened *opened; /* protected by lock */
 };
 
 #define MOUNT_MAGIC 0x70667366u /* "fsfp" */
+
+void pfs_mount_add_opened(struct pfs_mount *m, struct opened *o);
+void pfs_mount_remove_opened(struct pfs_mount *m, struct opened *o);
 
 /* The mount a request belongs to; marks the thread as one whose changes the kernel knows. */
 struct pfs_mount *pfs_mount_of(fuse_req_t req);

@@ -11,6 +11,7 @@
  * listing of a large commit does not step back cheaply.
  */
 struct dir {
+	struct opened opened;        /* first: it is what the mount's list knows */
 	uint32_t magic;              /* DIR_MAGIC */
 	pthread_mutex_t mutex;       /* one reading at a time */
 	struct pfs_listing *listing; /* NULL before the first read */
@@ -36,9 +37,21 @@ static void dir_free(struct dir *d)
 	free(d);
 }
 
+static void close_left(struct opened *o)
+{
+	dir_free((struct dir *)o);
+}
+
+static void dir_close(struct pfs_mount *m, struct dir *d)
+{
+	pfs_mount_remove_opened(m, &d->opened);
+	dir_free(d);
+}
+
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct inode *i = pfs_op_inode(req, ino);
+	struct pfs_mount *m = fuse_req_userdata(req);
 	struct dir *d;
 
 	if (!i)
@@ -50,6 +63,8 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	d->magic = DIR_MAGIC;
 	pthread_mutex_init(&d->mutex, NULL);
+	d->opened.close = close_left;
+	pfs_mount_add_opened(m, &d->opened);
 	fi->fh = (uintptr_t)d;
 	/*
 	 * The kernel drops a cached listing by itself when it changes the
@@ -58,7 +73,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fi->cache_readdir = !i->volatile_;
 	fi->keep_cache = !i->volatile_;
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		dir_free(d);
+		dir_close(m, d);
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -67,7 +82,7 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	(void)ino;
 	if (d)
-		dir_free(d);
+		dir_close(pfs_mount_of(req), d);
 	fuse_reply_err(req, 0);
 }
 

@@ -1,5 +1,7 @@
 #include "fuse/ops.h"
 
+#include "fuse/session.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,7 +18,8 @@
 enum mode { CACHED = 1, THROUGH, DIRECT };
 
 struct handle {
-	uint32_t magic; /* FILE_MAGIC */
+	struct opened opened; /* first: it is what the mount's list knows */
+	uint32_t magic;       /* FILE_MAGIC */
 	enum mode mode;
 	struct pfs_file *file; /* owned */
 };
@@ -141,9 +144,8 @@ static int settle_mode(fuse_req_t req, struct inode *i, struct handle *h, struct
 }
 
 /* One open less; the last one takes the backing file back from the kernel. */
-static void leave_mode(fuse_req_t req, struct inode *i, enum mode mode)
+static void leave_mode(struct pfs_mount *m, struct inode *i, enum mode mode)
 {
-	struct pfs_mount *m = fuse_req_userdata(req);
 	int backing = 0;
 
 	pfs_lock(&m->lock);
@@ -155,21 +157,10 @@ static void leave_mode(fuse_req_t req, struct inode *i, enum mode mode)
 	}
 	pfs_unlock(&m->lock);
 	if (backing > 0)
-		fuse_passthrough_close(req, backing);
+		pfs_session_close_backing(m, backing);
 }
 
-static struct handle *new_handle(struct pfs_file *file)
-{
-	struct handle *h = calloc(1, sizeof(*h));
-
-	if (h) {
-		h->magic = FILE_MAGIC;
-		h->file = file;
-	}
-	return h;
-}
-
-static int close_handle(struct handle *h, struct pfs_error *err)
+static int free_handle(struct handle *h, struct pfs_error *err)
 {
 	int rc = pfs_file_close(&h->file, err);
 
@@ -178,11 +169,35 @@ static int close_handle(struct handle *h, struct pfs_error *err)
 	return rc;
 }
 
+static void close_left(struct opened *o)
+{
+	free_handle((struct handle *)o, NULL);
+}
+
+static struct handle *new_handle(struct pfs_mount *m, struct pfs_file *file)
+{
+	struct handle *h = calloc(1, sizeof(*h));
+
+	if (h) {
+		h->magic = FILE_MAGIC;
+		h->file = file;
+		h->opened.close = close_left;
+		pfs_mount_add_opened(m, &h->opened);
+	}
+	return h;
+}
+
+static int close_handle(struct pfs_mount *m, struct handle *h, struct pfs_error *err)
+{
+	pfs_mount_remove_opened(m, &h->opened);
+	return free_handle(h, err);
+}
+
 /* Make the handle of a file just opened; takes `file`. A positive errno when it cannot be. */
 static int adopt(fuse_req_t req, struct inode *i, struct pfs_file *file, struct fuse_file_info *fi,
 		 struct handle **out)
 {
-	struct handle *h = new_handle(file);
+	struct handle *h = new_handle(fuse_req_userdata(req), file);
 	int rc;
 
 	if (!h) {
@@ -191,7 +206,7 @@ static int adopt(fuse_req_t req, struct inode *i, struct pfs_file *file, struct 
 	}
 	rc = settle_mode(req, i, h, fi);
 	if (rc < 0) {
-		close_handle(h, NULL);
+		close_handle(fuse_req_userdata(req), h, NULL);
 		return -rc;
 	}
 	*out = h;
@@ -235,10 +250,10 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, sys);
 		return;
 	}
-	/* Interrupted: no release will come. */
+	/* Interrupted: no release will come. The request is gone as well. */
 	if (fuse_reply_open(req, fi) == -ENOENT) {
-		leave_mode(req, i, h->mode);
-		close_handle(h, NULL);
+		leave_mode(m, i, h->mode);
+		close_handle(m, h, NULL);
 	}
 }
 
@@ -269,8 +284,8 @@ static void reply_create(fuse_req_t req, struct pfs_handle *handle, const struct
 	if (h->mode == THROUGH)
 		e.attr_timeout = TIMEOUT_THROUGH_S;
 	if (fuse_reply_create(req, &e, fi) == -ENOENT) {
-		leave_mode(req, i, h->mode);
-		close_handle(h, NULL);
+		leave_mode(m, i, h->mode);
+		close_handle(m, h, NULL);
 		pfs_inode_forget(m, e.ino, 1);
 	}
 }
@@ -389,14 +404,15 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct inode *i = pfs_inode_find(pfs_mount_of(req), ino);
+	struct pfs_mount *m = pfs_mount_of(req);
+	struct inode *i = pfs_inode_find(m, ino);
 	struct handle *h = handle_of(fi);
 	struct pfs_error err = {0};
 
 	if (h && i)
-		leave_mode(req, i, h->mode);
-	if (h && close_handle(h, &err) < 0)
-		pfs_mount_log(fuse_req_userdata(req), "fuse.release error=\"%s\"", err.text);
+		leave_mode(m, i, h->mode);
+	if (h && close_handle(m, h, &err) < 0)
+		pfs_mount_log(m, "fuse.release error=\"%s\"", err.text);
 	fuse_reply_err(req, 0);
 }
 

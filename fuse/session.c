@@ -8,10 +8,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
 #define OVERLAYFS_MAGIC 0x794c7630
+
+/* FUSE_DEV_IOC_BACKING_CLOSE of kernels since 6.9, whose headers Debian 12 does not have. */
+#define BACKING_CLOSE _IOW(229, 2, uint32_t)
 
 /* ---- what this kernel does ---- */
 
@@ -242,6 +246,14 @@ void pfs_session_stop(struct pfs_mount *m)
 	fuse_session_exit(m->se);
 	pthread_join(m->loop, NULL);
 	m->loop_runs = false;
+}
+
+void pfs_session_close_backing(struct pfs_mount *m, int backing_id)
+{
+	uint32_t id = (uint32_t)backing_id;
+
+	if (ioctl(fuse_session_fd(m->se), BACKING_CLOSE, &id) < 0)
+		pfs_mount_log(m, "fuse.backing id=%d error=\"%s\"", backing_id, strerror(errno));
 }
 
 void pfs_session_close(struct pfs_mount *m)

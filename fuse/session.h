@@ -16,6 +16,9 @@ void pfs_session_describe(struct pfs_mount *m);
 /* Unmount, end the loop and wait for its threads. */
 void pfs_session_stop(struct pfs_mount *m);
 
+/* Give a backing file back; as fuse_passthrough_close, which needs a request that may be gone. */
+void pfs_session_close_backing(struct pfs_mount *m, int backing_id);
+
 /* After the loop has ended: let the kernel go. */
 void pfs_session_close(struct pfs_mount *m);
 
