@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SILENCE_MS  60000
-#define REPLY_MAX   (64u << 20)
+#define SILENCE_MS     60000
+#define REPLY_MAX      (64u << 20)
 #define LINE_MAX_BYTES (4u << 20)
 
 struct pfs_client {
@@ -89,11 +89,12 @@ static int fail_connect(const struct pfs_client *c, const struct pfs_error *why,
 	if (c->is_url)
 		pfs_fail(err, PFS_E_IO, "pfsd does not answer on %s: is it running?", c->where);
 	else if (sys == EACCES || sys == EPERM)
-		pfs_fail(err, PFS_E_DENIED, "%s belongs to somebody else: run pfs as the user of pfsd",
-			 c->where);
+		pfs_fail(err, PFS_E_DENIED,
+			 "%s belongs to somebody else: run pfs as the user of pfsd", c->where);
 	else
-		pfs_fail(err, PFS_E_IO, "pfsd does not answer on %s: start it with pfsd --socket %s",
-			 c->where, c->where);
+		pfs_fail(err, PFS_E_IO,
+			 "pfsd does not answer on %s: start it with pfsd --socket %s", c->where,
+			 c->where);
 	if (err)
 		err->sys = sys;
 	return sys == EACCES || sys == EPERM ? PFS_E_DENIED : PFS_E_IO;
@@ -141,11 +142,9 @@ static int send_request(struct pfs_client *c, struct pfs_http_request *rq,
 }
 
 int pfs_client_call(struct pfs_client *c, const char *method, const struct pfs_target *t,
-		    const void *body, size_t body_len, struct pfs_buf *reply,
-		    struct pfs_error *err)
+		    const void *body, size_t body_len, struct pfs_buf *reply, struct pfs_error *err)
 {
-	struct pfs_http_request rq = {
-		.method = method, .body = body, .body_len = body_len};
+	struct pfs_http_request rq = {.method = method, .body = body, .body_len = body_len};
 
 	return send_request(c, &rq, t, reply, err);
 }
@@ -171,11 +170,10 @@ static int64_t read_some(void *arg, void *out, size_t len)
 	return got < 0 ? PFS_E_IO : got;
 }
 
-int pfs_client_send(struct pfs_client *c, const struct pfs_target *t, int fd,
-		    struct pfs_buf *reply, struct pfs_error *err)
+int pfs_client_send(struct pfs_client *c, const struct pfs_target *t, int fd, struct pfs_buf *reply,
+		    struct pfs_error *err)
 {
-	struct pfs_http_request rq = {
-		.method = "POST", .read_body = read_some, .read_arg = &fd};
+	struct pfs_http_request rq = {.method = "POST", .read_body = read_some, .read_arg = &fd};
 
 	return send_request(c, &rq, t, reply, err);
 }

@@ -30,7 +30,10 @@ struct pfs_target {
 	int rc;
 	bool has_query;
 };
-#define PFS_TARGET_INIT { .text = PFS_BUF_INIT(65536) }
+#define PFS_TARGET_INIT                     \
+	{                                   \
+		.text = PFS_BUF_INIT(65536) \
+	}
 void pfs_target_fini(struct pfs_target *t);
 void pfs_target_add(struct pfs_target *t, const char *plain);
 void pfs_target_add_path(struct pfs_target *t, const char *path);
@@ -47,8 +50,8 @@ int pfs_client_read(struct pfs_client *c, const struct pfs_target *t, int64_t pa
 		    struct pfs_error *err);
 
 /* Send what can be read from `fd` to its end. */
-int pfs_client_send(struct pfs_client *c, const struct pfs_target *t, int fd,
-		    struct pfs_buf *reply, struct pfs_error *err);
+int pfs_client_send(struct pfs_client *c, const struct pfs_target *t, int fd, struct pfs_buf *reply,
+		    struct pfs_error *err);
 
 /* GET lines of JSON, each handed over as it comes; borrowed for the call. Negative ends it. */
 int pfs_client_each(struct pfs_client *c, const struct pfs_target *t,

@@ -16,8 +16,9 @@ static int parse_head(const char *text, const struct pfs_object *branch, struct 
 	if (rc == 0)
 		rc = pfs_object_parse_branch(pfs_buf_str(&full), out, err);
 	if (rc == 0 && strcmp(out->repo, branch->repo) != 0)
-		rc = pfs_fail(err, PFS_E_INVALID, "--head %s: a branch of %s starts from a commit of %s",
-			      text, branch->repo, branch->repo);
+		rc = pfs_fail(err, PFS_E_INVALID,
+			      "--head %s: a branch of %s starts from a commit of %s", text,
+			      branch->repo, branch->repo);
 	return rc;
 }
 
@@ -49,9 +50,9 @@ static int add_branch(struct pfs_cli *cli, struct pfs_table *table, const json_t
 	if (rc == 0)
 		rc = pfs_table_add(table, err, "%s", head ? head : "-");
 	if (rc == 0)
-		rc = pfs_table_add(table, err, "%s",
-				   pfs_print_age(pfs_json_str(v, "tstamp"), cli->full_times,
-						 cli->now_s, age));
+		rc = pfs_table_add(
+			table, err, "%s",
+			pfs_print_age(pfs_json_str(v, "tstamp"), cli->full_times, cli->now_s, age));
 	return rc;
 }
 

@@ -137,10 +137,12 @@ static int add_change(struct pfs_cli *cli, struct pfs_table *table, const json_t
 	int rc = pfs_table_add(table, err, "%s", pfs_command_str(v, "op"));
 
 	if (rc == 0)
-		rc = pfs_table_add(table, err, "%s",
-				   is_dir ? "-" : pfs_print_size((uint64_t)pfs_json_int(v, "size", 0), size));
+		rc = pfs_table_add(
+			table, err, "%s",
+			is_dir ? "-" : pfs_print_size((uint64_t)pfs_json_int(v, "size", 0), size));
 	if (rc == 0)
-		rc = pfs_table_add(table, err, "/%s%s", pfs_command_str(v, "path"), is_dir ? "/" : "");
+		rc = pfs_table_add(table, err, "/%s%s", pfs_command_str(v, "path"),
+				   is_dir ? "/" : "");
 	return rc;
 }
 
@@ -171,8 +173,9 @@ int cmd_diff_file(struct pfs_cli *cli, struct pfs_error *err)
 	if (rc == 0 && two)
 		rc = pfs_object_parse_branch(pfs_command_word(cli, 1), &from, err);
 	if (rc == 0 && two && strcmp(from.repo, to.repo) != 0)
-		rc = pfs_fail(err, PFS_E_UNSUPPORTED, "%s and %s are two repos: diff compares within one",
-			      from.repo, to.repo);
+		rc = pfs_fail(err, PFS_E_UNSUPPORTED,
+			      "%s and %s are two repos: diff compares within one", from.repo,
+			      to.repo);
 	if (rc < 0)
 		return rc;
 	pfs_target_add(&t, "/diff");

@@ -112,8 +112,9 @@ static int get_entry(struct tree *tr, const json_t *v, const char *path, const c
 	if (strcmp(type, "dir") == 0)
 		return make_local_dir(local, err);
 	if (strcmp(type, "symlink") == 0 && link)
-		return symlink(link, local) == 0 ? 0
-						 : pfs_fail_errno(err, errno, "make link %s", local);
+		return symlink(link, local) == 0
+			       ? 0
+			       : pfs_fail_errno(err, errno, "make link %s", local);
 	if (strcmp(type, "file") != 0)
 		return 0;
 	target_of(&t, tr->object, path, "commit");
@@ -140,7 +141,8 @@ static int get_tree_entries(struct tree *tr, json_t *list, struct pfs_error *err
 	json_t *v;
 	int rc = make_local_dir(tr->out, err);
 
-	json_array_foreach(list, i, v) {
+	json_array_foreach(list, i, v)
+	{
 		PFS_AUTO(pfs_buf_fini) struct pfs_buf local = PFS_BUF_INIT(2 * PFS_PATH_SIZE_MAX);
 		char path[PFS_PATH_SIZE_MAX + 1];
 
@@ -192,7 +194,8 @@ int cmd_get_file(struct pfs_cli *cli, struct pfs_error *err)
 		return rc;
 	if (pfs_args_get(cli->args, 'r'))
 		return out ? get_tree(cli, &o, out, err)
-			   : pfs_fail(err, PFS_E_INVALID, "-r needs a directory to write to: -o DIR");
+			   : pfs_fail(err, PFS_E_INVALID,
+				      "-r needs a directory to write to: -o DIR");
 	if (!o.path[0])
 		return pfs_fail(err, PFS_E_INVALID, "which file? write %s@%s:/path", o.repo, o.rev);
 	target_of(&t, &o, o.path, "commit");

@@ -15,7 +15,8 @@ static int add_job(struct pfs_cli *cli, struct pfs_table *table, const json_t *v
 		pfs_command_str(v, "pipeline"),
 		pfs_command_str(v, "id"),
 		pfs_print_age(started, cli->full_times, cli->now_s, age),
-		started ? pfs_print_span(started, pfs_json_str(v, "finished"), cli->now_s, span) : "-",
+		started ? pfs_print_span(started, pfs_json_str(v, "finished"), cli->now_s, span)
+			: "-",
 		pfs_command_str(v, "state"),
 	};
 	int rc = 0;
@@ -29,7 +30,7 @@ static int add_job(struct pfs_cli *cli, struct pfs_table *table, const json_t *v
 
 int cmd_list_job(struct pfs_cli *cli, struct pfs_error *err)
 {
-	static const char *const titles[] = {"PIPELINE", "ID",    "STARTED", "DURATION",
+	static const char *const titles[] = {"PIPELINE", "ID",     "STARTED", "DURATION",
 					     "STATE",    "REASON", NULL};
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
 
@@ -121,7 +122,8 @@ static int find_job(struct pfs_cli *cli, struct pfs_object *out, struct pfs_erro
 	if (cli->args->n_words)
 		rc = pfs_buf_add_str(&text, pfs_command_word(cli, 0), err);
 	else if (!pipeline)
-		rc = pfs_fail(err, PFS_E_INVALID, "whose logs? write pipeline@id, or -p pipeline -j id");
+		rc = pfs_fail(err, PFS_E_INVALID,
+			      "whose logs? write pipeline@id, or -p pipeline -j id");
 	else
 		rc = pfs_buf_printf(&text, err, "%s%s%s", pipeline, job ? "@" : "", job ? job : "");
 	return rc < 0 ? rc : pfs_object_parse(pfs_buf_str(&text), out, err);

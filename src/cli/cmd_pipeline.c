@@ -43,7 +43,8 @@ int cmd_create_pipeline(struct pfs_cli *cli, struct pfs_error *err)
 	int rc;
 
 	if (!file)
-		return pfs_fail(err, PFS_E_INVALID, "which Pachfile? name it with -f, or - for standard input");
+		return pfs_fail(err, PFS_E_INVALID,
+				"which Pachfile? name it with -f, or - for standard input");
 	rc = load(file, &text, err);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "Pachfile %s", file);
@@ -52,8 +53,8 @@ int cmd_create_pipeline(struct pfs_cli *cli, struct pfs_error *err)
 		return rc;
 	pfs_target_set(&t, "repo", pfs_args_get(cli->args, 'R'));
 	pfs_target_set(&t, "branch", pfs_args_get(cli->args, 'B'));
-	return pfs_client_call(cli->client, "POST", &t, text.len ? pfs_buf_str(&text) : "", text.len,
-			       NULL, err);
+	return pfs_client_call(cli->client, "POST", &t, text.len ? pfs_buf_str(&text) : "",
+			       text.len, NULL, err);
 }
 
 static int add_pipeline(struct pfs_cli *cli, struct pfs_table *table, const json_t *v,

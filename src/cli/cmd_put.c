@@ -97,8 +97,9 @@ static int put_tree(struct pfs_cli *cli, const struct pfs_object *o, const char 
 	int rc;
 
 	if (depth > DEPTH_MAX)
-		return pfs_fail(err, PFS_E_LIMIT, "%s: more than %u directories deep, is a link a loop?",
-				source, DEPTH_MAX);
+		return pfs_fail(err, PFS_E_LIMIT,
+				"%s: more than %u directories deep, is a link a loop?", source,
+				DEPTH_MAX);
 	if (stat(source, &st) < 0)
 		return pfs_fail_errno(err, errno, "%s", source);
 	if (S_ISDIR(st.st_mode))
@@ -120,8 +121,8 @@ static int add_base_name(struct pfs_buf *out, const char *source, struct pfs_err
 	for (start = end; start > 0 && source[start - 1] != '/'; start--)
 		;
 	if (pfs_path_check_name(source + start, end - start, NULL) < 0)
-		return pfs_fail(err, PFS_E_INVALID, "%s has no name of its own: give a path behind the colon",
-				source);
+		return pfs_fail(err, PFS_E_INVALID,
+				"%s has no name of its own: give a path behind the colon", source);
 	return pfs_buf_add(out, source + start, end - start, err);
 }
 
@@ -147,7 +148,8 @@ static int put_source(struct pfs_cli *cli, const struct pfs_object *o, const cha
 	if (is_stdin)
 		return put_fd(cli, o, pfs_buf_str(&path), STDIN_FILENO, err);
 	if (!pfs_args_get(cli->args, 'r') && stat(source, &st) == 0 && S_ISDIR(st.st_mode))
-		return pfs_fail(err, PFS_E_ISDIR, "%s is a directory: -r puts all that is in it", source);
+		return pfs_fail(err, PFS_E_ISDIR, "%s is a directory: -r puts all that is in it",
+				source);
 	return put_tree(cli, o, source, pfs_buf_str(&path), 0, err);
 }
 

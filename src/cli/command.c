@@ -90,9 +90,7 @@ static int print_object(const struct pfs_cli *cli, json_t *v, struct pfs_error *
 		if (rc == 0)
 			rc = pfs_print_bytes(text.data, text.len, err);
 	} else {
-		json_object_foreach(v, key, field)
-			if (rc == 0)
-				rc = print_field(key, field, err);
+		json_object_foreach(v, key, field) if (rc == 0) rc = print_field(key, field, err);
 	}
 	return rc < 0 ? rc : pfs_print_flush(err);
 }
@@ -133,7 +131,8 @@ int pfs_command_resolve(struct pfs_cli *cli, const struct pfs_object *o,
 		return rc;
 	id = pfs_command_str(v, "name");
 	if (strlen(id) != PFS_COMMIT_ID_HEX_SIZE - 1)
-		return pfs_fail(err, PFS_E_IO, "pfsd names commit %s@%s \"%.40s\"", o->repo, o->rev, id);
+		return pfs_fail(err, PFS_E_IO, "pfsd names commit %s@%s \"%.40s\"", o->repo, o->rev,
+				id);
 	strcpy(out, id);
 	return 0;
 }

@@ -14,7 +14,7 @@
 struct pfs_cli {
 	struct pfs_client *client;
 	const struct pfs_args *args;
-	bool raw;          /* JSON as it came */
+	bool raw; /* JSON as it came */
 	bool full_times;
 	int64_t now_s;
 };
@@ -25,7 +25,7 @@ struct pfs_command {
 	const char *verb, *noun; /* noun NULL: the verb stands alone */
 	pfs_command_fn *run;
 	size_t min_words, max_words;
-	const char *words;       /* for the help: "<repo>@<branch>" */
+	const char *words; /* for the help: "<repo>@<branch>" */
 	const char *help;
 	const struct pfs_option *options; /* or NULL */
 };

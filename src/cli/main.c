@@ -34,9 +34,10 @@ static const struct pfs_option put[] = {
 	{'f', "file", "FILE", "what to put; - is standard input; may be repeated"},
 	{'r', "recursive", NULL, "directories with all that is in them"},
 	{0}};
-static const struct pfs_option get[] = {{'o', "output", "OUT", "a file, or with -r a directory"},
-					{'r', "recursive", NULL, "a directory with all that is in it"},
-					{0}};
+static const struct pfs_option get[] = {
+	{'o', "output", "OUT", "a file, or with -r a directory"},
+	{'r', "recursive", NULL, "a directory with all that is in it"},
+	{0}};
 static const struct pfs_option below[] = {{'r', "recursive", NULL, "all that is below it"}, {0}};
 static const struct pfs_option message[] = {{'m', "message", "TEXT", "what it is about"}, {0}};
 static const struct pfs_option number[] = {{'n', "number", "N", "no more than that"}, {0}};
@@ -63,16 +64,19 @@ static const struct pfs_command commands[] = {
 	{"inspect", "repo", cmd_inspect_repo, 1, 1, "<repo>", "all about one repo"},
 	{"delete", "repo", cmd_delete_repo, 1, 1, "<repo>", "forget a repo", force},
 
-	{"create", "branch", cmd_create_branch, 1, 1, BRANCH, "make a branch, empty or from a commit",
-	 head},
+	{"create", "branch", cmd_create_branch, 1, 1, BRANCH,
+	 "make a branch, empty or from a commit", head},
 	{"list", "branch", cmd_list_branch, 1, 1, "<repo>", "the branches of a repo"},
-	{"rename", "branch", cmd_rename_branch, 2, 2, BRANCH " <new name>", "give a branch another name"},
-	{"delete", "branch", cmd_delete_branch, 1, 1, BRANCH, "drop a branch; its commits stay", force},
+	{"rename", "branch", cmd_rename_branch, 2, 2, BRANCH " <new name>",
+	 "give a branch another name"},
+	{"delete", "branch", cmd_delete_branch, 1, 1, BRANCH, "drop a branch; its commits stay",
+	 force},
 
 	{"put", "file", cmd_put_file, 1, 1, BRANCH "[:<path>]", "write files to a branch", put},
 	{"get", "file", cmd_get_file, 1, 1, COMMIT ":<path>", "read files", get},
 	{"list", "file", cmd_list_file, 1, 1, COMMIT "[:<path>]", "what is in a directory", below},
-	{"delete", "file", cmd_delete_file, 1, 1, BRANCH ":<path>", "remove a file from a branch", below},
+	{"delete", "file", cmd_delete_file, 1, 1, BRANCH ":<path>", "remove a file from a branch",
+	 below},
 	{"diff", "file", cmd_diff_file, 1, 2, COMMIT " [" COMMIT "]",
 	 "what the first has that the second, or its parent, has not"},
 	{"status", NULL, cmd_status, 1, 1, BRANCH, "what is not committed yet"},
@@ -85,7 +89,8 @@ static const struct pfs_command commands[] = {
 	{"wait", "commit", cmd_wait_commit, 1, 1, COMMIT " | <commit>",
 	 "until what is computed from it is there"},
 
-	{"create", "pipeline", cmd_create_pipeline, 1, 1, "<pipeline>", "record a Pachfile", pachfile},
+	{"create", "pipeline", cmd_create_pipeline, 1, 1, "<pipeline>", "record a Pachfile",
+	 pachfile},
 	{"update", "pipeline", cmd_create_pipeline, 1, 1, "<pipeline>", "record it anew", pachfile},
 	{"list", "pipeline", cmd_list_pipeline, 0, 0, "", "all pipelines"},
 	{"inspect", "pipeline", cmd_inspect_pipeline, 1, 1, "<pipeline>", "all about one pipeline"},
@@ -131,7 +136,8 @@ static void print_help(FILE *to)
 	}
 	fputs("\neverywhere:\n", to);
 	print_options(common, to);
-	fputs("\n$PFS_SERVER is a socket or a URL for when neither is given; otherwise it is\n" DEFAULT_SOCKET
+	fputs("\n$PFS_SERVER is a socket or a URL for when neither is given; otherwise it "
+	      "is\n" DEFAULT_SOCKET
 	      ". \"pfs <command> --help\" tells more; the manual is pfs(1).\n",
 	      to);
 }
@@ -196,8 +202,8 @@ static const char *find_server(const struct pfs_args *before, const struct pfs_a
 static int check_words(const struct pfs_command *c, const struct pfs_args *a, struct pfs_error *err)
 {
 	if (a->n_words < c->min_words)
-		return pfs_fail(err, PFS_E_INVALID, "usage: pfs %s%s%s %s", c->verb, c->noun ? " " : "",
-				c->noun ? c->noun : "", c->words);
+		return pfs_fail(err, PFS_E_INVALID, "usage: pfs %s%s%s %s", c->verb,
+				c->noun ? " " : "", c->noun ? c->noun : "", c->words);
 	if (a->n_words > c->max_words)
 		return pfs_fail(err, PFS_E_INVALID, "unexpected \"%s\": usage: pfs %s%s%s %s",
 				a->words[c->max_words], c->verb, c->noun ? " " : "",
@@ -229,7 +235,8 @@ static int parse_before(const char *const *argv, size_t n, struct pfs_args *out,
 	size_t at = 0;
 
 	while (at < n && argv[at][0] == '-' && argv[at][1]) {
-		bool separate = strcmp(argv[at], "--socket") == 0 || strcmp(argv[at], "--server") == 0;
+		bool separate =
+			strcmp(argv[at], "--socket") == 0 || strcmp(argv[at], "--server") == 0;
 
 		at += separate && at + 1 < n ? 2 : 1;
 	}

@@ -12,22 +12,23 @@ static int parse_rev(const char *text, size_t len, char out[PFS_OBJECT_REV_SIZE]
 	if (len == 0)
 		return pfs_fail(err, PFS_E_INVALID, "a branch or commit is missing behind the @");
 	if (len >= PFS_OBJECT_REV_SIZE)
-		return pfs_fail(err, PFS_E_NAMETOOLONG, "a revision of %zu bytes, at most %d fit", len,
-				PFS_OBJECT_REV_SIZE - 1);
+		return pfs_fail(err, PFS_E_NAMETOOLONG, "a revision of %zu bytes, at most %d fit",
+				len, PFS_OBJECT_REV_SIZE - 1);
 	for (size_t i = 0; i < len; i++) {
 		caret = caret || text[i] == '^';
 		tilde = tilde || text[i] == '~';
 		if (!isalnum((unsigned char)text[i]) && !strchr("_-^~.", text[i]))
-			return pfs_fail(err, PFS_E_INVALID, "'%c' in \"%.*s\" belongs to no branch or commit",
-					text[i], (int)len, text);
+			return pfs_fail(err, PFS_E_INVALID,
+					"'%c' in \"%.*s\" belongs to no branch or commit", text[i],
+					(int)len, text);
 		out[i] = text[i];
 		if (text[i] == '~')
 			out[i] = '^';
 	}
 	out[len] = 0;
 	if (caret && tilde)
-		return pfs_fail(err, PFS_E_INVALID, "\"%.*s\" has both ^ and ~: one of them is enough",
-				(int)len, text);
+		return pfs_fail(err, PFS_E_INVALID,
+				"\"%.*s\" has both ^ and ~: one of them is enough", (int)len, text);
 	return 0;
 }
 
@@ -35,8 +36,9 @@ static int parse_repo(const char *text, size_t len, char out[PFS_REPO_NAME_MAX +
 		      struct pfs_error *err)
 {
 	if (len > PFS_REPO_NAME_MAX)
-		return pfs_fail(err, PFS_E_NAMETOOLONG, "repo name \"%.40s...\" has %zu bytes, at most %u fit",
-				text, len, PFS_REPO_NAME_MAX);
+		return pfs_fail(err, PFS_E_NAMETOOLONG,
+				"repo name \"%.40s...\" has %zu bytes, at most %u fit", text, len,
+				PFS_REPO_NAME_MAX);
 	memcpy(out, text, len);
 	out[len] = 0;
 	return pfs_path_check_repo(out, err);
@@ -72,8 +74,9 @@ int pfs_object_parse_rev(const char *text, struct pfs_object *out, struct pfs_er
 	if (rc < 0)
 		return rc;
 	if (!o.rev[0])
-		return pfs_fail(err, PFS_E_INVALID, "\"%.200s\": which branch or commit? write %s@master",
-				text, o.repo);
+		return pfs_fail(err, PFS_E_INVALID,
+				"\"%.200s\": which branch or commit? write %s@master", text,
+				o.repo);
 	*out = o;
 	return 0;
 }

@@ -5,10 +5,11 @@
 
 int route_compat_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
-	return pfs_fail(err, PFS_E_UNSUPPORTED,
-			"MapReduce jobs are not served: write job \"%s\" as a Pachfile and POST it to "
-			"/pipeline/%s",
-			rq->captures[0], rq->captures[0]);
+	return pfs_fail(
+		err, PFS_E_UNSUPPORTED,
+		"MapReduce jobs are not served: write job \"%s\" as a Pachfile and POST it to "
+		"/pipeline/%s",
+		rq->captures[0], rq->captures[0]);
 }
 
 int route_compat_job(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)

@@ -15,16 +15,16 @@ struct pfs_daemon {
 	struct pfs_history *history;
 	struct pfs_view *view;
 	struct pfs_pipelines *pipelines;
-	struct pfs_who who;        /* whom files that come by HTTP belong to */
+	struct pfs_who who; /* whom files that come by HTTP belong to */
 
-	const char *mount;         /* absolute; NULL: not mounted */
-	const char *no_mount_why;  /* for people, when mount is NULL */
+	const char *mount;        /* absolute; NULL: not mounted */
+	const char *no_mount_why; /* for people, when mount is NULL */
 	char listen_host[256];
 	int64_t started_ns;
 
-	struct pfs_lock planning;  /* PFS_RANK_DAEMON: one planner turn at a time */
+	struct pfs_lock planning; /* PFS_RANK_DAEMON: one planner turn at a time */
 
-	_Atomic bool stopping;     /* waits end within a second */
+	_Atomic bool stopping; /* waits end within a second */
 	_Atomic uint64_t n_requests;
 	_Atomic uint64_t n_errors;
 	_Atomic int n_connections;

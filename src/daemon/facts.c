@@ -44,8 +44,8 @@ int pfs_facts_repo(const struct pfs_repo *r, struct pfs_buf *out, struct pfs_err
 {
 	return put_line(json_pack("{s:s, s:o, s:s, s:I, s:I, s:I}", "name", r->name, "created",
 				  time_of(r->created_ns), "owner", r->owner, "branches",
-				  (json_int_t)r->branches, "commits", (json_int_t)r->commits, "size",
-				  (json_int_t)r->size_bytes),
+				  (json_int_t)r->branches, "commits", (json_int_t)r->commits,
+				  "size", (json_int_t)r->size_bytes),
 			out, err);
 }
 
@@ -72,14 +72,14 @@ int pfs_facts_commit(const struct pfs_commit *c, struct pfs_buf *out, struct pfs
 	char digest[PFS_ID_HEX_SIZE];
 
 	return put_line(
-		json_pack("{s:o, s:o, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:o, s:o, s:s, s:o}", "name",
-			  id_of(true, &c->id), "tstamp", time_of(c->finished_ns), "repo", c->repo,
-			  "branch", c->branch, "parent", id_of(c->has_parent, &c->parent), "origin",
-			  c->origin == PFS_ORIGIN_AUTO ? "auto" : "user", "started",
+		json_pack("{s:o, s:o, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:o, s:o, s:s, s:o}",
+			  "name", id_of(true, &c->id), "tstamp", time_of(c->finished_ns), "repo",
+			  c->repo, "branch", c->branch, "parent", id_of(c->has_parent, &c->parent),
+			  "origin", c->origin == PFS_ORIGIN_AUTO ? "auto" : "user", "started",
 			  time_of(c->started_ns), "files", (json_int_t)c->files, "size",
 			  (json_int_t)c->size_bytes, "message", text_of(c->message), "error",
-			  text_of(c->error), "digest", pfs_id_format(&c->digest, digest), "provenance",
-			  provenance_of(c)),
+			  text_of(c->error), "digest", pfs_id_format(&c->digest, digest),
+			  "provenance", provenance_of(c)),
 		out, err);
 }
 
@@ -87,8 +87,9 @@ int pfs_facts_change(const struct pfs_change *c, struct pfs_buf *out, struct pfs
 {
 	const char op[2] = {c->op, 0};
 
-	return put_line(json_pack("{s:s, s:o, s:s, s:I}", "op", op, "path", text_of(c->path), "type",
-				  c->is_dir ? "dir" : "file", "size", (json_int_t)c->size_bytes),
+	return put_line(json_pack("{s:s, s:o, s:s, s:I}", "op", op, "path", text_of(c->path),
+				  "type", c->is_dir ? "dir" : "file", "size",
+				  (json_int_t)c->size_bytes),
 			out, err);
 }
 
@@ -106,10 +107,10 @@ int pfs_facts_job(const struct pfs_job *j, struct pfs_buf *out, struct pfs_error
 	return put_line(json_pack("{s:s, s:o, s:s, s:i, s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:o}",
 				  "pipeline", j->pipeline, "id", id_of(true, &j->id), "state",
 				  pfs_job_state_name(j->state), "version", (int)j->version, "repo",
-				  j->repo, "branch", j->branch, "attempt", (int)j->attempt, "created",
-				  time_of(j->created_ns), "started", time_of(j->started_ns), "finished",
-				  time_of(j->finished_ns), "runner", text_of(j->runner), "reason",
-				  text_of(j->reason)),
+				  j->repo, "branch", j->branch, "attempt", (int)j->attempt,
+				  "created", time_of(j->created_ns), "started",
+				  time_of(j->started_ns), "finished", time_of(j->finished_ns),
+				  "runner", text_of(j->runner), "reason", text_of(j->reason)),
 			out, err);
 }
 

@@ -20,22 +20,22 @@ struct frame {
 	struct pfs_handle *dir;      /* owned */
 	struct pfs_listing *listing; /* owned; NULL: a plain name, looked up once */
 	size_t level;
-	size_t path_len;             /* of the finder's path, at this directory */
+	size_t path_len; /* of the finder's path, at this directory */
 	bool done;
 };
 
 struct pfs_finder {
 	struct pfs_view *view;
-	struct pfs_handle *root;   /* owned */
-	struct pfs_handle *match;  /* owned: of the last match */
-	char *pattern;             /* owned */
+	struct pfs_handle *root;  /* owned */
+	struct pfs_handle *match; /* owned: of the last match */
+	char *pattern;            /* owned */
 	struct component *components;
 	size_t n_components;
 	unsigned flags;
 	struct frame *frames;
 	size_t n_frames, cap_frames;
-	bool descend;              /* the last match is a directory to go into */
-	bool rooted;               /* the root was handed out already */
+	bool descend; /* the last match is a directory to go into */
+	bool rooted;  /* the root was handed out already */
 	char path[PFS_PATH_SIZE_MAX + 1];
 };
 
@@ -55,8 +55,8 @@ static int fail_missing(struct pfs_view *v, const char *repo, const char *rev,
 			rev);
 }
 
-int pfs_finder_root(struct pfs_view *v, const char *repo, const char *rev,
-		    struct pfs_handle **out, struct pfs_error *err)
+int pfs_finder_root(struct pfs_view *v, const char *repo, const char *rev, struct pfs_handle **out,
+		    struct pfs_error *err)
 {
 	char path[2 * PFS_NAME_SIZE_MAX + 3];
 	struct pfs_attr attr;
@@ -78,7 +78,8 @@ int pfs_finder_root(struct pfs_view *v, const char *repo, const char *rev,
 	if (attr.type == PFS_TYPE_DIR)
 		return 0;
 	pfs_handle_unref(out);
-	return pfs_fail(err, PFS_E_NOTDIR, "\"%s\" of repo \"%s\" is no branch or commit", rev, repo);
+	return pfs_fail(err, PFS_E_NOTDIR, "\"%s\" of repo \"%s\" is no branch or commit", rev,
+			repo);
 }
 
 static int parse_pattern(struct pfs_finder *f, const char *pattern, struct pfs_error *err)

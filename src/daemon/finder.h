@@ -41,7 +41,7 @@ int pfs_finder_next(struct pfs_finder *f, struct pfs_found *out, struct pfs_erro
 bool pfs_finder_is_pattern(const struct pfs_finder *f);
 
 /* The directory "/<repo>/<rev>" itself; the caller owns the reference. */
-int pfs_finder_root(struct pfs_view *v, const char *repo, const char *rev,
-		    struct pfs_handle **out, struct pfs_error *err);
+int pfs_finder_root(struct pfs_view *v, const char *repo, const char *rev, struct pfs_handle **out,
+		    struct pfs_error *err);
 
 #endif

@@ -60,17 +60,17 @@ static bool same_place(const char *origin, const char *host)
 	return strcmp(port_a, port_b) == 0;
 }
 
-int pfs_guard_check(const char *host, const char *origin, const char *listen,
-		    struct pfs_error *err)
+int pfs_guard_check(const char *host, const char *origin, const char *listen, struct pfs_error *err)
 {
 	if (!host)
 		return pfs_fail(err, PFS_E_DENIED, "the request has no Host header");
 	if (!host_allowed(host, listen))
 		return pfs_fail(err, PFS_E_DENIED,
-				"Host \"%.100s\" is not this machine: use localhost or 127.0.0.1", host);
+				"Host \"%.100s\" is not this machine: use localhost or 127.0.0.1",
+				host);
 	if (origin && !same_place(origin, host))
-		return pfs_fail(err, PFS_E_DENIED, "requests of web pages of \"%.100s\" are refused",
-				origin);
+		return pfs_fail(err, PFS_E_DENIED,
+				"requests of web pages of \"%.100s\" are refused", origin);
 	return 0;
 }
 
@@ -85,8 +85,8 @@ int pfs_guard_split_address(const char *address, char host[256], uint16_t *out_p
 		return pfs_fail(err, PFS_E_INVALID, "\"%.100s\" is not HOST:PORT", address);
 	port = strtoul(address + len + 1, NULL, 10);
 	if (port > 65535)
-		return pfs_fail(err, PFS_E_INVALID, "port %lu of \"%.100s\": 65535 is the largest", port,
-				address);
+		return pfs_fail(err, PFS_E_INVALID, "port %lu of \"%.100s\": 65535 is the largest",
+				port, address);
 	if (from[0] == '[') {
 		from++;
 		len -= 2;

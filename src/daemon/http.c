@@ -15,12 +15,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define EXCHANGE_MAGIC  0x50465852u /* "PFXR" */
-#define IDLE_SECONDS    60u
-#define STREAM_BLOCK    (256u * 1024)
-#define STACK_SIZE      (1u << 20)
-#define DRAIN_MAX       (64u << 20) /* of a body nobody wants, before the answer goes out anyway */
-#define REPLY_BODY_MAX  (64u << 20)
+#define EXCHANGE_MAGIC 0x50465852u /* "PFXR" */
+#define IDLE_SECONDS   60u
+#define STREAM_BLOCK   (256u * 1024)
+#define STACK_SIZE     (1u << 20)
+#define DRAIN_MAX      (64u << 20) /* of a body nobody wants, before the answer goes out anyway */
+#define REPLY_BODY_MAX (64u << 20)
 
 struct pfs_http_server {
 	struct MHD_Daemon *mhd;
@@ -31,10 +31,10 @@ struct pfs_http_server {
 /* One request from its first line to its last byte. Passes through MHD's void *. */
 struct exchange {
 	uint32_t magic;
-	char *target;            /* owned: as it was sent */
+	char *target; /* owned: as it was sent */
 	bool begun;
 	bool answered;
-	int rc;                  /* why it is refused; 0 so far */
+	int rc; /* why it is refused; 0 so far */
 	int64_t start_ms;
 	struct pfs_error err;
 	struct pfs_request rq;
@@ -287,7 +287,8 @@ static int check_guard(struct exchange *x, const struct pfs_http_server *s)
 	if (s->is_local)
 		return 0;
 	return pfs_guard_check(pfs_request_header(&x->rq, "Host"),
-			       pfs_request_header(&x->rq, "Origin"), s->daemon->listen_host, &x->err);
+			       pfs_request_header(&x->rq, "Origin"), s->daemon->listen_host,
+			       &x->err);
 }
 
 static int begin(struct exchange *x, const struct pfs_http_server *s, const char *method)
@@ -397,7 +398,10 @@ static void log_request(struct exchange *x, enum MHD_RequestTerminationCode code
 		x->rq.daemon->n_errors++;
 	if (x->rc < 0 || cut)
 		pfs_log(level, "request.%s method=%s target=%s status=%d ms=%lld why=%s",
-			cut ? "cut" : "failed", x->rq.is_head ? "HEAD" : x->rq.method ? x->rq.method : "?",
+			cut ? "cut" : "failed",
+			x->rq.is_head  ? "HEAD"
+			: x->rq.method ? x->rq.method
+				       : "?",
 			x->target, x->rp.status,
 			(long long)(pfs_clock_monotonic_ms() - x->start_ms),
 			x->rc < 0 ? x->err.text : "the peer hung up");
@@ -467,17 +471,13 @@ int pfs_http_serve(struct pfs_daemon *d, int take_fd, bool is_local, struct pfs_
 			MHD_USE_ITC | MHD_USE_ERROR_LOG,
 		0, NULL, NULL, on_request, s,
 		/* First, or messages about the rest go elsewhere. */
-		MHD_OPTION_EXTERNAL_LOGGER, on_mhd_message, NULL,
-		MHD_OPTION_LISTEN_SOCKET, take_fd,
+		MHD_OPTION_EXTERNAL_LOGGER, on_mhd_message, NULL, MHD_OPTION_LISTEN_SOCKET, take_fd,
 		MHD_OPTION_CONNECTION_LIMIT, PFS_HTTP_CONNECTIONS_MAX,
-		MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(2 * PFS_HTTP_HEADER_MAX),
-		MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_SIZE,
-		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-		MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
-		MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
-		MHD_OPTION_END);
+		MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)(2 * PFS_HTTP_HEADER_MAX), MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_SIZE,
+		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_URI_LOG_CALLBACK,
+		on_target, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
 	if (!s->mhd) {
 		close(take_fd);
 		free(s);

@@ -22,15 +22,15 @@ struct pfs_http_server;
 
 struct pfs_request {
 	struct pfs_daemon *daemon;
-	const char *method;          /* "GET" also for HEAD: the body is dropped on the way */
+	const char *method; /* "GET" also for HEAD: the body is dropped on the way */
 	bool is_head;
-	bool is_local;               /* came by the unix socket */
+	bool is_local; /* came by the unix socket */
 	struct pfs_uri uri;
 	const struct pfs_route *route;
 	const char *captures[PFS_URI_CAPTURES_MAX];
-	struct pfs_buf body;         /* of a route that collects it */
-	void *upload;                /* of a route that takes it as it comes; freed by its .drop */
-	void *connection;            /* MHD's */
+	struct pfs_buf body; /* of a route that collects it */
+	void *upload;        /* of a route that takes it as it comes; freed by its .drop */
+	void *connection;    /* MHD's */
 	char capture_store[PFS_PATH_SIZE_MAX + 1];
 };
 
@@ -48,30 +48,30 @@ int pfs_request_number(const struct pfs_request *rq, const char *name, uint64_t 
 /* Nobody waits for the answer any more: the peer hung up, or pfsd is to end. */
 bool pfs_request_gone(const struct pfs_request *rq);
 
-#define PFS_REPLY_HEADERS_MAX 8u
+#define PFS_REPLY_HEADERS_MAX  8u
 #define PFS_REPLY_SIZE_UNKNOWN UINT64_MAX
-#define PFS_REPLY_END (-1)   /* of .read: no more bytes */
-#define PFS_REPLY_BROKEN (-2) /* of .read: hang up, so that the peer sees it is not whole */
+#define PFS_REPLY_END          (-1) /* of .read: no more bytes */
+#define PFS_REPLY_BROKEN       (-2) /* of .read: hang up, so that the peer sees it is not whole */
 
 struct pfs_reply {
-	int status;                /* 0: 200 */
-	const char *content_type;  /* NULL: text */
-	bool has_own_type;         /* there is a Content-Type among the headers */
+	int status;               /* 0: 200 */
+	const char *content_type; /* NULL: text */
+	bool has_own_type;        /* there is a Content-Type among the headers */
 	struct {
 		const char *name;
-		char *value;       /* owned */
+		char *value; /* owned */
 	} headers[PFS_REPLY_HEADERS_MAX];
 	size_t n_headers;
 
-	struct pfs_buf body;       /* the answer, unless one of the two below is set */
+	struct pfs_buf body; /* the answer, unless one of the two below is set */
 
 	/* Bytes that are made as they are sent: how many, PFS_REPLY_END or PFS_REPLY_BROKEN. */
 	int64_t (*read)(void *arg, uint64_t off, void *out, size_t len);
 	void (*free)(void *arg);
-	void *arg;                 /* owned: .free gets it */
-	uint64_t size;             /* of .read and of .fd; or PFS_REPLY_SIZE_UNKNOWN */
+	void *arg;     /* owned: .free gets it */
+	uint64_t size; /* of .read and of .fd; or PFS_REPLY_SIZE_UNKNOWN */
 
-	int fd;                    /* owned; -1: none */
+	int fd; /* owned; -1: none */
 	uint64_t fd_off;
 };
 

@@ -29,7 +29,7 @@
 #define PLAN_MS      1000 /* a lost wake-up costs no more than this */
 #define RETRY_MS     1000
 
-#define DEAD_MOUNTS_MAX  1000u
+#define DEAD_MOUNTS_MAX 1000u
 #ifndef FUSE_SUPER_MAGIC
 #define FUSE_SUPER_MAGIC 0x65735546
 #endif
@@ -305,9 +305,10 @@ static int check_unmounted(const char *path, struct pfs_error *err)
 		return 0;
 	if (stat(path, &here) < 0 || stat(parent, &above) < 0 || here.st_dev == above.st_dev)
 		return 0;
-	return pfs_fail(err, PFS_E_BUSY,
-			"something is mounted there already: is another pfsd running? choose another "
-			"folder with --mount");
+	return pfs_fail(
+		err, PFS_E_BUSY,
+		"something is mounted there already: is another pfsd running? choose another "
+		"folder with --mount");
 }
 
 static void log_driver(void *arg, const char *line)
@@ -369,7 +370,8 @@ static int serve_tcp(struct program *p, struct pfs_error *err)
 
 	if (fd < 0)
 		return fd;
-	snprintf(p->address, sizeof(p->address), strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+	snprintf(p->address, sizeof(p->address), strchr(host, ':') ? "[%s]:%u" : "%s:%u", host,
+		 port);
 	return pfs_http_serve(&p->daemon, fd, false, &p->tcp, err);
 }
 

@@ -104,7 +104,8 @@ int pfs_route_find(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_erro
 		}
 		if (r->local_only && !rq->is_local)
 			return pfs_fail(err, PFS_E_DENIED,
-					"/%.100s is served on pfsd's unix socket only", rq->uri.path);
+					"/%.100s is served on pfsd's unix socket only",
+					rq->uri.path);
 		rq->route = r;
 		return 0;
 	}
@@ -191,12 +192,13 @@ int pfs_route_commit_id(const char *text, struct pfs_commit_id *out, struct pfs_
 		if (*p == '-')
 			continue;
 		if (used == sizeof(plain) - 1)
-			return pfs_fail(err, PFS_E_INVALID, "\"%.60s\" is not a commit id: a UUID is",
-					text);
+			return pfs_fail(err, PFS_E_INVALID,
+					"\"%.60s\" is not a commit id: a UUID is", text);
 		plain[used++] = *p;
 	}
 	plain[used] = 0;
 	if (pfs_commit_id_parse(plain, out, NULL) < 0)
-		return pfs_fail(err, PFS_E_INVALID, "\"%.60s\" is not a commit id: a UUID is", text);
+		return pfs_fail(err, PFS_E_INVALID, "\"%.60s\" is not a commit id: a UUID is",
+				text);
 	return 0;
 }

@@ -27,9 +27,9 @@ struct pfs_route {
 	const char *method;
 	const char *pattern;
 	pfs_route_fn *answer;
-	size_t body_max;                      /* collected in rq->body up to this; 0: no body is read */
-	const struct pfs_upload_ops *upload;  /* or NULL */
-	bool local_only;                      /* runners come by the unix socket */
+	size_t body_max; /* collected in rq->body up to this; 0: no body is read */
+	const struct pfs_upload_ops *upload; /* or NULL */
+	bool local_only;                     /* runners come by the unix socket */
 };
 
 /*

@@ -25,18 +25,19 @@ int route_welcome(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error
 
 	if (!host)
 		host = "localhost";
-	rc = pfs_reply_printf(rp, err,
-			      "Welcome to pfs!\n\n"
-			      "write a file      curl -XPOST %s/file/hello -T local_file\n"
-			      "read it           curl %s/file/hello\n"
-			      "read a directory  curl \"%s/file/directory/*\"\n"
-			      "commit            curl -XPOST %s/commit\n"
-			      "list commits      curl %s/commit\n"
-			      "read an old file  curl \"%s/file/hello?commit=<commit>\"\n"
-			      "run a program on every commit\n"
-			      "                  curl -XPOST %s/pipeline/<name> -T <name>.Pachfile\n"
-			      "read its output   curl \"%s/pipeline/<name>/file/*\"\n\n",
-			      host, host, host, host, host, host, host, host);
+	rc = pfs_reply_printf(
+		rp, err,
+		"Welcome to pfs!\n\n"
+		"write a file      curl -XPOST %s/file/hello -T local_file\n"
+		"read it           curl %s/file/hello\n"
+		"read a directory  curl \"%s/file/directory/*\"\n"
+		"commit            curl -XPOST %s/commit\n"
+		"list commits      curl %s/commit\n"
+		"read an old file  curl \"%s/file/hello?commit=<commit>\"\n"
+		"run a program on every commit\n"
+		"                  curl -XPOST %s/pipeline/<name> -T <name>.Pachfile\n"
+		"read its output   curl \"%s/pipeline/<name>/file/*\"\n\n",
+		host, host, host, host, host, host, host, host);
 	if (rc == 0 && mount)
 		rc = pfs_reply_printf(rp, err, "The same files are in %s/data/master.\n", mount);
 	if (rc == 0)
@@ -59,14 +60,15 @@ static int64_t resident_bytes(void)
 int route_stats(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
 	struct pfs_daemon *d = rq->daemon;
-	PFS_AUTO(pfs_json_free) json_t *v = json_pack(
-		"{s:s, s:I, s:I, s:I, s:i, s:I, s:I, s:s?, s:s}", "version", pfs_version(),
-		"uptime_seconds", (json_int_t)((pfs_clock_ns() - d->started_ns) / 1000000000),
-		"requests", (json_int_t)d->n_requests, "errors", (json_int_t)d->n_errors,
-		"connections", (int)d->n_connections, "events",
-		(json_int_t)pfs_event_newest(d->history), "resident_bytes",
-		(json_int_t)resident_bytes(), "mount", d->mount, "data",
-		pfs_view_data_dir(d->view));
+	PFS_AUTO(pfs_json_free)
+	json_t *v = json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:I, s:s?, s:s}", "version",
+			      pfs_version(), "uptime_seconds",
+			      (json_int_t)((pfs_clock_ns() - d->started_ns) / 1000000000),
+			      "requests", (json_int_t)d->n_requests, "errors",
+			      (json_int_t)d->n_errors, "connections", (int)d->n_connections,
+			      "events", (json_int_t)pfs_event_newest(d->history), "resident_bytes",
+			      (json_int_t)resident_bytes(), "mount", d->mount, "data",
+			      pfs_view_data_dir(d->view));
 	int rc;
 
 	if (!v)

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIST_MAX 10000000u
+#define LIST_MAX         10000000u
 #define WAIT_MAX_SECONDS 86400u
-#define SLICE_MS 1000
+#define SLICE_MS         1000
 
 static const char *get_repo(const struct pfs_request *rq)
 {
@@ -192,9 +192,8 @@ int route_diff_get(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_erro
 	int rc = pfs_request_number(rq, "n", 0, LIST_MAX, &max, err);
 
 	if (rc == 0)
-		rc = pfs_commit_diff(rq->daemon->history, get_repo(rq),
-				     pfs_request_get(rq, "from", NULL),
-				     pfs_request_get(rq, "to", PFS_DEFAULT_BRANCH), max, &c.list,
-				     &c.n, err);
+		rc = pfs_commit_diff(
+			rq->daemon->history, get_repo(rq), pfs_request_get(rq, "from", NULL),
+			pfs_request_get(rq, "to", PFS_DEFAULT_BRANCH), max, &c.list, &c.n, err);
 	return rc < 0 ? rc : put_changes(&c, rp, err);
 }

@@ -14,7 +14,7 @@
 
 #define SMALL_FILE    (64u * 1024) /* read at once, sent with the header */
 #define LISTING_CHUNK (64u * 1024)
-#define CONTROL_MAX   (4u << 20)   /* a control file is text that was just made */
+#define CONTROL_MAX   (4u << 20) /* a control file is text that was just made */
 
 static const char *get_repo(const struct pfs_request *rq)
 {
@@ -140,8 +140,8 @@ static int send_part(struct pfs_request *rq, struct pfs_file **file, uint64_t si
 		     struct pfs_reply *rp, struct pfs_error *err)
 {
 	/* Without validators of ours an If-Range can never hold. */
-	const char *wanted = pfs_request_header(rq, "If-Range") ? NULL
-								: pfs_request_header(rq, "Range");
+	const char *wanted =
+		pfs_request_header(rq, "If-Range") ? NULL : pfs_request_header(rq, "Range");
 	uint64_t off = 0, len = size;
 	int rc = pfs_reply_add_header(rp, err, "Accept-Ranges", "bytes");
 
@@ -152,13 +152,14 @@ static int send_part(struct pfs_request *rq, struct pfs_file **file, uint64_t si
 		rp->status = 416;
 		rc = pfs_reply_add_header(rp, err, "Content-Range", "bytes */%llu",
 					  (unsigned long long)size);
-		return rc < 0 ? rc : pfs_fail(err, PFS_E_INVALID, "Range %.60s: the file has %llu bytes",
-					      wanted, (unsigned long long)size);
+		return rc < 0 ? rc
+			      : pfs_fail(err, PFS_E_INVALID, "Range %.60s: the file has %llu bytes",
+					 wanted, (unsigned long long)size);
 	case PFS_RANGE_PART:
 		rp->status = 206;
-		rc = pfs_reply_add_header(rp, err, "Content-Range", "bytes %llu-%llu/%llu",
-					  (unsigned long long)off, (unsigned long long)(off + len - 1),
-					  (unsigned long long)size);
+		rc = pfs_reply_add_header(
+			rp, err, "Content-Range", "bytes %llu-%llu/%llu", (unsigned long long)off,
+			(unsigned long long)(off + len - 1), (unsigned long long)size);
 		break;
 	case PFS_RANGE_WHOLE:
 		break;
@@ -187,13 +188,13 @@ static int send_file(struct pfs_request *rq, const struct pfs_found *found, stru
 struct joiner {
 	struct pfs_view *view;
 	struct pfs_finder *finder;
-	struct pfs_file *file;     /* the one being sent, or NULL */
+	struct pfs_file *file; /* the one being sent, or NULL */
 	uint64_t off;
 	bool as_form;
 	bool ended;
 	char boundary[33];
-	struct pfs_buf pending;    /* framing that goes out before the file */
-	size_t sent;               /* of pending */
+	struct pfs_buf pending; /* framing that goes out before the file */
+	size_t sent;            /* of pending */
 };
 
 static void joiner_free(void *arg)
@@ -220,8 +221,8 @@ static int add_quoted(struct pfs_buf *b, const char *s, struct pfs_error *err)
 
 static int add_part_header(struct joiner *j, const char *path, struct pfs_error *err)
 {
-	int rc = pfs_buf_printf(&j->pending, err,
-				"--%s\r\nContent-Disposition: form-data; name=\"", j->boundary);
+	int rc = pfs_buf_printf(&j->pending, err, "--%s\r\nContent-Disposition: form-data; name=\"",
+				j->boundary);
 
 	if (rc == 0)
 		rc = add_quoted(&j->pending, path, err);
@@ -389,11 +390,13 @@ static void set_tree_size(struct lister *l, struct pfs_found *found)
 static int put_found(struct lister *l, struct pfs_found *found)
 {
 	char target[PFS_SYMLINK_SIZE_MAX + 1];
-	bool has_target = found->attr.type == PFS_TYPE_SYMLINK &&
-			  pfs_view_readlink(l->view, found->handle, target, sizeof(target), NULL) == 0;
+	bool has_target =
+		found->attr.type == PFS_TYPE_SYMLINK &&
+		pfs_view_readlink(l->view, found->handle, target, sizeof(target), NULL) == 0;
 
 	set_tree_size(l, found);
-	return pfs_facts_file(found->path, &found->attr, has_target ? target : NULL, &l->lines, NULL);
+	return pfs_facts_file(found->path, &found->attr, has_target ? target : NULL, &l->lines,
+			      NULL);
 }
 
 static int64_t lister_read(void *arg, uint64_t pos, void *out, size_t len)
@@ -461,7 +464,8 @@ static int open_finder(const struct place *p, unsigned flags, struct pfs_finder 
 
 static int fail_missing(const struct place *p, struct pfs_error *err)
 {
-	return pfs_fail(err, PFS_E_NOTFOUND, "no file \"%.300s\" in %s@%s", p->pattern, p->repo, p->rev);
+	return pfs_fail(err, PFS_E_NOTFOUND, "no file \"%.300s\" in %s@%s", p->pattern, p->repo,
+			p->rev);
 }
 
 /* Count plain files up to two; the first one stays found. */

@@ -8,7 +8,7 @@
 #define LIST_MAX         10000000u
 #define WAIT_MAX_SECONDS 86400u
 #define SLICE_MS         1000
-#define FOLLOW_MS        200  /* a log has no events: how often it is looked at */
+#define FOLLOW_MS        200 /* a log has no events: how often it is looked at */
 
 int route_job_list(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
@@ -51,8 +51,8 @@ static int wait_job(struct pfs_request *rq, const struct pfs_commit_id *id, uint
 			return pfs_fail(err, PFS_E_TIMEOUT, "job %s is still %s after %llu seconds",
 					job->pipeline, pfs_job_state_name(job->state),
 					(unsigned long long)seconds);
-		rc = pfs_job_wait(d->pipelines, rq->captures[0], id, left < SLICE_MS ? left : SLICE_MS,
-				  job, err);
+		rc = pfs_job_wait(d->pipelines, rq->captures[0], id,
+				  left < SLICE_MS ? left : SLICE_MS, job, err);
 		if (rc < 0)
 			return rc;
 		if (rc == 0)
@@ -99,7 +99,7 @@ int route_job_stop(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_erro
 
 /* A log on its way out. */
 struct follower {
-	struct pfs_request *rq;   /* borrowed: lives as long as its answer is sent */
+	struct pfs_request *rq; /* borrowed: lives as long as its answer is sent */
 	struct pfs_commit_id id;
 	char pipeline[PFS_NAME_TEXT_SIZE];
 	uint64_t off;

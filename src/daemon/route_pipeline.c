@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WAIT_SECONDS     600u   /* of a read that names no other */
+#define WAIT_SECONDS     600u /* of a read that names no other */
 #define WAIT_MAX_SECONDS 86400u
 #define SLICE_MS         1000
 
@@ -63,7 +63,7 @@ int route_pipeline_delete(struct pfs_request *rq, struct pfs_reply *rp, struct p
 /* Which job's output is asked for. */
 struct wanted {
 	const char *pipeline;
-	bool newest;                 /* whatever is newest; otherwise: */
+	bool newest; /* whatever is newest; otherwise: */
 	struct pfs_commit_id id;
 };
 
@@ -141,8 +141,8 @@ static int wait_for_job(struct pfs_request *rq, const struct wanted *w, struct p
 			return rc < 0 ? rc : 0;
 		if (pfs_clock_monotonic_ms() >= until || pfs_request_gone(rq))
 			return pfs_fail(err, PFS_E_TIMEOUT,
-					"pipeline %s is still at work after %llu seconds", w->pipeline,
-					(unsigned long long)seconds);
+					"pipeline %s is still at work after %llu seconds",
+					w->pipeline, (unsigned long long)seconds);
 		pfs_event_wait(d->history, seen, SLICE_MS);
 	}
 }
@@ -160,7 +160,7 @@ int route_pipeline_file(struct pfs_request *rq, struct pfs_reply *rp, struct pfs
 		return rc;
 	pfs_commit_id_format(&job.id, hex);
 	if (job.state != PFS_JOB_SUCCESS)
-		return pfs_fail(err, PFS_E_FAILED, "pipeline failed: job %s@%s: %s: %s", job.pipeline,
-				hex, pfs_job_state_name(job.state), job.reason);
+		return pfs_fail(err, PFS_E_FAILED, "pipeline failed: job %s@%s: %s: %s",
+				job.pipeline, hex, pfs_job_state_name(job.state), job.reason);
 	return pfs_route_send_files(rq, job.pipeline, hex, rq->captures[1], rp, err);
 }

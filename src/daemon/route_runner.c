@@ -39,7 +39,8 @@ static int add_datum(struct pfs_daemon *d, const struct pfs_task *t, const char 
 		inputs[i] = (struct pfs_datum_input){t->inputs[i].name, t->inputs[i].repo,
 						     t->inputs[i].commit, t->inputs[i].path};
 	pfs_view_remove_datum(d->view, name);
-	rc = pfs_view_add_datum(d->view, name, inputs, t->n_inputs, t->out_repo, t->out_branch, err);
+	rc = pfs_view_add_datum(d->view, name, inputs, t->n_inputs, t->out_repo, t->out_branch,
+				err);
 	free(inputs);
 	return rc;
 }
@@ -52,7 +53,8 @@ static json_t *make_steps(const struct pfs_task *t)
 		json_array_append_new(
 			steps,
 			json_pack("{s:o, s:o}", "image",
-				  pfs_json_bytes(t->steps[i].image, strlen(t->steps[i].image)), "line",
+				  pfs_json_bytes(t->steps[i].image, strlen(t->steps[i].image)),
+				  "line",
 				  pfs_json_bytes(t->steps[i].line, strlen(t->steps[i].line))));
 	return steps;
 }
@@ -88,8 +90,8 @@ nomem:
 
 static json_t *make_env(const struct pfs_task *t, const char *hex)
 {
-	return json_pack("[s++, s++, s++]", "PACH_JOB_ID=", hex, "", "PACH_OUTPUT_COMMIT_ID=", hex, "",
-			 "PPS_PIPELINE_NAME=", t->job.pipeline, "");
+	return json_pack("[s++, s++, s++]", "PACH_JOB_ID=", hex, "", "PACH_OUTPUT_COMMIT_ID=", hex,
+			 "", "PPS_PIPELINE_NAME=", t->job.pipeline, "");
 }
 
 static int put_task(struct pfs_daemon *d, const struct pfs_task *t, const char *datum,
@@ -153,8 +155,8 @@ static int parse_claim(struct pfs_request *rq, char runner[128], int64_t *out_wa
 	return 0;
 }
 
-static int claim(struct pfs_request *rq, const char *runner, int64_t wait_ms,
-		 struct pfs_task *out, struct pfs_error *err)
+static int claim(struct pfs_request *rq, const char *runner, int64_t wait_ms, struct pfs_task *out,
+		 struct pfs_error *err)
 {
 	struct pfs_daemon *d = rq->daemon;
 	int64_t until = pfs_clock_monotonic_ms() + wait_ms;
@@ -186,9 +188,10 @@ int route_runner_claim(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_
 		return rc;
 	if (!rq->daemon->mount) {
 		rp->status = 503;
-		return pfs_fail(err, PFS_E_UNSUPPORTED,
-				"containers read and write through the mount, and pfsd has none: %s",
-				rq->daemon->no_mount_why);
+		return pfs_fail(
+			err, PFS_E_UNSUPPORTED,
+			"containers read and write through the mount, and pfsd has none: %s",
+			rq->daemon->no_mount_why);
 	}
 	rc = claim(rq, runner, wait_ms, &task, err);
 	if (rc > 0)
@@ -276,7 +279,8 @@ static int parse_outcome(struct pfs_request *rq, char reason[PFS_ERROR_TEXT_SIZE
 	if (!json_is_boolean(ok))
 		return pfs_fail(err, PFS_E_INVALID, "\"ok\" is missing: true or false");
 	why = pfs_json_str(body, "reason");
-	snprintf(reason, PFS_ERROR_TEXT_SIZE, "%s", why && *why ? why : "the runner gave no reason");
+	snprintf(reason, PFS_ERROR_TEXT_SIZE, "%s",
+		 why && *why ? why : "the runner gave no reason");
 	*out_ok = json_is_true(ok);
 	return 0;
 }

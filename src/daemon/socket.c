@@ -37,15 +37,18 @@ static int find_address(const char *host, uint16_t port, struct sockaddr_storage
 
 	snprintf(service, sizeof(service), "%u", port);
 	/* The name every machine has for itself needs no resolver. */
-	gai = getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, service, &hints, &found);
+	gai = getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, service, &hints,
+			  &found);
 	if (gai != 0)
-		return pfs_fail(err, PFS_E_INVALID, "listen address %s: %s", host, gai_strerror(gai));
+		return pfs_fail(err, PFS_E_INVALID, "listen address %s: %s", host,
+				gai_strerror(gai));
 	memcpy(out, found->ai_addr, found->ai_addrlen);
 	*out_len = found->ai_addrlen;
 	if (!is_loopback(found->ai_addr))
 		rc = pfs_fail(err, PFS_E_DENIED,
 			      "listen address %s can be reached from other machines, which needs a "
-			      "token and TLS: use 127.0.0.1:%u", host, port);
+			      "token and TLS: use 127.0.0.1:%u",
+			      host, port);
 	freeaddrinfo(found);
 	return rc;
 }
@@ -82,9 +85,11 @@ int pfs_socket_listen_tcp(const char *address, char out_host[256], uint16_t *out
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&a, len) < 0 || listen(fd, BACKLOG) < 0) {
 		if (errno == EADDRINUSE)
-			return pfs_fail(err, PFS_E_BUSY,
-					"port %u is in use: is another pfsd running? choose another "
-					"with --listen", port);
+			return pfs_fail(
+				err, PFS_E_BUSY,
+				"port %u is in use: is another pfsd running? choose another "
+				"with --listen",
+				port);
 		return pfs_fail_errno(err, errno, "listen on %s", address);
 	}
 	rc = take_port(fd, out_port, err);
@@ -122,7 +127,8 @@ static int clear_stale(const struct sockaddr_un *a, struct pfs_error *err)
 	if (connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 || errno == EAGAIN)
 		return pfs_fail(err, PFS_E_BUSY,
 				"somebody answers on %s: is another pfsd running? choose another "
-				"with --socket", a->sun_path);
+				"with --socket",
+				a->sun_path);
 	if (errno != ECONNREFUSED)
 		return pfs_fail_errno(err, errno, "socket %s", a->sun_path);
 	if (unlink(a->sun_path) < 0 && errno != ENOENT)

@@ -14,11 +14,11 @@
 #define DIR_MODE  0755
 
 struct upload {
-	const char *repo, *branch;  /* borrowed from the request */
+	const char *repo, *branch; /* borrowed from the request */
 	char path[PFS_PATH_SIZE_MAX + 1];
-	struct pfs_handle *root;    /* owned: of the branch */
-	struct pfs_handle *handle;  /* owned: the file */
-	struct pfs_file *file;      /* owned */
+	struct pfs_handle *root;   /* owned: of the branch */
+	struct pfs_handle *handle; /* owned: the file */
+	struct pfs_file *file;     /* owned */
 	uint64_t size;
 };
 
@@ -41,8 +41,8 @@ static int check_target(const char *path, struct pfs_error *err)
 	if (!path[0])
 		return pfs_fail(err, PFS_E_INVALID, "a file needs a name: /file/<path>");
 	if (strcmp(path, ".pfs") == 0 || strncmp(path, ".pfs/", 5) == 0)
-		return pfs_fail(err, PFS_E_DENIED, "\"%.100s\": control files are written in the mount",
-				path);
+		return pfs_fail(err, PFS_E_DENIED,
+				"\"%.100s\": control files are written in the mount", path);
 	return 0;
 }
 
@@ -86,9 +86,10 @@ static int explain_readonly(struct pfs_request *rq, const char *repo, const char
 	if (rc != PFS_E_READONLY && rc != PFS_E_DENIED)
 		return rc;
 	if (pfs_branch_inspect(rq->daemon->history, repo, branch, &found, NULL) < 0)
-		return pfs_fail(err, PFS_E_READONLY,
-				"\"%s\" of repo %s is a commit, which never changes: write to a branch",
-				branch, repo);
+		return pfs_fail(
+			err, PFS_E_READONLY,
+			"\"%s\" of repo %s is a commit, which never changes: write to a branch",
+			branch, repo);
 	if (!found.owner[0])
 		return rc;
 	return pfs_fail(err, PFS_E_DENIED, "branch %s of repo %s is written by pipeline %s alone",

@@ -30,7 +30,8 @@ int pfs_uri_decode(const char *text, size_t len, bool plus, char *out, struct pf
 		low = i + 2 < len ? hex_digit(text[i + 2]) : -1;
 		if (high < 0 || low < 0)
 			return pfs_fail(err, PFS_E_INVALID,
-					"\"%.*s\" is not a percent escape: two hexadecimal digits follow the %%",
+					"\"%.*s\" is not a percent escape: two hexadecimal digits "
+					"follow the %%",
 					(int)(len - i < 3 ? len - i : 3), text + i);
 		if (high == 0 && low == 0)
 			return pfs_fail(err, PFS_E_INVALID, "%%00 is not allowed in a name");
@@ -108,8 +109,8 @@ int pfs_uri_parse(const char *target, struct pfs_uri *out, struct pfs_error *err
 	int rc;
 
 	if (target[0] != '/')
-		return pfs_fail(err, PFS_E_INVALID, "request target \"%.100s\" does not begin with a slash",
-				target);
+		return pfs_fail(err, PFS_E_INVALID,
+				"request target \"%.100s\" does not begin with a slash", target);
 	rc = parse_path(target, len, &u.path, err);
 	if (rc == 0 && query)
 		rc = parse_query(&u, query + 1, err);

@@ -21,8 +21,8 @@ struct pfs_uri_parameter {
 };
 
 struct pfs_uri {
-	char *path;   /* owned: normalized, without a leading slash */
-	char *query;  /* owned: decoded in place, parameters point into it */
+	char *path;  /* owned: normalized, without a leading slash */
+	char *query; /* owned: decoded in place, parameters point into it */
 	struct pfs_uri_parameter parameters[PFS_URI_PARAMETERS_MAX];
 	size_t n_parameters;
 };

@@ -52,7 +52,8 @@ int pfs_wildcard_check(const char *pattern, size_t len, struct pfs_error *err)
 			p = match_class(p + 1, end, 0, &ignored);
 			if (!p)
 				return pfs_fail(err, PFS_E_INVALID,
-						"pattern \"%.*s\": the \"[\" is not closed, or a range in it is empty",
+						"pattern \"%.*s\": the \"[\" is not closed, or a "
+						"range in it is empty",
 						(int)len, pattern);
 		} else if (*p == '\\') {
 			if (end - p < 2)

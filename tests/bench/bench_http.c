@@ -60,10 +60,12 @@ static size_t write_request(const struct bench *b, unsigned n, char *out, size_t
 	size_t len;
 
 	if (mark)
-		snprintf(path, sizeof(path), "%.*s%u%s", (int)(mark - b->path), b->path, n, mark + 2);
+		snprintf(path, sizeof(path), "%.*s%u%s", (int)(mark - b->path), b->path, n,
+			 mark + 2);
 	else
 		snprintf(path, sizeof(path), "%s", b->path);
-	len = (size_t)snprintf(out, size, "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
+	len = (size_t)snprintf(out, size,
+			       "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
 			       b->method, path, b->body_len);
 	memset(out + len, 'x', b->body_len);
 	return len + b->body_len;
@@ -137,7 +139,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < n; i++)
 		pthread_join(threads[i], NULL);
 	printf("%s connections=%d requests_per_second=%.0f megabytes_per_second=%.1f failed=%lu\n",
-	       b.method, n, (double)b.done / (now() - start), (double)b.bytes / 1e6 / (now() - start),
-	       b.failed);
+	       b.method, n, (double)b.done / (now() - start),
+	       (double)b.bytes / 1e6 / (now() - start), b.failed);
 	return b.failed != 0;
 }

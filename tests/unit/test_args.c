@@ -2,8 +2,10 @@
 
 #include <criterion/criterion.h>
 
-static const struct pfs_option known[] = {{'f', "file", "FILE", ""}, {'r', "recursive", NULL, ""}, {0}};
-static const struct pfs_option common[] = {{'h', "help", NULL, ""}, {'z' + 1, "raw", NULL, ""}, {0}};
+static const struct pfs_option known[] = {
+	{'f', "file", "FILE", ""}, {'r', "recursive", NULL, ""}, {0}};
+static const struct pfs_option common[] = {
+	{'h', "help", NULL, ""}, {'z' + 1, "raw", NULL, ""}, {0}};
 
 static int parse(const char *const *argv, struct pfs_args *out)
 {
@@ -16,8 +18,8 @@ static int parse(const char *const *argv, struct pfs_args *out)
 
 Test(args, options_stand_anywhere_and_words_keep_their_order)
 {
-	const char *argv[] = {"a",        "-rf", "one", "b",   "--file=two", "--file",
-			      "three", "-ffour", "--raw", "-", "--",         "-r", NULL};
+	const char *argv[] = {"a",      "-rf",   "one", "b",  "--file=two", "--file", "three",
+			      "-ffour", "--raw", "-",   "--", "-r",         NULL};
 	const char *values[] = {"one", "two", "three", "four"};
 	const char *words[] = {"a", "b", "-", "-r"};
 	struct pfs_args a = {0};
@@ -40,8 +42,8 @@ Test(args, options_stand_anywhere_and_words_keep_their_order)
 Test(args, refuses_what_is_not_known_and_leaves_out_untouched)
 {
 	static const char *const cases[][3] = {
-		{"-x", NULL}, {"--fil", "x", NULL}, {"--file", NULL}, {"-rf", NULL},
-		{"--raw=1", NULL}, {"-{", NULL},
+		{"-x", NULL},  {"--fil", "x", NULL}, {"--file", NULL},
+		{"-rf", NULL}, {"--raw=1", NULL},    {"-{", NULL},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

@@ -27,8 +27,10 @@ Test(guard, lets_in_programs_of_this_machine_and_no_web_page)
 		{"[::1]evil", NULL, false, "more behind the bracket"},
 		{"localhost:6500", "http://localhost:6500", true, "our own page"},
 		{"localhost", "http://localhost:80", true, "the port that is meant"},
-		{"localhost:6500", "http://localhost:8080", false, "a page of another program here"},
-		{"localhost:6500", "http://127.0.0.1:6500", false, "another name is another origin"},
+		{"localhost:6500", "http://localhost:8080", false,
+		 "a page of another program here"},
+		{"localhost:6500", "http://127.0.0.1:6500", false,
+		 "another name is another origin"},
 		{"localhost:6500", "https://localhost:6500", false, "another scheme"},
 		{"localhost:6500", "http://evil.example", false, "a page from elsewhere"},
 		{"localhost:6500", "null", false, "a page from nowhere"},
@@ -51,12 +53,18 @@ Test(guard, takes_listen_addresses_apart)
 		int rc;
 		uint16_t port;
 	} cases[] = {
-		{"127.0.0.1:6500", "127.0.0.1", 0, 6500}, {"[::1]:0", "::1", 0, 0},
-		{"localhost:65535", "localhost", 0, 65535}, {"localhost:65536", NULL, PFS_E_INVALID, 0},
-		{"localhost", NULL, PFS_E_INVALID, 0},      {"localhost:", NULL, PFS_E_INVALID, 0},
-		{":6500", NULL, PFS_E_INVALID, 0},          {"[]:1", NULL, PFS_E_INVALID, 0},
-		{"a:b", NULL, PFS_E_INVALID, 0},            {"::1:5", NULL, PFS_E_INVALID, 0},
-		{"h:-1", NULL, PFS_E_INVALID, 0},           {"h:1234567", NULL, PFS_E_INVALID, 0},
+		{"127.0.0.1:6500", "127.0.0.1", 0, 6500},
+		{"[::1]:0", "::1", 0, 0},
+		{"localhost:65535", "localhost", 0, 65535},
+		{"localhost:65536", NULL, PFS_E_INVALID, 0},
+		{"localhost", NULL, PFS_E_INVALID, 0},
+		{"localhost:", NULL, PFS_E_INVALID, 0},
+		{":6500", NULL, PFS_E_INVALID, 0},
+		{"[]:1", NULL, PFS_E_INVALID, 0},
+		{"a:b", NULL, PFS_E_INVALID, 0},
+		{"::1:5", NULL, PFS_E_INVALID, 0},
+		{"h:-1", NULL, PFS_E_INVALID, 0},
+		{"h:1234567", NULL, PFS_E_INVALID, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

@@ -59,7 +59,8 @@ Test(object, refuses_what_names_nothing_and_leaves_out_untouched)
 		cr_expect_eq(pfs_object_parse(cases[i].text, &o, &err), PFS_E_INVALID, "%s",
 			     cases[i].why);
 		cr_expect_str_eq(o.rev, "untouched", "%s: wrote to out", cases[i].why);
-		cr_expect_not_null(strstr(err.text, cases[i].text), "%s: does not name it", cases[i].why);
+		cr_expect_not_null(strstr(err.text, cases[i].text), "%s: does not name it",
+				   cases[i].why);
 	}
 }
 

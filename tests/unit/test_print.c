@@ -8,8 +8,13 @@ Test(print, sizes_are_short_and_honest)
 		uint64_t bytes;
 		const char *want;
 	} cases[] = {
-		{0, "0B"}, {1023, "1023B"}, {1024, "1.0KiB"}, {1536, "1.5KiB"},
-		{1048576, "1.0MiB"}, {200ULL << 20, "200MiB"}, {UINT64_MAX, "16.0EiB"},
+		{0, "0B"},
+		{1023, "1023B"},
+		{1024, "1.0KiB"},
+		{1536, "1.5KiB"},
+		{1048576, "1.0MiB"},
+		{200ULL << 20, "200MiB"},
+		{UINT64_MAX, "16.0EiB"},
 	};
 	char text[PFS_PRINT_SIZE];
 

@@ -27,15 +27,17 @@ Test(range, reads_one_range_and_nothing_else)
 		{"bytes=-", 10, PFS_RANGE_WHOLE, 0, 0, "nothing"},
 		{"bytes=+1-2", 10, PFS_RANGE_WHOLE, 0, 0, "a sign"},
 		{"lines=0-1", 10, PFS_RANGE_WHOLE, 0, 0, "another unit"},
-		{"bytes=99999999999999999999999-", 10, PFS_RANGE_UNSATISFIABLE, 0, 0, "no number of ours"},
-		{"bytes=0-99999999999999999999999", 10, PFS_RANGE_PART, 0, 10, "an end without limit"},
+		{"bytes=99999999999999999999999-", 10, PFS_RANGE_UNSATISFIABLE, 0, 0,
+		 "no number of ours"},
+		{"bytes=0-99999999999999999999999", 10, PFS_RANGE_PART, 0, 10,
+		 "an end without limit"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		uint64_t off = 0, len = 0;
 
-		cr_expect_eq(pfs_range_parse(cases[i].text, cases[i].size, &off, &len), cases[i].want,
-			     "%s", cases[i].why);
+		cr_expect_eq(pfs_range_parse(cases[i].text, cases[i].size, &off, &len),
+			     cases[i].want, "%s", cases[i].why);
 		cr_expect_eq(off, cases[i].off, "%s", cases[i].why);
 		cr_expect_eq(len, cases[i].len, "%s", cases[i].why);
 	}

@@ -22,7 +22,8 @@ Test(uri, decodes_names_exactly_once)
 		struct pfs_uri u = {0};
 		struct pfs_error err = {0};
 
-		cr_assert_eq(pfs_uri_parse(cases[i].target, &u, &err), 0, "%s: %s", cases[i].why, err.text);
+		cr_assert_eq(pfs_uri_parse(cases[i].target, &u, &err), 0, "%s: %s", cases[i].why,
+			     err.text);
 		cr_expect_str_eq(u.path, cases[i].path, "%s", cases[i].why);
 		pfs_uri_fini(&u);
 	}
@@ -53,7 +54,8 @@ Test(uri, refuses_what_could_lead_elsewhere_and_leaves_out_untouched)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct pfs_uri u = {.n_parameters = 77};
 
-		cr_expect_eq(pfs_uri_parse(cases[i].target, &u, NULL), cases[i].rc, "%s", cases[i].why);
+		cr_expect_eq(pfs_uri_parse(cases[i].target, &u, NULL), cases[i].rc, "%s",
+			     cases[i].why);
 		cr_expect_eq(u.n_parameters, 77, "%s: wrote to out", cases[i].why);
 	}
 }
@@ -72,7 +74,8 @@ Test(uri, parameters_have_names_and_maybe_values)
 {
 	struct pfs_uri u = {0};
 
-	cr_assert_eq(pfs_uri_parse("/commit?branch=a%26b&run&message=x+y%2Bz&&empty=", &u, NULL), 0);
+	cr_assert_eq(pfs_uri_parse("/commit?branch=a%26b&run&message=x+y%2Bz&&empty=", &u, NULL),
+		     0);
 	cr_expect_str_eq(pfs_uri_get(&u, "branch"), "a&b");
 	cr_expect_str_eq(pfs_uri_get(&u, "run"), "");
 	cr_expect_str_eq(pfs_uri_get(&u, "message"), "x y+z");

@@ -35,9 +35,10 @@ Test(wildcard, matches_as_the_old_servers_did)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		size_t len = strlen(cases[i].pattern);
 
-		cr_assert_eq(pfs_wildcard_check(cases[i].pattern, len, NULL), 0, "%s", cases[i].why);
-		cr_expect_eq(pfs_wildcard_match(cases[i].pattern, len, cases[i].name), cases[i].want,
-			     "%s", cases[i].why);
+		cr_assert_eq(pfs_wildcard_check(cases[i].pattern, len, NULL), 0, "%s",
+			     cases[i].why);
+		cr_expect_eq(pfs_wildcard_match(cases[i].pattern, len, cases[i].name),
+			     cases[i].want, "%s", cases[i].why);
 	}
 }
 
