@@ -4,9 +4,10 @@
  *	seal ─▶ record ─▶ store sync ─▶ one transaction ─▶ settle
  *	 chunks and nodes   durable      row, head, provenance, event
  *
- * Stopping before the transaction leaves objects that nobody needs; stopping
- * after it leaves a workspace on its old base with changes that make up
- * exactly the new head. Either way nothing is lost and nothing is half there.
+ * Stopping before the transaction leaves objects that nobody needs. After it
+ * the commit stands, though the workspace has not written down that it does:
+ * whoever opens it next finds its base behind the head, and starts it anew from
+ * there (seat.c). Either way nothing is half there.
  */
 #include "history/history_i.h"
 #include "base/clock.h"
@@ -166,7 +167,7 @@ static int make(struct making *m, struct pfs_error *err)
 		rc = publish(m, err);
 	/*
 	 * The commit stands now, whatever comes. A workspace that cannot settle
-	 * keeps its old base and all its changes, which is as true as before.
+	 * keeps its old base and all its changes, which add up to the same.
 	 */
 	if (rc == 0 && !m->row.error)
 		(void)pfs_workspace_settle(m->seat->ws, &m->sealed, NULL);

@@ -8,6 +8,8 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* Store, metadata and history in a folder; what stands on them is not linked here. */
 struct house {
@@ -792,6 +794,53 @@ Test(history, a_workspace_that_is_not_used_is_closed_and_found_again)
 		id = commit(&s, "books", name);
 		expect_text(&s, "books", &id, "a", name);
 	}
+	house_fini(&s);
+}
+
+/* In a child that dies: a commit, then a file that fsync promised and one that it did not. */
+static void die_after_fsync(struct house *s)
+{
+	struct pfs_workspace *ws = NULL;
+	struct pfs_error err = {0};
+	struct pfs_node *root, *file = NULL;
+	struct pfs_open *open = NULL;
+
+	house_up(s);
+	put(s, "books", "master", "committed", "1");
+	commit(s, "books", "master");
+	put(s, "books", "master", "synced", "2");
+	must(pfs_history_workspace(s->h, "books", "master", &ws, &err), &err);
+	root = pfs_workspace_root(ws);
+	must(pfs_workspace_lookup(ws, root, "synced", 6, &file, &err), &err);
+	must(pfs_workspace_open_file(ws, file, true, false, &open, &err), &err);
+	must(pfs_workspace_sync_file(open, &err), &err);
+	_exit(0);
+}
+
+Test(history, a_crash_after_a_commit_keeps_the_commit_and_what_fsync_promised)
+{
+	struct pfs_change *list = NULL;
+	struct pfs_error err = {0};
+	struct pfs_commit_id id;
+	struct house s;
+	size_t n = 0;
+	int status = 0;
+	pid_t child;
+
+	house_open(&s);
+	make(&s, "books", "master");
+	house_down(&s);
+	child = fork();
+	if (child == 0)
+		die_after_fsync(&s);
+	waitpid(child, &status, 0);
+	cr_assert_eq(status, 0);
+	house_up(&s);
+	must(pfs_commit_status(s.h, "books", "master", 0, &list, &n, &err), &err);
+	expect_changes(list, n, "+synced", "after the crash");
+	id = commit(&s, "books", "master");
+	expect_text(&s, "books", &id, "committed", "1");
+	expect_text(&s, "books", &id, "synced", "2");
 	house_fini(&s);
 }
 
