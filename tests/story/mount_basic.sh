@@ -207,10 +207,24 @@ else: raise SystemExit("the close succeeded")'
 same "and commits nothing" "$second" "$(cat .pfs/head)"
 
 # ---- the end ----
+(
+	cd moved || exit 1
+	exec python3 -c '
+import os, time
+f = open("texts/BSD", "rb"); f.read(1)
+w = open("texts/held", "w"); w.write("x"); w.flush()
+d = os.open(".", os.O_RDONLY); os.listdir(d)
+time.sleep(60)'
+) &
+user=$!
+claim "somebody uses the mount" wait_for 5 test -s moved/texts/held
 cd "$S" || exit 1
-claim "SIGTERM unmounts" stop_pfsd
+claim "SIGTERM unmounts, whoever uses it" stop_pfsd
+kill "$user"
+wait "$user" 2>/dev/null
 refuse "nothing is mounted" mountpoint -q "$MNT"
 start_pfsd
+claim "what the user had written is there" rm "$MNT/r/b/moved/texts/held"
 claim "all is there after a restart" diff -r --no-dereference -x fifo "$MNT/r/b" "$MNT/r/$second"
 claim "the old commit too" diff -r "$src/code" "$MNT/r/$first/moved/code"
 crash_pfsd
