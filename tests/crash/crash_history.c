@@ -136,6 +136,8 @@ static int write_round(struct world *w, unsigned round, struct pfs_error *err)
 	int rc = 0;
 
 	for (unsigned i = 0; i <= 4 + round && rc == 0; i++) {
+		if (i >= 4 && i - 4 < round)
+			continue; /* nobody writes it again: it has to be there still */
 		if (file_of(round, i, name, data, &len))
 			/* A commit needs no fsync before it to be whole: every other round has none. */
 			rc = put_bytes(w, name, data, len, round % 2, err);
