@@ -656,6 +656,21 @@ Test(workspace, a_directory_emptied_between_seal_and_settle_can_be_removed)
 	end(&f);
 }
 
+Test(workspace, a_directory_is_not_empty_because_of_what_only_a_seal_remembers)
+{
+	struct fixture f = begin();
+	struct pfs_node *d = make(&f, f.root, PFS_ENTRY_DIR, "d");
+
+	put_only(&f, d, "a", "1");
+	commit(&f);
+	put_only(&f, d, "x", "2");
+	seal(&f);
+	OK(pfs_workspace_remove_name(f.ws, d, NAME("x"), false, &err));
+	FAILS(PFS_E_NOTEMPTY, pfs_workspace_remove_name(f.ws, f.root, NAME("d"), true, &err));
+	pfs_node_unref(&d);
+	end(&f);
+}
+
 Test(workspace, only_the_last_seal_can_be_settled)
 {
 	struct fixture f = begin();
