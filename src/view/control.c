@@ -506,7 +506,6 @@ static int control_open(struct pfs_handle *h, unsigned flags, struct pfs_file **
 
 const struct place_ops place_control_dir = {
 	.what = "a control folder",
-	.type = PFS_TYPE_DIR,
 	.lookup = dir_lookup,
 	.getattr = dir_getattr,
 	.list = dir_list,
@@ -514,7 +513,6 @@ const struct place_ops place_control_dir = {
 
 const struct place_ops place_control = {
 	.what = "a control file",
-	.type = PFS_TYPE_FILE,
 	.getattr = control_getattr,
 	.setattr = control_setattr,
 	.open = control_open,

@@ -332,7 +332,6 @@ static int in_list(struct pfs_handle *dir, struct pfs_listing *l, struct pfs_err
 
 const struct place_ops place_sys = {
 	.what = "the control folder",
-	.type = PFS_TYPE_DIR,
 	.lookup = sys_lookup,
 	.getattr = fixed_getattr,
 	.list = sys_list,
@@ -340,7 +339,6 @@ const struct place_ops place_sys = {
 
 const struct place_ops place_datums = {
 	.what = "the folder of running datums",
-	.type = PFS_TYPE_DIR,
 	.lookup = datums_lookup,
 	.getattr = fixed_getattr,
 	.list = datums_list,
@@ -348,7 +346,6 @@ const struct place_ops place_datums = {
 
 const struct place_ops place_datum = {
 	.what = "a datum",
-	.type = PFS_TYPE_DIR,
 	.lookup = datum_lookup,
 	.getattr = datum_getattr,
 	.list = datum_list,
@@ -357,7 +354,6 @@ const struct place_ops place_datum = {
 
 const struct place_ops place_datum_in = {
 	.what = "the inputs of a datum",
-	.type = PFS_TYPE_DIR,
 	.lookup = in_lookup,
 	.getattr = datum_getattr,
 	.list = in_list,

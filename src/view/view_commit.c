@@ -440,7 +440,6 @@ static int head_facts(struct pfs_handle *h, struct pfs_id *hash, uint64_t *size,
 
 const struct place_ops place_head = {
 	.what = "a pipeline's branch",
-	.type = PFS_TYPE_DIR,
 	.lookup = head_lookup,
 	.getattr = head_getattr,
 	.list = head_list,
@@ -449,7 +448,6 @@ const struct place_ops place_head = {
 
 const struct place_ops place_commit = {
 	.what = "a commit",
-	.type = PFS_TYPE_DIR,
 	.lookup = commit_lookup,
 	.getattr = commit_getattr,
 	.list = tree_list,

@@ -97,7 +97,6 @@ struct pfs_handle {
 /* What a place does; what is missing is refused by the facade in view.c. */
 struct place_ops {
 	const char *what;   /* "a repo", for messages */
-	enum pfs_type type; /* 0: it depends */
 	bool writable;      /* else changes are PFS_E_READONLY */
 	int (*lookup)(struct pfs_handle *dir, const char *name, size_t len, struct pfs_handle **out,
 		      struct pfs_error *err);

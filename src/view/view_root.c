@@ -106,7 +106,6 @@ static int root_rmdir(struct pfs_handle *root, const char *name, struct pfs_erro
 
 const struct place_ops place_root = {
 	.what = "the root",
-	.type = PFS_TYPE_DIR,
 	.writable = true,
 	.lookup = root_lookup,
 	.getattr = root_getattr,
@@ -265,7 +264,6 @@ static int repo_rename(struct pfs_handle *from, const char *name, struct pfs_han
 
 const struct place_ops place_repo = {
 	.what = "a repo",
-	.type = PFS_TYPE_DIR,
 	.writable = true,
 	.lookup = repo_lookup,
 	.getattr = repo_getattr,
