@@ -464,7 +464,12 @@ static int node_open(struct pfs_handle *h, unsigned flags, struct pfs_file **out
 static int open_made(struct pfs_handle *dir, const char *name, struct pfs_handle *h, bool made,
 		     unsigned flags, struct pfs_file **out_file, struct pfs_error *err)
 {
-	int rc = node_open(h, flags, out_file, err);
+	int rc;
+
+	/* Truncating an empty file makes ext4 write all of it out when it is closed. */
+	if (made)
+		flags &= ~(unsigned)PFS_OPEN_TRUNCATE;
+	rc = node_open(h, flags, out_file, err);
 
 	if (rc < 0 && made)
 		remove_name(dir, name, false, NULL);

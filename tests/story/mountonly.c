@@ -1,7 +1,7 @@
 /*
  * Mount an instance and nothing else, for tests of the driver alone:
  *
- *	mountonly DATA MOUNTPOINT [passthrough=0 io_uring=0 readdirplus=0 xattr=0]
+ *	mountonly DATA MOUNTPOINT [passthrough=0 io_uring=0 readdirplus=0 xattr=0 tick=0]
  *
  * Commands come as lines on standard input and work behind the mount's back:
  * "put REPO BRANCH NAME TEXT", "commit REPO BRANCH MESSAGE", "remove REPO BRANCH
@@ -161,6 +161,8 @@ static void read_options(int argc, char **argv, struct pfs_fuse_options *o)
 			o->readdirplus = false;
 		else if (strcmp(argv[i], "xattr=0") == 0)
 			o->xattr = false;
+		else if (strcmp(argv[i], "tick=0") == 0)
+			done = true;
 	}
 }
 
