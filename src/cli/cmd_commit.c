@@ -106,6 +106,26 @@ static int ignore_line(void *arg, json_t *v, struct pfs_error *err)
 	return 0;
 }
 
+/* The job that did not succeed, if there is one. */
+static int check_job(void *arg, json_t *v, struct pfs_error *err)
+{
+	const char *state = pfs_command_str(v, "state");
+
+	if (strcmp(state, "success") == 0)
+		return 0;
+	return pfs_fail(err, PFS_E_FAILED, "job %s@%s: %s: %s", pfs_command_str(v, "pipeline"),
+			pfs_command_str(v, "id"), state, pfs_command_str(v, "reason"));
+}
+
+static int check_jobs(struct pfs_cli *cli, const char *id, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
+
+	pfs_target_add(&t, "/job");
+	pfs_target_set(&t, "commit", id);
+	return pfs_client_each(cli->client, &t, check_job, NULL, err);
+}
+
 /* Until everything that is computed from a commit is there, or has failed. */
 int cmd_wait_commit(struct pfs_cli *cli, struct pfs_error *err)
 {
@@ -126,7 +146,9 @@ int cmd_wait_commit(struct pfs_cli *cli, struct pfs_error *err)
 	do {
 		rc = pfs_client_each(cli->client, &wait, ignore_line, NULL, err);
 	} while (rc == PFS_E_TIMEOUT);
-	return rc < 0 ? rc : pfs_command_list(cli, &list, titles, add_commit, err);
+	if (rc == 0)
+		rc = pfs_command_list(cli, &list, titles, add_commit, err);
+	return rc < 0 ? rc : check_jobs(cli, id, err);
 }
 
 static int add_change(struct pfs_cli *cli, struct pfs_table *table, const json_t *v,

@@ -16,18 +16,27 @@ int route_job_list(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_erro
 	PFS_AUTO(pfs_pipeline_fini) struct pfs_pipeline p = {0};
 	struct pfs_job *list = NULL;
 	size_t n = 0;
-	uint64_t max;
+	uint64_t max, told = 0;
+	const char *commit = pfs_request_get(rq, "commit", NULL);
+	struct pfs_commit_id id;
 	int rc = pfs_request_number(rq, "n", 0, LIST_MAX, &max, err);
 
+	if (rc == 0 && commit)
+		rc = pfs_route_commit_id(commit, &id, err);
 	if (rc == 0 && pipeline)
 		rc = pfs_pipeline_inspect(rq->daemon->pipelines, pipeline, &p, err);
 	if (rc == 0)
 		rc = pfs_daemon_plan(rq->daemon, err);
 	if (rc == 0)
-		rc = pfs_job_list(rq->daemon->pipelines, pipeline, max, &list, &n, err);
+		rc = pfs_job_list(rq->daemon->pipelines, pipeline, commit ? 0 : max, &list, &n,
+				  err);
 	rp->content_type = "application/x-ndjson";
-	for (size_t i = 0; rc == 0 && i < n; i++)
+	for (size_t i = 0; rc == 0 && i < n && (!max || told < max); i++) {
+		if (commit && !pfs_commit_id_equal(&list[i].id, &id))
+			continue;
 		rc = pfs_facts_job(&list[i], &rp->body, err);
+		told++;
+	}
 	free(list);
 	return rc;
 }

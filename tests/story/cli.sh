@@ -142,6 +142,9 @@ claim "logs of a job that did not start are empty" test -z "$(pfs logs copy@$C3)
 claim "stop job" pfs stop job copy@$C3
 exits "wait job fails with the job" 1 pfs wait job copy@$C3
 says "and says how it ended" "killed"
+claim "stop the other job" pfs stop job copy2@$C3
+exits "wait commit fails with a job of it" 1 pfs wait commit $C3
+says "and names it" "@$C3: killed"
 claim "logs -p -j" pfs logs -p copy -j $C3
 claim "logs -f ends with the job" pfs logs -f -p copy
 exits "an unknown job" 3 pfs inspect job copy@$C1
