@@ -107,7 +107,7 @@ static int seal(struct making *m, struct pfs_error *err)
 {
 	struct pfs_tree_totals totals = {0};
 	struct pfs_commit_row *row = &m->row;
-	int rc = pfs_workspace_seal(m->seat->ws, &m->sealed, err);
+	int rc = pfs_workspace_seal(m->seat->ws, &row->id, &m->sealed, err);
 
 	if (rc == 0 && !pfs_id_is_zero(&m->sealed.root.dir))
 		rc = pfs_tree_totals(m->h->store, &m->sealed.root.dir, &totals, err);
@@ -182,6 +182,14 @@ static void making_fini(struct making *m)
 		pfs_seats_drop(&m->h->seats, &m->seat);
 }
 
+static int make_again(struct making *m, struct pfs_error *err)
+{
+	pfs_sources_fini(&m->sources);
+	pfs_commit_row_fini(&m->parent);
+	m->row = (struct pfs_commit_row){0};
+	return make(m, err);
+}
+
 int pfs_commit_branch(struct pfs_history *h, const char *repo, const char *branch,
 		      const struct pfs_commit_options *options, struct pfs_commit_id *out,
 		      struct pfs_error *err)
@@ -200,6 +208,8 @@ int pfs_commit_branch(struct pfs_history *h, const char *repo, const char *branc
 		return pfs_wrap(err, rc, "commit %s@%s", repo, branch);
 	pfs_lock(&m.seat->commit_lock);
 	rc = make(&m, err);
+	if (rc == PFS_E_NOSPACE && pfs_workspace_make_room(m.seat->ws))
+		rc = make_again(&m, err);
 	pfs_unlock(&m.seat->commit_lock);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "commit %s@%s", repo, branch);

@@ -102,7 +102,7 @@ int pfs_seat_differs(struct pfs_history *h, struct pfs_seat *seat,
 	}
 	rc = pfs_place_root(h, branch, &head, err);
 	if (rc == 0)
-		rc = pfs_workspace_seal(seat->ws, &sealed, err);
+		rc = pfs_workspace_seal(seat->ws, NULL, &sealed, err);
 	if (rc == 0)
 		*out = !pfs_id_equal(&sealed.root.dir, &head.dir);
 	return rc;
@@ -119,7 +119,7 @@ static int seal_both(struct pfs_history *h, struct pfs_seat *seat, const char *r
 		     struct pfs_error *err)
 {
 	struct pfs_place at;
-	int rc = pfs_workspace_seal(seat->ws, now, err);
+	int rc = pfs_workspace_seal(seat->ws, NULL, now, err);
 
 	assert(pfs_held(&seat->commit_lock));
 	if (rc == 0)

@@ -143,6 +143,7 @@ void pfs_root_from_row(const struct pfs_commit_row *row, struct pfs_root *out)
 			  .gid = row->root_gid,
 			  .mtime_sec = row->root_mtime_sec,
 			  .mtime_nsec = row->root_mtime_nsec},
+		.mark = row->id,
 	};
 }
 

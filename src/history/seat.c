@@ -113,22 +113,6 @@ void pfs_seats_fini(struct pfs_seats *s)
 	pfs_lock_fini(&s->lock);
 }
 
-/*
- * A commit stands before its workspace has written down that it does: after a
- * crash in between, or in the seconds until the journal is saved, the workspace
- * is still on an older commit, and what was committed would look deleted. All
- * that its journal has was sealed into the head, so it starts anew from there.
- */
-static int catch_up(struct pfs_workspace *ws, const struct pfs_root *head, struct pfs_error *err)
-{
-	struct pfs_root base;
-
-	pfs_workspace_base(ws, &base);
-	if (pfs_id_equal(&base.dir, &head->dir))
-		return 0;
-	return pfs_workspace_reset(ws, head, err);
-}
-
 static int open_workspace(struct pfs_seats *s, struct pfs_seat *seat,
 			  int (*base)(void *arg, struct pfs_root *out, struct pfs_error *err),
 			  void *arg, struct pfs_error *err)
@@ -140,11 +124,6 @@ static int open_workspace(struct pfs_seats *s, struct pfs_seat *seat,
 	if (rc == 0)
 		rc = pfs_workspace_open(path, s->store, &root, &seat->ws, err);
 	free(path);
-	if (rc < 0)
-		return rc;
-	rc = catch_up(seat->ws, &root, err);
-	if (rc < 0)
-		pfs_workspace_close(&seat->ws);
 	return rc;
 }
 

@@ -5,29 +5,18 @@
 
 #include <string.h>
 
-static bool same_attrs(const struct pfs_attrs *a, const struct pfs_attrs *b)
-{
-	return a->mode == b->mode && a->uid == b->uid && a->gid == b->gid &&
-	       a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec;
-}
-
 /* Of an empty branch this answers no: its first directory is history's to know. */
 static int stands_on_head(struct pfs_pipelines *p, const char *pipeline, const char *branch,
 			  struct pfs_workspace *ws, bool *out, struct pfs_error *err)
 {
-	struct pfs_root head, base;
+	struct pfs_root base;
 	struct pfs_branch b;
-	int rc;
+	int rc = pfs_branch_inspect(p->history, pipeline, branch, &b, err);
 
-	*out = false;
-	rc = pfs_branch_inspect(p->history, pipeline, branch, &b, err);
-	if (rc < 0 || !b.has_head || pfs_workspace_dirty(ws))
-		return rc;
-	rc = pfs_history_commit_root(p->history, pipeline, &b.head, &head, err);
 	if (rc < 0)
 		return rc;
 	pfs_workspace_base(ws, &base);
-	*out = pfs_id_equal(&base.dir, &head.dir) && same_attrs(&base.attrs, &head.attrs);
+	*out = b.has_head && !pfs_workspace_dirty(ws) && pfs_commit_id_equal(&base.mark, &b.head);
 	return 0;
 }
 

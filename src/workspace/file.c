@@ -441,6 +441,8 @@ int pfs_workspace_write(struct pfs_open *o, uint64_t off, const void *data, size
 
 	if (rc == 0)
 		rc = pfs_io_pwrite(attached_fd(o), data, len, off, err);
+	if (rc == PFS_E_NOSPACE && pfs_workspace_make_room(o->ws))
+		rc = pfs_io_pwrite(attached_fd(o), data, len, off, err);
 	if (rc == 0)
 		pfs_feed_note(&o->ws->feed, o->node, NULL, 0);
 	return rc;

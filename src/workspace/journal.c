@@ -20,6 +20,7 @@ enum statement {
 	CLEAR_NODES,
 	CLEAR_NAMES,
 	SAVE_BASE,
+	SAVE_SEALED,
 	N_STATEMENTS
 };
 
@@ -36,14 +37,15 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[DROP_NAME] = "DELETE FROM name WHERE parent = ? AND name = ?",
 	[CLEAR_NODES] = "DELETE FROM node",
 	[CLEAR_NAMES] = "DELETE FROM name",
-	[SAVE_BASE] = "REPLACE INTO meta(id, dir, mode, uid, gid, mtime_sec, mtime_nsec)"
-		      " VALUES(1,?,?,?,?,?,?)",
+	[SAVE_BASE] = "REPLACE INTO meta(id, dir, mode, uid, gid, mtime_sec, mtime_nsec, mark)"
+		      " VALUES(1,?,?,?,?,?,?,?)",
+	[SAVE_SEALED] = "UPDATE meta SET sealed = ?",
 };
 
 static const char schema[] =
 	"CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), dir BLOB NOT NULL,"
 	" mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,"
-	" mtime_sec INTEGER NOT NULL, mtime_nsec INTEGER NOT NULL);"
+	" mtime_sec INTEGER NOT NULL, mtime_nsec INTEGER NOT NULL, mark BLOB, sealed BLOB);"
 	"CREATE TABLE node(ino INTEGER PRIMARY KEY, type INTEGER NOT NULL, mode INTEGER NOT NULL,"
 	" uid INTEGER NOT NULL, gid INTEGER NOT NULL, mtime_sec INTEGER NOT NULL,"
 	" mtime_nsec INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, link INTEGER NOT NULL,"
@@ -154,6 +156,14 @@ static void bind_id(sqlite3_stmt *s, int at, const struct pfs_id *id)
 		sqlite3_bind_blob(s, at, id->bytes, PFS_ID_SIZE, SQLITE_STATIC);
 }
 
+static void bind_mark(sqlite3_stmt *s, int at, const struct pfs_commit_id *mark)
+{
+	if (pfs_commit_id_is_zero(mark))
+		sqlite3_bind_null(s, at);
+	else
+		sqlite3_bind_blob(s, at, mark->bytes, PFS_COMMIT_ID_SIZE, SQLITE_STATIC);
+}
+
 static void bind_attrs(sqlite3_stmt *s, int at, const struct pfs_attrs *a)
 {
 	sqlite3_bind_int(s, at, a->mode);
@@ -223,7 +233,15 @@ static int save_base(struct pfs_journal *j, const struct pfs_root *base, struct 
 
 	sqlite3_bind_blob(s, 1, base->dir.bytes, PFS_ID_SIZE, SQLITE_STATIC);
 	bind_attrs(s, 2, &base->attrs);
+	bind_mark(s, 7, &base->mark);
 	return run(j, SAVE_BASE, err);
+}
+
+static int save_sealed(struct pfs_journal *j, const struct pfs_commit_id *mark,
+		       struct pfs_error *err)
+{
+	bind_mark(j->statements[SAVE_SEALED], 1, mark);
+	return run(j, SAVE_SEALED, err);
 }
 
 static int apply_row(struct pfs_journal *j, const struct pfs_journal_row *r, const void *blob,
@@ -245,6 +263,8 @@ static int apply_row(struct pfs_journal *j, const struct pfs_journal_row *r, con
 		return rc < 0 ? rc : run(j, CLEAR_NAMES, err);
 	case PFS_JOURNAL_BASE:
 		return save_base(j, &r->base, err);
+	case PFS_JOURNAL_SEALED:
+		return save_sealed(j, &r->base.mark, err);
 	}
 	return 0;
 }
@@ -281,6 +301,19 @@ static int read_id(sqlite3_stmt *s, int at, struct pfs_id *out, struct pfs_error
 	if (len != PFS_ID_SIZE)
 		return pfs_fail(err, PFS_E_CORRUPT, "journal: an id of %d bytes", len);
 	memcpy(out->bytes, sqlite3_column_blob(s, at), PFS_ID_SIZE);
+	return 0;
+}
+
+static int read_mark(sqlite3_stmt *s, int at, struct pfs_commit_id *out, struct pfs_error *err)
+{
+	int len = sqlite3_column_bytes(s, at);
+
+	memset(out, 0, sizeof(*out));
+	if (len == 0)
+		return 0;
+	if (len != PFS_COMMIT_ID_SIZE)
+		return pfs_fail(err, PFS_E_CORRUPT, "journal: a mark of %d bytes", len);
+	memcpy(out->bytes, sqlite3_column_blob(s, at), PFS_COMMIT_ID_SIZE);
 	return 0;
 }
 
@@ -340,13 +373,18 @@ struct pass {
 
 static int each_base(const struct pass *p, sqlite3_stmt *s, struct pfs_error *err)
 {
+	struct pfs_commit_id sealed;
 	struct pfs_root base;
 	int rc = read_id(s, 0, &base.dir, err);
 
 	if (rc == 0)
 		rc = read_attrs(s, 1, &base.attrs, err);
 	if (rc == 0)
-		p->reader->base(p->arg, &base);
+		rc = read_mark(s, 6, &base.mark, err);
+	if (rc == 0)
+		rc = read_mark(s, 7, &sealed, err);
+	if (rc == 0)
+		p->reader->base(p->arg, &base, &sealed);
 	return rc;
 }
 
@@ -397,8 +435,9 @@ int pfs_journal_load(struct pfs_journal *j, const struct pfs_journal_reader *rea
 	int64_t n;
 	int rc;
 
-	rc = read_rows(j, "SELECT dir, mode, uid, gid, mtime_sec, mtime_nsec FROM meta", &p,
-		       each_base, &n, err);
+	rc = read_rows(j,
+		       "SELECT dir, mode, uid, gid, mtime_sec, mtime_nsec, mark, sealed FROM meta",
+		       &p, each_base, &n, err);
 	if (rc == 0 && n != 1)
 		rc = pfs_fail(err, PFS_E_CORRUPT, "journal: no base");
 	if (rc == 0 && reader->node)

@@ -53,6 +53,7 @@ enum pfs_journal_op {
 	PFS_JOURNAL_DROP_NAME,
 	PFS_JOURNAL_CLEAR, /* nothing differs */
 	PFS_JOURNAL_BASE,
+	PFS_JOURNAL_SEALED, /* base.mark: these rows have all that was sealed as that */
 };
 
 /* Blobs and names of rows live in `blobs`, at `blob_at`. */
@@ -90,7 +91,7 @@ void pfs_journal_close(struct pfs_journal **j);
 /* What is there: the base, then all nodes, then all names, for those that have a callback. What
  * callbacks get is borrowed. */
 struct pfs_journal_reader {
-	void (*base)(void *arg, const struct pfs_root *base);
+	void (*base)(void *arg, const struct pfs_root *base, const struct pfs_commit_id *sealed);
 	int (*node)(void *arg, const struct pfs_journal_node *node, struct pfs_error *err);
 	int (*name)(void *arg, const struct pfs_journal_name *name, struct pfs_error *err);
 };

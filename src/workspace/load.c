@@ -18,11 +18,12 @@ static int make_root(struct pfs_workspace *ws, struct pfs_error *err)
 	return rc < 0 ? rc : pfs_node_fill(ws->root, &e, err);
 }
 
-static void take_base(void *arg, const struct pfs_root *base)
+static void take_base(void *arg, const struct pfs_root *base, const struct pfs_commit_id *sealed)
 {
 	struct load *l = arg;
 
 	l->ws->base = *base;
+	l->ws->sealed = *sealed;
 }
 
 static int take_spool_file(struct pfs_node *n, const struct pfs_journal_node *row,

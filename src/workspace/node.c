@@ -37,7 +37,7 @@ void pfs_node_unref(struct pfs_node **n)
 	pfs_rwlock_write(&ws->lock);
 	pfs_node_put(&node);
 	pfs_rwlock_unlock(&ws->lock);
-	pfs_workspace_reap(ws, REAP_MAX);
+	pfs_workspace_ease(ws);
 }
 
 void pfs_node_put(struct pfs_node **n)

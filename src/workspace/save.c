@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Spool files whose bytes have to be durable before the rows that name them. */
 struct bytes {
@@ -83,10 +84,13 @@ void pfs_workspace_reap(struct pfs_workspace *ws, size_t max)
 	struct pfs_spool_name names[REAP_MAX];
 
 	while (max && atomic_load_explicit(&ws->n_loose, memory_order_relaxed)) {
-		size_t n = take_loose(ws, names, max < REAP_MAX ? max : REAP_MAX);
+		size_t n;
 
+		atomic_fetch_add(&ws->reapers, 1);
+		n = take_loose(ws, names, max < REAP_MAX ? max : REAP_MAX);
 		for (size_t i = 0; i < n; i++)
 			pfs_spool_unlink(&ws->spool, &names[i]);
+		atomic_fetch_sub(&ws->reapers, 1);
 		max -= n;
 	}
 }
@@ -187,6 +191,17 @@ static int requeue_everything(struct pfs_workspace *ws, struct pfs_error *err)
 	return 0;
 }
 
+/* All that was sealed is among the rows handed over until now. */
+static int hand_over_sealed(struct pfs_workspace *ws, struct pfs_error *err)
+{
+	struct pfs_journal_row row = {.op = PFS_JOURNAL_SEALED, .base.mark = ws->sealed};
+	int rc = pfs_journal_batch_add(&ws->writing, &row, err);
+
+	if (rc == 0)
+		ws->sealed_unsaved = false;
+	return rc;
+}
+
 /* With both locks held. What is handed over is never lost: it stays in `writing` until it is durable. */
 static int hand_over(struct pfs_workspace *ws, struct bytes *bytes, struct pfs_error *err)
 {
@@ -201,9 +216,13 @@ static int hand_over(struct pfs_workspace *ws, struct bytes *bytes, struct pfs_e
 	while (rc == 0 && !pfs_link_alone(&ws->queued_slots))
 		rc = hand_over_slot(ws, PFS_OF_LINK(ws->queued_slots.next, struct pfs_slot, queued),
 				    err);
+	if (rc == 0 && ws->sealed_unsaved)
+		rc = hand_over_sealed(ws, err);
 	if (rc == 0) {
 		move_names(&ws->condemned, &ws->doomed);
 		ws->oldest_ms = 0;
+		ws->doomed_bytes = 0;
+		ws->flushes++;
 	}
 	return rc;
 }
@@ -276,4 +295,26 @@ int pfs_workspace_save(struct pfs_workspace *ws, struct pfs_error *err)
 	pfs_unlock(&ws->flush_lock);
 	free(bytes.names);
 	return rc < 0 ? pfs_wrap(err, rc, "workspace %s", ws->folder) : 0;
+}
+
+#define REAPERS_WAIT_MS 2000
+
+bool pfs_workspace_make_room(struct pfs_workspace *ws)
+{
+	if (pfs_workspace_save(ws, NULL) < 0)
+		return false;
+	pfs_workspace_reap(ws, SIZE_MAX);
+	/* Somebody else may be in the middle of removing the one large file. */
+	for (int ms = 0; ms < REAPERS_WAIT_MS && atomic_load(&ws->reapers); ms++)
+		usleep(1000);
+	return true;
+}
+
+#define TIGHT_BYTES (256ULL << 20)
+
+void pfs_workspace_ease(struct pfs_workspace *ws)
+{
+	pfs_workspace_reap(ws, REAP_MAX);
+	if (ws->doomed_bytes >= (1 << 20) && pfs_spool_free_bytes(&ws->spool) < TIGHT_BYTES)
+		pfs_workspace_make_room(ws);
 }

@@ -20,4 +20,10 @@ int pfs_workspace_save(struct pfs_workspace *ws, struct pfs_error *err);
  */
 void pfs_workspace_reap(struct pfs_workspace *ws, size_t max);
 
+/*
+ * Something was removed: reap a little, and where room is scarce do not keep
+ * the bytes of large files until the next flush. Without locks.
+ */
+void pfs_workspace_ease(struct pfs_workspace *ws);
+
 #endif

@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "tree/content.h"
 #include "tree/tree.h"
+#include "workspace/save.h"
 #include "workspace/sealing_i.h"
 
 #include <stdlib.h>
@@ -309,6 +310,7 @@ static int snapshot(struct pfs_workspace *ws, struct pfs_sealing *s, struct pfs_
 	int rc;
 
 	pfs_rwlock_write(&ws->lock);
+	s->flushes = ws->flushes;
 	rc = add_item(s, ws->root, NULL, err);
 	for (size_t i = 0; rc == 0 && i < s->n; i++)
 		if (is_dir(&s->items[i]))
@@ -431,7 +433,26 @@ static int begin(struct pfs_workspace *ws, struct pfs_error *err)
 	return 0;
 }
 
-int pfs_workspace_seal(struct pfs_workspace *ws, struct pfs_sealed *out, struct pfs_error *err)
+/*
+ * From now on a flush of the journal says that it has all of this seal. One
+ * that came since the snapshot could not: it is said after it, or a crash would
+ * lose what that flush promised.
+ */
+static int announce(struct pfs_workspace *ws, const struct pfs_commit_id *mark,
+		    struct pfs_error *err)
+{
+	bool late;
+
+	pfs_rwlock_write(&ws->lock);
+	ws->sealed = *mark;
+	ws->sealed_unsaved = true;
+	late = ws->flushes != ws->sealing->flushes;
+	pfs_rwlock_unlock(&ws->lock);
+	return late ? pfs_workspace_save(ws, err) : 0;
+}
+
+int pfs_workspace_seal(struct pfs_workspace *ws, const struct pfs_commit_id *mark,
+		       struct pfs_sealed *out, struct pfs_error *err)
 {
 	struct pfs_sealing *s;
 	int rc = begin(ws, err);
@@ -447,12 +468,16 @@ int pfs_workspace_seal(struct pfs_workspace *ws, struct pfs_sealed *out, struct 
 		rc = snapshot(ws, s, err);
 	if (rc == 0)
 		rc = edit_trees(ws, s, err);
+	if (rc == 0 && mark)
+		rc = announce(ws, mark, err);
 	if (rc < 0) {
 		pfs_sealing_free(ws);
 		return pfs_wrap(err, rc, "seal workspace %s", ws->folder);
 	}
 	s->root.dir = s->items[0].dir;
 	s->root.attrs = s->items[0].attrs;
+	if (mark)
+		s->root.mark = *mark;
 	s->done = true;
 	out->root = s->root;
 	out->generation = s->generation;

@@ -26,6 +26,7 @@ struct pfs_sealed_item {
 
 struct pfs_sealing {
 	uint64_t generation;
+	uint64_t flushes; /* of the workspace at the snapshot */
 	bool done;
 	struct pfs_sealed_item *items;
 	size_t n, cap;

@@ -90,6 +90,7 @@ int pfs_workspace_settle(struct pfs_workspace *ws, const struct pfs_sealed *seal
 				ws->folder);
 	pfs_rwlock_write(&ws->lock);
 	ws->base = s->root;
+	ws->sealed_unsaved = false; /* the row of the base says more */
 	for (size_t i = s->n; i-- > 0;)
 		settle_item(&s->items[i]);
 	note_base(ws);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define NAME_SIZE 40
@@ -188,6 +189,13 @@ bool pfs_spool_release(struct pfs_spool *s)
 {
 	atomic_store(&s->reserved, 0);
 	return unlinkat(s->dir, RESERVE_NAME, 0) == 0;
+}
+
+uint64_t pfs_spool_free_bytes(const struct pfs_spool *s)
+{
+	struct statvfs st;
+
+	return fstatvfs(s->dir, &st) == 0 ? (uint64_t)st.f_bavail * st.f_frsize : 0;
 }
 
 void pfs_spool_unlink(struct pfs_spool *s, const struct pfs_spool_name *name)

@@ -59,6 +59,9 @@ void pfs_spool_reserve(struct pfs_spool *s);
 /* Give the room up; false when there is none. */
 bool pfs_spool_release(struct pfs_spool *s);
 
+/* What is free on the disk for us; 0 when it cannot be told. */
+uint64_t pfs_spool_free_bytes(const struct pfs_spool *s);
+
 /* What is not there is fine; a failure leaves an orphan for the next open. */
 void pfs_spool_unlink(struct pfs_spool *s, const struct pfs_spool_name *name);
 

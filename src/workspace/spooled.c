@@ -42,6 +42,8 @@ void pfs_spooled_drop(struct pfs_node *n)
 
 	assert(s->users == 0);
 	n->file.spooled = NULL;
+	if (s->journaled)
+		n->ws->doomed_bytes += n->file.blocks * 512;
 	pfs_workspace_doom(n->ws, &s->name, s->journaled);
 	pfs_fd_close(&s->fd);
 	free(s);

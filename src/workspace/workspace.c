@@ -65,6 +65,10 @@ static int open_folder(struct pfs_workspace *ws, const char *folder, const struc
 		rc = pfs_workspace_load(ws, err);
 	if (rc == 0)
 		pfs_spool_reserve(&ws->spool);
+	/* See the door: a journal that is older than what was made of it. */
+	if (rc == 0 && !pfs_commit_id_equal(&base->mark, &ws->base.mark) &&
+	    !pfs_commit_id_equal(&base->mark, &ws->sealed))
+		rc = pfs_workspace_reset(ws, base, err);
 	return rc;
 }
 

@@ -31,16 +31,27 @@
 struct pfs_workspace;
 struct pfs_node; /* one file, directory, symlink or special file of a workspace */
 
-/* A committed directory with its own attributes: what a workspace starts from and seals into. */
+/*
+ * A committed directory with its own attributes: what a workspace starts from
+ * and seals into. The mark is its owner's name for it, unique among all that a
+ * workspace ever stood on (two of them may hold the same bytes); the workspace
+ * only compares it.
+ */
 struct pfs_root {
-	struct pfs_id dir;      /* zero: empty */
-	struct pfs_attrs attrs; /* of the root directory itself */
+	struct pfs_id dir;         /* zero: empty */
+	struct pfs_attrs attrs;    /* of the root directory itself */
+	struct pfs_commit_id mark; /* zero: none */
 };
 
 /*
- * Open the workspace kept in `folder`, made on `base` when it is not there;
- * otherwise `base` is ignored, since the journal knows its own. What the last
- * crash left is recovered.
+ * Open the workspace kept in `folder`, made on `base` when it is not there.
+ * What the last crash left is recovered.
+ *
+ * Otherwise `base` is the newest root that its owner knows of. Usually the
+ * journal stands on that, or was saved after the seal that made it, and `base`
+ * is not used. When the journal knows nothing of it, the process died after a
+ * seal was made durable and named, and before the journal was saved again: all
+ * that the journal has is in `base`, and the workspace starts anew from there.
  */
 int pfs_workspace_open(const char *folder, struct pfs_store *st, const struct pfs_root *base,
 		       struct pfs_workspace **out, struct pfs_error *err);
@@ -181,19 +192,27 @@ int pfs_workspace_tick(struct pfs_workspace *ws, int64_t age_ms, struct pfs_erro
  * changed since the seal becomes clean on the new base. Never calling settle is
  * safe: the workspace stays on its old base with all its changes.
  *
- * One seal at a time; the caller serializes.
+ * `mark` is what the root will be called, NULL when it is only looked at. One
+ * seal at a time; the caller serializes.
  */
 struct pfs_sealed {
 	struct pfs_root root;
 	uint64_t generation; /* for settle */
 };
-int pfs_workspace_seal(struct pfs_workspace *ws, struct pfs_sealed *out, struct pfs_error *err);
+int pfs_workspace_seal(struct pfs_workspace *ws, const struct pfs_commit_id *mark,
+		       struct pfs_sealed *out, struct pfs_error *err);
 int pfs_workspace_settle(struct pfs_workspace *ws, const struct pfs_sealed *sealed,
 			 struct pfs_error *err);
 
 /* Throw all changes away and stand on `base`. Nodes that are held stay usable but nameless where their name is gone. */
 int pfs_workspace_reset(struct pfs_workspace *ws, const struct pfs_root *base,
 			struct pfs_error *err);
+
+/*
+ * The disk is full: bytes of removed files go only after the journal no longer
+ * names them; let that be now. True when trying again makes sense.
+ */
+bool pfs_workspace_make_room(struct pfs_workspace *ws);
 
 /* Whether anything differs, or may differ, from the base. */
 bool pfs_workspace_dirty(struct pfs_workspace *ws);

@@ -45,8 +45,13 @@ struct pfs_workspace {
 	struct pfs_doomed doomed; /* the journal may name them */
 	struct pfs_doomed loose;  /* it never did, or does not any more */
 	_Atomic size_t n_loose;
+	_Atomic uint64_t doomed_bytes; /* of `doomed` */
+	_Atomic unsigned reapers;      /* threads that remove files now */
 	struct pfs_sealing *sealing;
 	uint64_t seals;
+	struct pfs_commit_id sealed; /* mark of a seal that the journal has, or is about to have */
+	bool sealed_unsaved;         /* the next flush says so */
+	uint64_t flushes;            /* rows were handed over so many times */
 
 	struct pfs_lock flush_lock;  /* PFS_RANK_WORKSPACE_FLUSH */
 	struct pfs_journal *journal; /* protected by flush_lock */

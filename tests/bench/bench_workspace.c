@@ -102,7 +102,7 @@ static void seal_and_settle(struct pfs_workspace *ws, const char *what, unsigned
 	struct pfs_error err;
 	double start = now_us(), sealed_at, settled_at, saved_at;
 
-	must(pfs_workspace_seal(ws, &sealed, &err), &err);
+	must(pfs_workspace_seal(ws, NULL, &sealed, &err), &err);
 	sealed_at = now_us();
 	must(pfs_workspace_settle(ws, &sealed, &err), &err);
 	settled_at = now_us();

@@ -99,7 +99,7 @@ static void commit(struct world *w)
 {
 	struct pfs_sealed sealed;
 
-	TRY(pfs_workspace_seal(w->ws, &sealed, &err));
+	TRY(pfs_workspace_seal(w->ws, NULL, &sealed, &err));
 	TRY(pfs_store_sync(w->st, &err));
 	TRY(pfs_workspace_settle(w->ws, &sealed, &err));
 	promised->committed = true;

@@ -153,7 +153,7 @@ static void *committer(void *arg)
 	struct pfs_error err;
 
 	for (unsigned round = 0; !atomic_load(&stop); round++) {
-		must(pfs_workspace_seal(ws, &sealed, &err), &err, "seal");
+		must(pfs_workspace_seal(ws, NULL, &sealed, &err), &err, "seal");
 		if (round % 4)
 			must(pfs_workspace_settle(ws, &sealed, &err), &err, "settle");
 		must(pfs_workspace_tick(ws, 0, &err), &err, "tick");
@@ -192,7 +192,7 @@ int main(void)
 	atomic_store(&stop, true);
 	pthread_join(others[0], NULL);
 	pthread_join(others[1], NULL);
-	must(pfs_workspace_seal(ws, &sealed, &err), &err, "seal");
+	must(pfs_workspace_seal(ws, NULL, &sealed, &err), &err, "seal");
 	must(pfs_workspace_settle(ws, &sealed, &err), &err, "settle");
 	CHECK(!pfs_workspace_dirty(ws), "a last commit leaves it dirty");
 	pfs_node_unref(&root);

@@ -148,7 +148,7 @@ static struct pfs_sealed seal(struct fixture *f)
 {
 	struct pfs_sealed s;
 
-	OK(pfs_workspace_seal(f->ws, &s, &err));
+	OK(pfs_workspace_seal(f->ws, NULL, &s, &err));
 	return s;
 }
 

@@ -517,7 +517,7 @@ static void op_commit(struct pair *p)
 	struct thing *then = thing_copy(p->root);
 	struct pfs_sealed sealed;
 
-	SAME(p, pfs_workspace_seal(p->ws, &sealed, &err), 0, "seal");
+	SAME(p, pfs_workspace_seal(p->ws, NULL, &sealed, &err), 0, "seal");
 	for (unsigned n = roll(3) ? 0 : roll(15); n > 0; n--)
 		op_names(p);
 	check_tree(p, then, &sealed.root.dir);
