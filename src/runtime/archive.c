@@ -89,7 +89,7 @@ static int parse_number(const unsigned char *p, size_t len, uint64_t *out, struc
 
 static int check_header(const unsigned char *h, uint64_t off, struct pfs_error *err)
 {
-	uint64_t want, sum = 0;
+	uint64_t want = 0, sum = 0;
 	int rc;
 
 	rc = parse_number(h + OFF_CHECKSUM, 8, &want, err);
