@@ -15,7 +15,7 @@ void pfs_hex_format(const void *data, size_t len, char *out)
 	*out = 0;
 }
 
-static int digit_value(char c)
+int pfs_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -31,11 +31,11 @@ int pfs_hex_parse(const char *text, void *out, size_t len, struct pfs_error *err
 	unsigned char bytes[PFS_ID_SIZE];
 
 	if (len > sizeof(bytes) || strlen(text) != 2 * len)
-		return pfs_fail(err, PFS_E_INVALID, "\"%.80s\" is not an id of %zu hexadecimal digits",
-				text, 2 * len);
+		return pfs_fail(err, PFS_E_INVALID,
+				"\"%.80s\" is not an id of %zu hexadecimal digits", text, 2 * len);
 	for (size_t i = 0; i < len; i++) {
-		int hi = digit_value(text[2 * i]);
-		int lo = digit_value(text[2 * i + 1]);
+		int hi = pfs_hex_digit(text[2 * i]);
+		int lo = pfs_hex_digit(text[2 * i + 1]);
 
 		if (hi < 0 || lo < 0)
 			return pfs_fail(err, PFS_E_INVALID, "\"%.80s\" is not hexadecimal", text);

@@ -8,6 +8,9 @@
 /* Two hexadecimal digits a byte, lower case, terminated. */
 void pfs_hex_format(const void *data, size_t len, char *out);
 
+/* The value of a hexadecimal digit of either case, -1 for any other byte. */
+int pfs_hex_digit(char c);
+
 /* Exactly 2*len digits, either case, then the end; PFS_E_INVALID otherwise. */
 int pfs_hex_parse(const char *text, void *out, size_t len, struct pfs_error *err);
 

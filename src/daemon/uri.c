@@ -1,19 +1,9 @@
 #include "daemon/uri.h"
+#include "base/id.h"
 #include "base/path.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 int pfs_uri_decode(const char *text, size_t len, bool plus, char *out, struct pfs_error *err)
 {
@@ -26,8 +16,8 @@ int pfs_uri_decode(const char *text, size_t len, bool plus, char *out, struct pf
 			out[used++] = plus && text[i] == '+' ? ' ' : text[i];
 			continue;
 		}
-		high = i + 1 < len ? hex_digit(text[i + 1]) : -1;
-		low = i + 2 < len ? hex_digit(text[i + 2]) : -1;
+		high = i + 1 < len ? pfs_hex_digit(text[i + 1]) : -1;
+		low = i + 2 < len ? pfs_hex_digit(text[i + 2]) : -1;
 		if (high < 0 || low < 0)
 			return pfs_fail(err, PFS_E_INVALID,
 					"\"%.*s\" is not a percent escape: two hexadecimal digits "

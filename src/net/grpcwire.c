@@ -1,4 +1,5 @@
 #include "net/grpcwire.h"
+#include "base/id.h"
 #include "base/limits.h"
 
 #include <string.h>
@@ -64,28 +65,17 @@ int pfs_grpcwire_status(const char *text, size_t len)
 	return v;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 void pfs_grpcwire_text(const char *text, size_t len, char *out, size_t size)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < len && n + 1 < size; i++) {
-		bool coded = text[i] == '%' && len - i > 2 && hex_digit(text[i + 1]) >= 0 &&
-			     hex_digit(text[i + 2]) >= 0;
+		bool coded = text[i] == '%' && len - i > 2 && pfs_hex_digit(text[i + 1]) >= 0 &&
+			     pfs_hex_digit(text[i + 2]) >= 0;
 		char c = text[i];
 
 		if (coded) {
-			c = (char)(hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2]));
+			c = (char)(pfs_hex_digit(text[i + 1]) << 4 | pfs_hex_digit(text[i + 2]));
 			i += 2;
 		}
 		out[n++] = c ? c : ' '; /* an encoded NUL must not hide what follows */

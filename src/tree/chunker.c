@@ -70,43 +70,7 @@ static uint64_t mix(uint64_t x)
 
 /* --- queues ------------------------------------------------------------- */
 
-static struct pfs_candidate *at(const struct pfs_candidate_queue *q, size_t i)
-{
-	return &q->items[(q->head + i) & (q->cap - 1)];
-}
-
-static int grow(struct pfs_candidate_queue *q, struct pfs_error *err)
-{
-	size_t cap = q->cap ? 2 * q->cap : 64;
-	struct pfs_candidate *items = malloc(cap * sizeof(*items));
-
-	if (!items)
-		return pfs_fail_nomem(err, "the cuts of a file");
-	for (size_t i = 0; i < q->len; i++)
-		items[i] = *at(q, i);
-	free(q->items);
-	q->items = items;
-	q->cap = cap;
-	q->head = 0;
-	return 0;
-}
-
-static int push(struct pfs_candidate_queue *q, const struct pfs_candidate *c, struct pfs_error *err)
-{
-	int rc = q->len == q->cap ? grow(q, err) : 0;
-
-	if (rc < 0)
-		return rc;
-	q->len++;
-	*at(q, q->len - 1) = *c;
-	return 0;
-}
-
-static void pop_front(struct pfs_candidate_queue *q)
-{
-	q->head = (q->head + 1) & (q->cap - 1);
-	q->len--;
-}
+PFS_RING_DEFINE(struct pfs_candidate_queue, struct pfs_candidate, "the cuts of a file")
 
 int pfs_chunker_init(struct pfs_chunker *c, const struct pfs_gear *gear, struct pfs_error *err)
 {

@@ -17,6 +17,7 @@
 #include "tree/room.h"
 #include "base/error.h"
 #include "format/seqnode.h"
+#include "base/ring.h"
 
 #define PFS_CHUNK_REACH  32768u                             /* h: how far a cut dominates */
 #define PFS_CHUNK_TAIL   (PFS_CHUNK_REACH / 4)              /* no cut so near the end */
@@ -37,10 +38,7 @@ struct pfs_candidate {
 	bool left_ok;      /* nothing within reach before it is as high */
 };
 
-struct pfs_candidate_queue {
-	struct pfs_candidate *items;
-	size_t cap, head, len;
-};
+struct pfs_candidate_queue PFS_RING(struct pfs_candidate);
 
 struct pfs_chunker {
 	const struct pfs_gear *gear; /* borrowed */

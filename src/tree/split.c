@@ -5,43 +5,7 @@
 
 #define REACH PFS_SPLIT_REACH
 
-static struct pfs_split_item *at(const struct pfs_split_queue *q, size_t i)
-{
-	return &q->items[(q->head + i) & (q->cap - 1)];
-}
-
-static int grow(struct pfs_split_queue *q, struct pfs_error *err)
-{
-	size_t cap = q->cap ? 2 * q->cap : 64;
-	struct pfs_split_item *items = malloc(cap * sizeof(*items));
-
-	if (!items)
-		return pfs_fail_nomem(err, "node boundaries");
-	for (size_t i = 0; i < q->len; i++)
-		items[i] = *at(q, i);
-	free(q->items);
-	q->items = items;
-	q->cap = cap;
-	q->head = 0;
-	return 0;
-}
-
-static int push(struct pfs_split_queue *q, const struct pfs_split_item *item, struct pfs_error *err)
-{
-	int rc = q->len == q->cap ? grow(q, err) : 0;
-
-	if (rc < 0)
-		return rc;
-	q->len++;
-	*at(q, q->len - 1) = *item;
-	return 0;
-}
-
-static void pop_front(struct pfs_split_queue *q)
-{
-	q->head = (q->head + 1) & (q->cap - 1);
-	q->len--;
-}
+PFS_RING_DEFINE(struct pfs_split_queue, struct pfs_split_item, "node boundaries")
 
 void pfs_split_init(struct pfs_split *s)
 {

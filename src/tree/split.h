@@ -17,6 +17,7 @@
 
 #include "tree/room.h"
 #include "base/error.h"
+#include "base/ring.h"
 
 #define PFS_SPLIT_REACH      4096u                  /* h: how far an end dominates */
 #define PFS_SPLIT_WEIGHT_MAX (8u * PFS_SPLIT_REACH) /* longer stretches are cut by force */
@@ -29,11 +30,7 @@ struct pfs_split_item {
 	bool left_ok;   /* nothing within reach before it is as high */
 };
 
-/* A queue in a ring that grows. */
-struct pfs_split_queue {
-	struct pfs_split_item *items;
-	size_t cap, head, len;
-};
+struct pfs_split_queue PFS_RING(struct pfs_split_item);
 
 struct pfs_split {
 	bool whole; /* starts where the level starts */
