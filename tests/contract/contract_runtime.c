@@ -608,7 +608,8 @@ static void an_absent_containerd_is_an_io_error(struct world *w)
 /* A runner that dies while its container runs. */
 static void die_while_running(struct world *w, const char *id)
 {
-	struct timespec while_it_starts = {.tv_sec = 1, .tv_nsec = 500 * 1000000L};
+	struct timespec while_it_starts = {.tv_sec = 3};
+	char command[512];
 	pid_t child = fork();
 
 	if (child == 0) {
@@ -624,6 +625,9 @@ static void die_while_running(struct world *w, const char *id)
 	nanosleep(&while_it_starts, NULL);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
+	snprintf(command, sizeof(command), "ctr -a %s -n pfs tasks ls -q | grep -qx %s", w->socket,
+		 id);
+	EXPECT(system(command) == 0, "%s does not outlive its runner", id);
 }
 
 static void sweeps_what_a_dead_runner_left_and_spares_the_living(struct world *w)
