@@ -12,12 +12,14 @@
  *
  *	open ─▶ text of the moment is made ─▶ reads
  *	     ─▶ writes gather a message ─▶ flush: commit ─▶ the id reads back
+ *	                                       or no commit ─▶ reading fails as it did
  */
 
 #define CONTROL_TEXT_MAX ((size_t)256 << 20)
 
 /* What a control folder is about. */
 struct subject {
+	struct pfs_view *view;
 	struct pfs_history *history;
 	char repo[PFS_NAME_TEXT_SIZE];
 	char rev[PFS_NAME_TEXT_SIZE]; /* branch name or commit id */
@@ -125,6 +127,17 @@ static int show_head(const struct subject *s, struct pfs_buf *out, struct pfs_er
 	return pfs_buf_printf(out, err, "%s\n", pfs_commit_id_format(&b.head, hex));
 }
 
+/* The head, unless somebody was to make another and could not. */
+static int show_commit(const struct subject *s, struct pfs_buf *out, struct pfs_error *err)
+{
+	struct pfs_branch b;
+	int rc = pfs_branch_inspect(s->history, s->repo, s->rev, &b, err);
+
+	if (rc == 0)
+		rc = pfs_refused_check(s->view, &b, err);
+	return rc < 0 ? rc : show_head(s, out, err);
+}
+
 static int show_log(const struct subject *s, struct pfs_buf *out, struct pfs_error *err)
 {
 	struct pfs_commit *list = NULL;
@@ -187,7 +200,7 @@ static int show_stats(const struct subject *s, struct pfs_buf *out, struct pfs_e
 }
 
 static const struct control controls[] = {
-	{"commit", true, true, show_head},
+	{"commit", true, true, show_commit},
 	{"diff", false, false, show_diff},
 	{"head", false, false, show_head},
 	{"log", false, false, show_log},
@@ -216,6 +229,7 @@ static void subject_of(struct pfs_handle *h, struct subject *out)
 	char hex[PFS_COMMIT_ID_HEX_SIZE];
 
 	*out = (struct subject){
+		.view = h->view,
 		.history = h->view->history,
 		.branch = place->ops != &place_commit,
 		.workspace = has_workspace(place),
@@ -307,6 +321,17 @@ static int control_getattr(struct pfs_handle *h, struct pfs_attr *out, struct pf
 	return control_attr(h, PFS_TYPE_FILE, h->u.control->writable ? 0644 : 0444, out, err);
 }
 
+/* What is written anew has not failed yet. */
+static void forget_refusal(struct pfs_handle *h)
+{
+	struct pfs_branch b;
+	struct subject s;
+
+	subject_of(h, &s);
+	if (pfs_branch_inspect(s.history, s.repo, s.rev, &b, NULL) == 0)
+		pfs_refused_clear(h->view, &b);
+}
+
 /* Shells truncate and touch what they write to. */
 static int control_setattr(struct pfs_handle *h, unsigned which, const struct pfs_attr *set,
 			   struct pfs_error *err)
@@ -317,6 +342,8 @@ static int control_setattr(struct pfs_handle *h, unsigned which, const struct pf
 	if (which & ~(unsigned)(PFS_SET_SIZE | PFS_SET_MTIME | PFS_SET_ATIME))
 		return pfs_fail(err, PFS_E_DENIED,
 				"a control file belongs to whom its branch does");
+	if (which & PFS_SET_SIZE)
+		forget_refusal(h);
 	return 0;
 }
 
@@ -329,6 +356,7 @@ struct control_file {
 	struct pfs_buf message; /* written; protected by lock */
 	bool pending;           /* something was written and not acted on; protected by lock */
 	bool failed;            /* ... and not all of it arrived; protected by lock */
+	struct pfs_error why;   /* the last flush failed; protected by lock */
 };
 
 static struct control_file *control_of(struct pfs_file *f)
@@ -363,35 +391,43 @@ static int control_read(struct pfs_file *file, uint64_t off, void *data, size_t 
 {
 	struct control_file *f = control_of(file);
 	size_t n = 0;
+	int rc = 0;
 
-	(void)err;
 	pfs_lock(&f->lock);
-	if (off < f->text.len) {
+	if (f->why.code < 0) {
+		rc = pfs_fail(err, f->why.code, "%s", f->why.text);
+	} else if (off < f->text.len) {
 		n = f->text.len - off < len ? f->text.len - (size_t)off : len;
 		memcpy(data, f->text.data + off, n);
 	}
 	pfs_unlock(&f->lock);
-	*out_len = n;
-	return 0;
+	if (rc == 0)
+		*out_len = n;
+	return rc;
 }
 
 static int control_append(struct pfs_file *file, const void *data, size_t len,
 			  struct pfs_error *err)
 {
 	struct control_file *f = control_of(file);
+	bool first;
 	int rc;
 
 	pfs_lock(&f->lock);
 	/* The next message after one that was committed through the same descriptor. */
-	if (!f->pending) {
+	first = !f->pending;
+	if (first) {
 		pfs_buf_clear(&f->message);
 		f->failed = false;
+		f->why.code = 0;
 	}
 	rc = pfs_buf_add(&f->message, data, len, err);
 	/* A message that lost a part is not committed: its close fails as this write does. */
 	f->failed = f->failed || rc < 0;
 	f->pending = true;
 	pfs_unlock(&f->lock);
+	if (first)
+		forget_refusal(file->handle);
 	return rc;
 }
 
@@ -445,18 +481,35 @@ static int take_message(struct control_file *f, char **out, struct pfs_error *er
 	return rc;
 }
 
+/* Nothing was committed: whoever reads the id next has to hear of it, as close(2) is not heard. */
+static void remember_refusal(struct control_file *f, const struct pfs_error *why)
+{
+	struct pfs_branch b;
+	struct subject s;
+
+	pfs_lock(&f->lock);
+	f->why = *why;
+	pfs_unlock(&f->lock);
+	subject_of(f->file.handle, &s);
+	if (pfs_branch_inspect(s.history, s.repo, s.rev, &b, NULL) == 0)
+		pfs_refused_note(s.view, &b, why);
+}
+
 static int control_flush(struct pfs_file *file, struct pfs_error *err)
 {
 	struct control_file *f = control_of(file);
+	struct pfs_error why = {0};
 	char *message = NULL;
 	int rc;
 
-	rc = take_message(f, &message, err);
-	if (rc < 0 || !message)
-		return rc;
-	rc = commit_message(f, message, err);
+	rc = take_message(f, &message, &why);
+	if (rc == 0 && message)
+		rc = commit_message(f, message, &why);
 	free(message);
-	return rc;
+	if (rc == 0)
+		return 0;
+	remember_refusal(f, &why);
+	return pfs_fail(err, rc, "%s", why.text);
 }
 
 static void control_close(struct pfs_file *file)
@@ -493,6 +546,8 @@ static int control_open(struct pfs_handle *h, unsigned flags, struct pfs_file **
 	pfs_lock_init(&f->lock, PFS_RANK_VIEW);
 	pfs_buf_init(&f->text, CONTROL_TEXT_MAX);
 	pfs_buf_init(&f->message, PFS_MESSAGE_SIZE_MAX);
+	if (flags & PFS_OPEN_TRUNCATE)
+		forget_refusal(h);
 	if (flags & PFS_OPEN_READ)
 		rc = show(f, err);
 	if (rc < 0) {

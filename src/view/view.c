@@ -12,6 +12,7 @@
 static void free_view(struct pfs_view *v)
 {
 	pfs_datums_free(v);
+	pfs_refused_free(v);
 	while (v->changes) {
 		struct change_item *c = v->changes;
 

@@ -146,6 +146,7 @@ struct pfs_view {
 	struct pfs_map table;                        /* protected by lock */
 	struct tenant *tenants;                      /* protected by lock */
 	struct datum *datums;                        /* protected by lock */
+	struct refused *refused;                     /* newest first; protected by lock */
 	uint64_t datum_serial;                       /* protected by lock */
 	struct change_item *changes, **changes_tail; /* protected by lock */
 	bool lost;       /* a change could not be queued; protected by lock */
@@ -184,6 +185,13 @@ void pfs_view_plain_attr(const struct pfs_handle *h, enum pfs_type type, uint16_
 			 int64_t time_ns, struct pfs_attr *out);
 enum pfs_type pfs_view_type(enum pfs_entry_type t);
 int pfs_view_readonly(const struct pfs_handle *h, struct pfs_error *err);
+
+/* refused.c: the commit through a control file of `b` failed, until something else is known. */
+void pfs_refused_note(struct pfs_view *v, const struct pfs_branch *b, const struct pfs_error *why);
+void pfs_refused_clear(struct pfs_view *v, const struct pfs_branch *b);
+/* Fails as that commit did when `b` still has the head it had then. */
+int pfs_refused_check(struct pfs_view *v, const struct pfs_branch *b, struct pfs_error *err);
+void pfs_refused_free(struct pfs_view *v);
 
 /* tenant.c */
 int pfs_tenant_get(struct pfs_view *v, const char *repo, const char *branch, struct tenant **out,

@@ -1,5 +1,7 @@
 #include "../scratch.h"
 
+#include "base/limits.h"
+
 #include <pfs/pfs.h>
 
 #include <criterion/criterion.h>
@@ -489,6 +491,97 @@ Test(view, a_message_that_lost_a_part_commits_nothing)
 	cr_expect_eq(pfs_file_write(f, sizeof(much), much, sizeof(much), &err), PFS_E_LIMIT);
 	cr_expect_eq(pfs_file_close(&f, &err), PFS_E_LIMIT);
 	cr_expect_eq(walk("/r/b.2"), PFS_E_NOTFOUND);
+	pfs_handle_unref(&c);
+}
+
+/* A commit whose message is too long: PFS_E_LIMIT, and nobody looks at what close says. */
+static void fail_to_commit(const char *path)
+{
+	static char much[PFS_MESSAGE_SIZE_MAX + 1];
+	struct pfs_handle *c = at(path);
+	struct pfs_file *f = NULL;
+
+	memset(much, 'x', sizeof(much));
+	OK(pfs_view_open(v, c, PFS_OPEN_WRITE | PFS_OPEN_TRUNCATE, &f, &err));
+	cr_expect_eq(pfs_file_write(f, 0, much, sizeof(much), &err), PFS_E_LIMIT);
+	cr_expect_eq(pfs_file_close(&f, &err), PFS_E_LIMIT);
+	pfs_handle_unref(&c);
+}
+
+static int open_to_read(const char *path)
+{
+	struct pfs_handle *c = at(path);
+	struct pfs_file *f = NULL;
+	int rc = pfs_view_open(v, c, PFS_OPEN_READ, &f, &err);
+
+	if (rc == 0)
+		OK(pfs_file_close(&f, &err));
+	pfs_handle_unref(&c);
+	return rc;
+}
+
+Test(view, after_a_commit_that_failed_the_id_before_it_is_not_read_as_its_own)
+{
+	const char *id = first_commit();
+
+	OK(make_dir("/r", "other"));
+	fail_to_commit("/r/b/.pfs/commit");
+	cr_expect_eq(open_to_read("/r/b/.pfs/commit"), PFS_E_LIMIT);
+	cr_expect_not_null(strstr(err.text, "r@b"), "%s", err.text);
+	cr_expect_not_null(strstr(err.text, "nothing was committed"), "%s", err.text);
+	cr_expect_eq(open_to_read("/r/b/.pfs/commit"), PFS_E_LIMIT, "and again");
+	cr_expect_eq(strncmp(text_of("/r/b/.pfs/head"), id, 32), 0, "the head is the head");
+	cr_expect_eq(open_to_read("/r/other/.pfs/commit"), 0, "a branch of its own");
+
+	commit("/r/b/.pfs/commit", "short");
+	cr_expect_str_eq(text_of("/r/b/.pfs/commit"), text_of("/r/b/.pfs/head"));
+	cr_expect_neq(strncmp(text_of("/r/b/.pfs/commit"), id, 32), 0);
+}
+
+Test(view, a_commit_by_another_way_makes_up_for_one_that_failed)
+{
+	struct pfs_commit_options options = PFS_COMMIT_OPTIONS_INIT;
+	struct pfs_commit_id id;
+
+	first_commit();
+	fail_to_commit("/r/b/.pfs/commit");
+	OK(pfs_commit_branch(h, "r", "b", &options, &id, &err));
+	cr_expect_eq(open_to_read("/r/b/.pfs/commit"), 0);
+}
+
+Test(view, a_commit_file_that_is_emptied_forgets_the_commit_that_failed)
+{
+	struct pfs_attr none = {0};
+	struct pfs_handle *c;
+
+	first_commit();
+	fail_to_commit("/r/b/.pfs/commit");
+	c = at("/r/b/.pfs/commit");
+	OK(pfs_view_setattr(v, c, PFS_SET_SIZE, &none, NULL, &err));
+	cr_expect_eq(open_to_read("/r/b/.pfs/commit"), 0);
+	pfs_handle_unref(&c);
+}
+
+Test(view, a_failed_commit_is_not_read_back_through_the_file_that_made_it)
+{
+	static char much[PFS_MESSAGE_SIZE_MAX + 1];
+	struct pfs_handle *c;
+	struct pfs_file *f = NULL;
+	char back[64];
+	size_t n;
+
+	first_commit();
+	memset(much, 'x', sizeof(much));
+	c = at("/r/b/.pfs/commit");
+	OK(pfs_view_open(v, c, PFS_OPEN_READ | PFS_OPEN_WRITE, &f, &err));
+	cr_expect_eq(pfs_file_write(f, 0, much, sizeof(much), &err), PFS_E_LIMIT);
+	cr_expect_eq(pfs_file_flush(f, &err), PFS_E_LIMIT);
+	cr_expect_eq(pfs_file_read(f, 0, back, sizeof(back), &n, &err), PFS_E_LIMIT);
+	OK(pfs_file_write(f, 0, "short", 5, &err));
+	OK(pfs_file_flush(f, &err));
+	OK(pfs_file_read(f, 0, back, sizeof(back), &n, &err));
+	cr_expect_eq(n, 33);
+	OK(pfs_file_close(&f, &err));
 	pfs_handle_unref(&c);
 }
 
