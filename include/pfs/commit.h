@@ -72,7 +72,11 @@ PFS_API int pfs_commit_branch(struct pfs_history *h, const char *repo, const cha
 			      const struct pfs_commit_options *options,
 			      struct pfs_commit_id *out, struct pfs_error *err);
 
-/* Throw away what changed on a branch since its head. */
+/*
+ * Throw away what changed on a branch since its head. Whoever has a directory
+ * of it open finds that one removed, whoever has a file open writes to one
+ * without a name.
+ */
 PFS_API int pfs_commit_discard(struct pfs_history *h, const char *repo, const char *branch,
 			       const char *as_owner, struct pfs_error *err);
 

@@ -227,7 +227,7 @@ static int reset(struct pfs_history *h, struct pfs_seat *seat, const char *repo,
 	assert(pfs_held(&seat->commit_lock));
 	if (rc == 0)
 		rc = pfs_place_root(h, &at.branch, &root, err);
-	return rc < 0 ? rc : pfs_workspace_reset(seat->ws, &root, err);
+	return rc < 0 ? rc : pfs_workspace_evict(seat->ws, &root, err);
 }
 
 int pfs_commit_discard(struct pfs_history *h, const char *repo, const char *branch,

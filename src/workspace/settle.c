@@ -1,5 +1,6 @@
 /* After a commit: what was sealed and did not change since stands on the new base. And starting anew. */
 #include "workspace/seal.h"
+#include "base/rand.h"
 #include "tree/tree.h"
 #include "workspace/save.h"
 #include "workspace/sealing_i.h"
@@ -182,44 +183,86 @@ static bool take_over(struct pfs_workspace *ws, struct pfs_node *n)
 	return true;
 }
 
-static void reset_node(struct pfs_workspace *ws, struct pfs_node *n)
+/* Whoever holds it holds something without a name; nothing can be made in it. */
+static void cut_off(struct pfs_node *n)
 {
 	struct pfs_slot *s = n->place;
 
-	n->stamp = ++ws->stamp;
-	if (n != ws->root && !take_over(ws, n)) {
+	if (s) {
 		pfs_slot_empty(s);
 		pfs_slot_free(s);
-		if (n->type == PFS_ENTRY_DIR) {
-			memset(&n->dir.base, 0, sizeof(n->dir.base));
-			n->dir.dead = true;
-		}
 	}
+	if (n->type == PFS_ENTRY_DIR) {
+		memset(&n->dir.base, 0, sizeof(n->dir.base));
+		n->dir.dead = true;
+	}
+}
+
+static void reset_node(struct pfs_workspace *ws, struct pfs_node *n, bool keep)
+{
+	n->stamp = ++ws->stamp;
+	if (n != ws->root && !(keep && take_over(ws, n)))
+		cut_off(n);
 	if (n->type == PFS_ENTRY_DIR)
 		free_whiteouts(n);
 }
 
-/*
- * A node whose name leads to the same kind of thing in the new base becomes
- * that, so that a shell standing in a directory stays there. What is read from
- * the store here is read with the lock held: nobody may see half of it.
- */
-int pfs_workspace_reset(struct pfs_workspace *ws, const struct pfs_root *base,
-			struct pfs_error *err)
+/* A directory that will be the root, under a number of its own until then. */
+static int make_next_root(struct pfs_workspace *ws, struct pfs_node **out, struct pfs_error *err)
 {
+	uint64_t chance = pfs_rand_u64();
+
+	return pfs_node_new(ws, PFS_ENTRY_DIR,
+			    pfs_node_pick_ino(ws, 0, (const char *)&chance, sizeof(chance)), out,
+			    err);
+}
+
+/* Takes `next`; cannot fail: the map had room for both. */
+static void replace_root(struct pfs_workspace *ws, struct pfs_node *next)
+{
+	struct pfs_node *last = ws->root;
+
+	pfs_node_clean(last);
+	cut_off(last);
+	pfs_map_remove(&ws->inos, &last->ino, sizeof(last->ino));
+	pfs_map_remove(&ws->inos, &next->ino, sizeof(next->ino));
+	last->ino = next->ino;
+	next->ino = PFS_ROOT_INO;
+	pfs_map_set(&ws->inos, &last->ino, sizeof(last->ino), last, NULL);
+	pfs_map_set(&ws->inos, &next->ino, sizeof(next->ino), next, NULL);
+	ws->root = next;
+	pfs_node_put(&last);
+}
+
+static void stand_on(struct pfs_workspace *ws, const struct pfs_root *base)
+{
+	ws->base = *base;
+	ws->root->dir.base = base->dir;
+	ws->root->attrs = base->attrs;
+	ws->root->ctime_ns = pfs_attrs_mtime_ns(&base->attrs);
+}
+
+/* What is read from the store here is read with the lock held: nobody may see half of it. */
+static int start_anew(struct pfs_workspace *ws, const struct pfs_root *base, bool keep,
+		      struct pfs_error *err)
+{
+	struct pfs_node *next = NULL;
 	struct met m = {0};
 	int rc;
 
 	pfs_sealing_free(ws);
 	pfs_rwlock_write(&ws->lock);
 	rc = meet_all(ws, &m, err);
+	if (rc == 0 && !keep)
+		rc = make_next_root(ws, &next, err);
 	if (rc == 0) {
-		ws->base = *base;
-		ws->root->dir.base = base->dir;
-		ws->root->attrs = base->attrs;
-		ws->root->ctime_ns = pfs_attrs_mtime_ns(&base->attrs);
+		stand_on(ws, base);
 		for (size_t i = 0; i < m.n; i++)
-			reset_node(ws, m.list[i]);
+			reset_node(ws, m.list[i], keep);
+		if (next) {
+			replace_root(ws, next);
+			stand_on(ws, base);
+		}
 		pfs_node_clean(ws->root);
 		note_base(ws);
 	}
@@ -229,4 +272,20 @@ int pfs_workspace_reset(struct pfs_workspace *ws, const struct pfs_root *base,
 		return rc;
 	pfs_feed_note_all(&ws->feed);
 	return pfs_workspace_save(ws, err);
+}
+
+/*
+ * A node whose name leads to the same kind of thing in the new base becomes
+ * that, so that a shell standing in a directory stays there.
+ */
+int pfs_workspace_reset(struct pfs_workspace *ws, const struct pfs_root *base,
+			struct pfs_error *err)
+{
+	return start_anew(ws, base, true, err);
+}
+
+int pfs_workspace_evict(struct pfs_workspace *ws, const struct pfs_root *base,
+			struct pfs_error *err)
+{
+	return start_anew(ws, base, false, err);
 }

@@ -150,7 +150,12 @@ int pfs_workspace_remove(const char *folder, struct pfs_error *err)
 
 struct pfs_node *pfs_workspace_root(struct pfs_workspace *ws)
 {
-	return pfs_node_ref(ws->root);
+	struct pfs_node *root;
+
+	pfs_rwlock_read(&ws->lock);
+	root = pfs_node_ref(ws->root);
+	pfs_rwlock_unlock(&ws->lock);
+	return root;
 }
 
 void pfs_workspace_base(struct pfs_workspace *ws, struct pfs_root *out)

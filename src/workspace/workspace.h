@@ -209,6 +209,14 @@ int pfs_workspace_reset(struct pfs_workspace *ws, const struct pfs_root *base,
 			struct pfs_error *err);
 
 /*
+ * The same, and whoever holds a node is shut out: a directory, the root among
+ * them, is as one that was removed, and a file has no name any more, so nothing
+ * that is done to them shows. pfs_workspace_root gives another one from now on.
+ */
+int pfs_workspace_evict(struct pfs_workspace *ws, const struct pfs_root *base,
+			struct pfs_error *err);
+
+/*
  * The disk is full: bytes of removed files go only after the journal no longer
  * names them; let that be now. True when trying again makes sense.
  */

@@ -730,6 +730,49 @@ Test(workspace, a_reset_keeps_nodes_whose_name_stays_and_tells_who_caches)
 	end(&f);
 }
 
+Test(workspace, an_eviction_leaves_nothing_that_leads_in)
+{
+	struct fixture f = begin();
+	struct pfs_node *d = make(&f, f.root, PFS_ENTRY_DIR, "d"), *same, *again, *out = NULL;
+	const struct pfs_node_make file = {.type = PFS_ENTRY_FILE, .mode = 0644};
+	struct pfs_node *last = f.root;
+	struct pfs_sealed s;
+
+	same = put(&f, d, "same", "committed");
+	s = commit(&f);
+	put_only(&f, d, "gone", "x");
+	OK(pfs_workspace_evict(f.ws, &s.root, &err));
+	f.root = pfs_workspace_root(f.ws);
+	cr_expect_neq(f.root, last);
+	cr_expect_not(pfs_workspace_dirty(f.ws));
+	cr_expect_eq(pfs_workspace_make(f.ws, last, "late", 4, &file, &out, &err), PFS_E_NOTFOUND);
+	cr_expect_eq(pfs_workspace_make(f.ws, d, "late", 4, &file, &out, &err), PFS_E_NOTFOUND);
+	write_at(&f, same, 0, "CHANGED");
+	pfs_node_unref(&d);
+	d = find(&f, f.root, "d");
+	again = find(&f, d, "same");
+	cr_expect_neq(again, same);
+	cr_expect_str_eq(text_of(&f, again), "committed");
+	pfs_node_unref(&again);
+	cr_expect_eq(attr_of(&f, same).nlink, 0);
+	cr_expect_not(pfs_workspace_dirty(f.ws));
+	cr_expect_not(has(&f, d, "gone"));
+	put_only(&f, d, "new", "y");
+	pfs_node_unref(&d);
+	pfs_node_unref(&same);
+	pfs_node_unref(&last);
+	OK(pfs_workspace_sync(f.ws, &err));
+	close_ws(&f);
+	open_ws(&f);
+	d = find(&f, f.root, "d");
+	cr_expect(has(&f, d, "same"));
+	cr_expect(has(&f, d, "new"));
+	cr_expect_not(has(&f, d, "late"));
+	cr_expect_not(has(&f, f.root, "late"));
+	pfs_node_unref(&d);
+	end(&f);
+}
+
 /* --- who caches ----------------------------------------------------------- */
 
 static int wakes;
