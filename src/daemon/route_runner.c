@@ -1,13 +1,15 @@
 /*
  * What runners ask, by the unix socket: work, more time, and to take the result.
  *
- * A claimed job has a folder of its own in the mount, /.pfs/datum/<pipeline>.<id>.
- * It is made anew by each claim and goes when the job is at its end, so a
- * runner that lost its lease cannot take it from the one that has it now.
+ * Each attempt at a job has a folder of its own in the mount,
+ * /.pfs/datum/<pipeline>.<id>.<attempt>. It goes when the next attempt begins or
+ * the job is at its end, so a runner that lost its lease has no way to the
+ * folder of the one that has it now.
  */
 #include "daemon/route.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,14 +19,27 @@
 #define WAIT_MAX_MS 60000
 #define SLICE_MS    1000 /* a lease that runs out is no event */
 
-#define DATUM_NAME_SIZE (PFS_NAME_TEXT_SIZE + 1 + PFS_COMMIT_ID_HEX_SIZE)
+#define DATUM_NAME_SIZE (PFS_NAME_TEXT_SIZE + 1 + PFS_COMMIT_ID_HEX_SIZE + 11)
 
-static void format_datum(const char *pipeline, const struct pfs_commit_id *id,
+static void format_datum(const char *pipeline, const struct pfs_commit_id *id, uint32_t attempt,
 			 char out[DATUM_NAME_SIZE])
 {
 	char hex[PFS_COMMIT_ID_HEX_SIZE];
 
-	snprintf(out, DATUM_NAME_SIZE, "%s.%s", pipeline, pfs_commit_id_format(id, hex));
+	snprintf(out, DATUM_NAME_SIZE, "%s.%s.%u", pipeline, pfs_commit_id_format(id, hex),
+		 attempt);
+}
+
+/* The folders of these attempts, of which there are PFS_JOB_ATTEMPTS_MAX at most. */
+static void remove_datums(struct pfs_daemon *d, const char *pipeline,
+			  const struct pfs_commit_id *id, uint32_t up_to)
+{
+	char name[DATUM_NAME_SIZE];
+
+	for (uint32_t attempt = 1; attempt <= up_to && attempt <= PFS_JOB_ATTEMPTS_MAX; attempt++) {
+		format_datum(pipeline, id, attempt, name);
+		pfs_view_remove_datum(d->view, name);
+	}
 }
 
 static int add_datum(struct pfs_daemon *d, const struct pfs_task *t, const char *name,
@@ -38,7 +53,6 @@ static int add_datum(struct pfs_daemon *d, const struct pfs_task *t, const char 
 	for (size_t i = 0; i < t->n_inputs; i++)
 		inputs[i] = (struct pfs_datum_input){t->inputs[i].name, t->inputs[i].repo,
 						     t->inputs[i].commit, t->inputs[i].path};
-	pfs_view_remove_datum(d->view, name);
 	rc = pfs_view_add_datum(d->view, name, inputs, t->n_inputs, t->out_repo, t->out_branch,
 				err);
 	free(inputs);
@@ -118,7 +132,8 @@ static int hand_out(struct pfs_request *rq, const struct pfs_task *t, struct pfs
 	char datum[DATUM_NAME_SIZE];
 	int rc;
 
-	format_datum(t->job.pipeline, &t->job.id, datum);
+	remove_datums(d, t->job.pipeline, &t->job.id, t->job.attempt);
+	format_datum(t->job.pipeline, &t->job.id, t->job.attempt, datum);
 	rc = add_datum(d, t, datum, err);
 	if (rc == 0)
 		rc = put_task(d, t, datum, rp, err);
@@ -226,14 +241,11 @@ static int parse_lease(struct pfs_request *rq, struct lease *out, struct pfs_err
 
 static void drop_datum_of_ended_job(struct pfs_daemon *d, const struct lease *l)
 {
-	char datum[DATUM_NAME_SIZE];
 	struct pfs_job job;
 	int rc = pfs_job_inspect(d->pipelines, l->pipeline, &l->id, &job, NULL);
 
-	if (rc == PFS_E_NOTFOUND || (rc == 0 && pfs_job_state_final(job.state))) {
-		format_datum(l->pipeline, &l->id, datum);
-		pfs_view_remove_datum(d->view, datum);
-	}
+	if (rc == PFS_E_NOTFOUND || (rc == 0 && pfs_job_state_final(job.state)))
+		remove_datums(d, l->pipeline, &l->id, PFS_JOB_ATTEMPTS_MAX);
 }
 
 int route_runner_heartbeat(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)

@@ -31,8 +31,9 @@ struct claim {
 	struct pfs_pipelines *p;
 	const char *runner;
 	int64_t lease_ns;
-	struct pfs_job_row was; /* as it is in the table */
-	struct pfs_job_row row; /* as it shall be */
+	struct pfs_job_row stopped; /* the pipeline's last one that was; attempt 0: none */
+	struct pfs_job_row was;     /* as it is in the table */
+	struct pfs_job_row row;     /* as it shall be */
 	struct pfs_pachfile pf;
 };
 
@@ -130,6 +131,42 @@ static int check_inputs(struct claim *c, struct pfs_error *err)
 	return rc;
 }
 
+/* Stopped while it ran, and its runner never said that it ended. */
+static bool stopped_and_lost(const struct claim *c)
+{
+	return c->stopped.attempt && c->stopped.lease_until_ns;
+}
+
+/*
+ * Nothing of what ran before may reach the output any more. A job of which
+ * every runner was lost, or that was stopped and its runner lost, is followed
+ * by a reset that shuts them out, before anybody else gets the output.
+ */
+static int take_output(struct claim *c, struct pfs_error *err)
+{
+	struct pfs_job_row row = c->stopped;
+	int rc;
+
+	rc = pfs_output_reset(c->p, c->row.pipeline, c->row.branch,
+			      c->was.attempt || stopped_and_lost(c), err);
+	if (rc == 0)
+		rc = pfs_fault("claim: output reset", err);
+	if (rc < 0 || !stopped_and_lost(c))
+		return rc;
+	row.lease_until_ns = 0;
+	return pfs_jobrow_move(c->p, &c->stopped, &row, "job.finished", err);
+}
+
+/* Its last runner may still be at it. */
+static int give_up(struct claim *c, struct pfs_error *err)
+{
+	int rc = take_output(c, err);
+
+	return rc < 0 ? rc
+		      : end_job(c, PFS_JOB_FAILURE, "too many runners were lost while they ran it",
+				err);
+}
+
 /*
  * The task is made before the row moves, and the output is reset before that:
  * once the row says RUNNING, nothing is left that can fail.
@@ -144,9 +181,7 @@ static int start(struct claim *c, struct pfs_task *out, struct pfs_error *err)
 	c->row.started_ns = pfs_clock_ns();
 	c->row.lease_until_ns = c->row.started_ns + c->lease_ns;
 	snprintf(c->row.runner, sizeof(c->row.runner), "%s", c->runner);
-	rc = pfs_output_reset(c->p, c->row.pipeline, c->row.branch, err);
-	if (rc == 0)
-		rc = pfs_fault("claim: output reset", err);
+	rc = take_output(c, err);
 	if (rc == 0)
 		rc = pfs_task_make(&c->row, &c->pf, &t, err);
 	if (rc == 0)
@@ -171,8 +206,7 @@ static int judge(struct claim *c, struct pfs_task *out, struct pfs_error *err)
 	if (done)
 		return end_job(c, PFS_JOB_SUCCESS, NULL, err);
 	if (c->was.attempt >= PFS_JOB_ATTEMPTS_MAX)
-		return end_job(c, PFS_JOB_FAILURE, "too many runners were lost while they ran it",
-			       err);
+		return give_up(c, err);
 	rc = pfs_task_load(c->p, &c->was, &c->pf, &why);
 	if (rc == PFS_E_NOMEM || rc == PFS_E_IO)
 		return pfs_fail(err, rc, "%s", why.text);
@@ -189,17 +223,19 @@ static bool runnable(const struct pfs_job_row *row)
 }
 
 /* Whether the runner of a job that was stopped may still be writing the output. */
-static int output_in_use(struct pfs_pipelines *p, const char *pipeline, bool *out,
-			 struct pfs_error *err)
+static int output_in_use(struct claim *c, const char *pipeline, bool *out, struct pfs_error *err)
 {
 	struct pfs_job_query query = {.pipeline = pipeline, .state = PFS_JOB_KILLED, .max = 1};
 	struct pfs_job_row *rows = NULL;
 	size_t n = 0;
 	int rc;
 
-	rc = pfs_meta_list_jobs(p->meta, &query, &rows, &n, err);
+	c->stopped = (struct pfs_job_row){0};
+	rc = pfs_meta_list_jobs(c->p->meta, &query, &rows, &n, err);
+	if (rc == 0 && n)
+		c->stopped = rows[0];
 	if (rc == 0)
-		*out = n && rows[0].lease_until_ns > pfs_clock_ns();
+		*out = c->stopped.lease_until_ns > pfs_clock_ns();
 	free(rows);
 	return rc;
 }
@@ -217,7 +253,7 @@ static int look_inside(struct claim *c, const struct pfs_job_row *listed, struct
 		return LATER;
 	if (rc < 0)
 		return pfs_fail(err, rc, "%s", why.text);
-	rc = output_in_use(c->p, listed->pipeline, &in_use, err);
+	rc = output_in_use(c, listed->pipeline, &in_use, err);
 	if (rc < 0 || in_use)
 		return rc < 0 ? rc : LATER;
 	c->row = c->was;

@@ -25,7 +25,7 @@ static int stands_on_head(struct pfs_pipelines *p, const char *pipeline, const c
  * last job went well has nothing to throw away: its next one starts that much
  * earlier.
  */
-int pfs_output_reset(struct pfs_pipelines *p, const char *pipeline, const char *branch,
+int pfs_output_reset(struct pfs_pipelines *p, const char *pipeline, const char *branch, bool lost,
 		     struct pfs_error *err)
 {
 	struct pfs_workspace *ws = NULL;
@@ -37,7 +37,7 @@ int pfs_output_reset(struct pfs_pipelines *p, const char *pipeline, const char *
 		return rc;
 	rc = stands_on_head(p, pipeline, branch, ws, &clean, err);
 	pfs_history_release(p->history, &ws);
-	if (rc == 0 && !clean)
+	if (rc == 0 && (lost || !clean))
 		rc = pfs_commit_discard(p->history, pipeline, branch, pipeline, err);
 	return rc;
 }

@@ -8,8 +8,12 @@
 
 #include "pipeline/pipelines.h"
 
-/* Make the workspace what the head of the branch is. Costs nothing when it is that already. */
-int pfs_output_reset(struct pfs_pipelines *p, const char *pipeline, const char *branch,
+/*
+ * Make the workspace what the head of the branch is. Costs nothing when it is
+ * that already, unless a runner was `lost`: its containers may still run, and
+ * are to have nothing in their hands that leads there.
+ */
+int pfs_output_reset(struct pfs_pipelines *p, const char *pipeline, const char *branch, bool lost,
 		     struct pfs_error *err);
 
 #endif

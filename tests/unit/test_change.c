@@ -301,6 +301,89 @@ Test(change, a_pipelines_branch_shows_its_head_and_follows_it)
 	pfs_handle_unref(&branch);
 }
 
+/* Claim what is next under a lease that ends at once; its folder in the mount is `name`. */
+static struct pfs_job claim_briefly(const char *name)
+{
+	const struct timespec moment = {.tv_nsec = 5000000};
+	struct pfs_task t;
+	struct pfs_job job;
+
+	cr_assert_eq(pfs_job_claim(p, "test", 1, &t, &err), 1, "a job to run: %s", err.text);
+	OK(pfs_view_add_datum(v, name, NULL, 0, t.out_repo, t.out_branch, &err));
+	job = t.job;
+	pfs_task_fini(&t);
+	nanosleep(&moment, NULL);
+	return job;
+}
+
+Test(change, a_runner_that_lost_its_lease_reaches_the_output_no_more)
+{
+	struct pfs_handle *out, *sub, *old, *made = NULL;
+	struct pfs_file *file = NULL;
+	struct pfs_job job;
+
+	OK(pfs_pipeline_put(p, "copy", "data", "master", pachfile, strlen(pachfile), &err));
+	commit_data("one");
+	OK(pfs_planner_turn(p, &err));
+	job = claim_briefly("a");
+	out = at("/.pfs/datum/a/out");
+	OK(pfs_view_mkdir(v, out, "sub", 0755, &me, &sub, NULL, &err));
+	OK(put_in(sub, "f", "first"));
+	pfs_handle_unref(&sub);
+	pfs_handle_unref(&out);
+	pfs_view_remove_datum(v, "a");
+	OK(pfs_job_finish(p, "copy", &job.id, job.attempt, NULL, &err));
+
+	/* Attempt 1 of the next job has all of it in its hands and is clean when it is lost. */
+	commit_data("two");
+	OK(pfs_planner_turn(p, &err));
+	claim_briefly("b");
+	out = at("/.pfs/datum/b/out");
+	sub = at("/.pfs/datum/b/out/sub");
+	old = at("/.pfs/datum/b/out/sub/f");
+	job = claim_briefly("c");
+	cr_expect_eq(job.attempt, 2);
+	cr_expect_eq(put_in(out, "late", "x"), PFS_E_NOTFOUND);
+	cr_expect_eq(put_in(sub, "late", "x"), PFS_E_NOTFOUND);
+	cr_expect_eq(pfs_view_mkdir(v, out, "late", 0755, &me, &made, NULL, &err), PFS_E_NOTFOUND);
+	OK(pfs_view_open(v, old, PFS_OPEN_WRITE, &file, &err));
+	OK(pfs_file_write(file, 0, "LATE", 4, &err));
+	OK(pfs_file_close(&file, &err));
+	cr_expect_str_eq(text_of("/.pfs/datum/c/out/sub/f"), "first");
+	OK(put("/.pfs/datum/c/out", "mine", "second"));
+	OK(pfs_job_finish(p, "copy", &job.id, job.attempt, NULL, &err));
+	cr_expect_str_eq(text_of("/copy/master/sub/f"), "first");
+	cr_expect_str_eq(text_of("/copy/master/mine"), "second");
+	cr_expect_eq(walk("/copy/master/late"), PFS_E_NOTFOUND);
+	cr_expect_eq(walk("/copy/master/sub/late"), PFS_E_NOTFOUND);
+	pfs_handle_unref(&old);
+	pfs_handle_unref(&sub);
+	pfs_handle_unref(&out);
+}
+
+Test(change, a_runner_lost_with_a_stopped_job_reaches_the_output_no_more)
+{
+	struct pfs_handle *out;
+	struct pfs_job job;
+
+	OK(pfs_pipeline_put(p, "copy", "data", "master", pachfile, strlen(pachfile), &err));
+	commit_data("one");
+	OK(pfs_planner_turn(p, &err));
+	job = claim_briefly("a");
+	out = at("/.pfs/datum/a/out");
+	OK(pfs_job_stop(p, "copy", &job.id, &err));
+	commit_data("two");
+	OK(pfs_planner_turn(p, &err));
+	job = claim_briefly("b");
+	cr_expect_eq(job.attempt, 1, "of the next job");
+	cr_expect_eq(put_in(out, "late", "x"), PFS_E_NOTFOUND);
+	OK(put("/.pfs/datum/b/out", "mine", "x"));
+	OK(pfs_job_finish(p, "copy", &job.id, job.attempt, NULL, &err));
+	cr_expect_eq(walk("/copy/master/late"), PFS_E_NOTFOUND);
+	cr_expect_str_eq(text_of("/copy/master/mine"), "x");
+	pfs_handle_unref(&out);
+}
+
 Test(change, provenance_names_the_input)
 {
 	char hex[PFS_COMMIT_ID_HEX_SIZE], want[128];
