@@ -1,5 +1,4 @@
 #include "base/buf.h"
-#include "base/varint.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -68,13 +67,6 @@ int pfs_buf_add_str(struct pfs_buf *b, const char *s, struct pfs_error *err)
 int pfs_buf_add_u8(struct pfs_buf *b, uint8_t v, struct pfs_error *err)
 {
 	return pfs_buf_add(b, &v, 1, err);
-}
-
-int pfs_buf_add_varint(struct pfs_buf *b, uint64_t v, struct pfs_error *err)
-{
-	unsigned char p[PFS_VARINT_SIZE_MAX];
-
-	return pfs_buf_add(b, p, pfs_varint_encode(p, v), err);
 }
 
 int pfs_buf_printf(struct pfs_buf *b, struct pfs_error *err, const char *fmt, ...)

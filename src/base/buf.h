@@ -30,7 +30,6 @@ int pfs_buf_reserve(struct pfs_buf *b, size_t more, struct pfs_error *err);
 int pfs_buf_add(struct pfs_buf *b, const void *data, size_t len, struct pfs_error *err);
 int pfs_buf_add_str(struct pfs_buf *b, const char *s, struct pfs_error *err);
 int pfs_buf_add_u8(struct pfs_buf *b, uint8_t v, struct pfs_error *err);
-int pfs_buf_add_varint(struct pfs_buf *b, uint64_t v, struct pfs_error *err);
 int pfs_buf_printf(struct pfs_buf *b, struct pfs_error *err, const char *fmt, ...) PFS_PRINTF(3, 4);
 
 /* Hand the bytes to the caller (free() them), who gets "" when there were none; NULL without memory. */

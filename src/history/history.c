@@ -57,11 +57,10 @@ int pfs_history_open(struct pfs_meta *meta, struct pfs_store *store, const char 
 		return pfs_fail_nomem(err, "the history");
 	h->meta = meta;
 	h->store = store;
-	h->data = strdup(data);
 	if (asprintf(&h->workspaces, "%s/workspaces", data) < 0)
 		h->workspaces = NULL;
 	pfs_seats_init(&h->seats, h->workspaces, store);
-	if (!h->data || !h->workspaces)
+	if (!h->workspaces)
 		return pfs_fail_nomem(err, "the history");
 	rc = pfs_io_mkdir_all(AT_FDCWD, h->workspaces, err);
 	if (rc == 0)
@@ -81,7 +80,6 @@ void pfs_history_close(struct pfs_history **hp)
 		return;
 	pfs_seats_fini(&h->seats);
 	free(h->workspaces);
-	free(h->data);
 	free(h);
 	*hp = NULL;
 }
@@ -99,11 +97,6 @@ struct pfs_store *pfs_history_store(struct pfs_history *h)
 struct pfs_meta *pfs_history_meta(struct pfs_history *h)
 {
 	return h->meta;
-}
-
-const char *pfs_history_data(struct pfs_history *h)
-{
-	return h->data;
 }
 
 int pfs_place_find(struct pfs_history *h, const char *repo, const char *branch,

@@ -60,6 +60,5 @@ int pfs_history_drop_owner(struct pfs_history *h, struct pfs_txn *txn, const cha
 /* Borrowed for the life of the history. */
 struct pfs_store *pfs_history_store(struct pfs_history *h);
 struct pfs_meta *pfs_history_meta(struct pfs_history *h);
-const char *pfs_history_data(struct pfs_history *h);
 
 #endif

@@ -15,7 +15,6 @@
 struct pfs_history {
 	struct pfs_meta *meta;   /* borrowed */
 	struct pfs_store *store; /* borrowed */
-	char *data;
 	char *workspaces; /* <data>/workspaces */
 	struct pfs_seats seats;
 };

@@ -38,9 +38,6 @@ int pfs_content_from_bytes(struct pfs_store *st, const void *data, size_t len,
 int pfs_content_from_fd(struct pfs_store *st, int fd, uint64_t size, struct pfs_content *out,
 			struct pfs_error *err);
 
-/* The empty file. */
-void pfs_content_empty(struct pfs_content *out);
-
 /*
  * Random access. A reader remembers where it was: sequential reads descend no
  * tree. `content` is copied.

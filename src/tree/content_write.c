@@ -343,11 +343,6 @@ int pfs_content_write_hole(struct pfs_content_writer *w, uint64_t len, struct pf
 	return 0;
 }
 
-void pfs_content_empty(struct pfs_content *out)
-{
-	memset(out, 0, sizeof(*out));
-}
-
 int pfs_content_finish(struct pfs_content_writer *w, struct pfs_content *out, struct pfs_error *err)
 {
 	struct pfs_content c = {.size = w->size};
