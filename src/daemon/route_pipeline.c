@@ -36,13 +36,20 @@ int route_pipeline_get(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_
 	return pfs_facts_pipeline(&p, &rp->body, err);
 }
 
+/* A new text does not move a pipeline: what is not said stays as it is. */
 int route_pipeline_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
-	const char *repo = pfs_request_get(rq, "repo", PFS_DEFAULT_REPO);
-	const char *branch = pfs_request_get(rq, "branch", PFS_DEFAULT_BRANCH);
+	PFS_AUTO(pfs_pipeline_fini) struct pfs_pipeline old = {0};
 	const char *name = rq->captures[0];
-	int rc = pfs_route_ensure_default(rq, repo, branch, err);
+	const char *repo, *branch;
+	int rc = pfs_pipeline_inspect(rq->daemon->pipelines, name, &old, err);
+	bool known = rc == 0;
 
+	if (rc < 0 && rc != PFS_E_NOTFOUND)
+		return rc;
+	repo = pfs_request_get(rq, "repo", known ? old.repo : PFS_DEFAULT_REPO);
+	branch = pfs_request_get(rq, "branch", known ? old.branch : PFS_DEFAULT_BRANCH);
+	rc = pfs_route_ensure_default(rq, repo, branch, err);
 	if (rc == 0)
 		rc = pfs_pipeline_put(rq->daemon->pipelines, name, repo, branch,
 				      pfs_buf_str(&rq->body), rq->body.len, err);
