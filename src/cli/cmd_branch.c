@@ -96,5 +96,5 @@ int cmd_delete_branch(struct pfs_cli *cli, struct pfs_error *err)
 		return rc;
 	target_of(&t, &o);
 	pfs_target_set(&t, "force", pfs_args_get(cli->args, 'f'));
-	return pfs_command_act(cli, "DELETE", &t, false, err);
+	return pfs_command_delete(cli, &t, "with --force it goes, and its commits stay", err);
 }

@@ -106,24 +106,39 @@ static int ignore_line(void *arg, json_t *v, struct pfs_error *err)
 	return 0;
 }
 
-/* The job that did not succeed, if there is one. */
+/* The jobs that did not succeed: the first in words. */
+struct misses {
+	unsigned n;
+	struct pfs_error first;
+};
+
 static int check_job(void *arg, json_t *v, struct pfs_error *err)
 {
+	struct misses *m = arg;
 	const char *state = pfs_command_str(v, "state");
 
-	if (strcmp(state, "success") == 0)
-		return 0;
-	return pfs_fail(err, PFS_E_FAILED, "job %s@%s: %s: %s", pfs_command_str(v, "pipeline"),
-			pfs_command_str(v, "id"), state, pfs_command_str(v, "reason"));
+	if (strcmp(state, "success") != 0 && m->n++ == 0)
+		pfs_fail(&m->first, PFS_E_FAILED, "job %s@%s: %s: %s",
+			 pfs_command_str(v, "pipeline"), pfs_command_str(v, "id"), state,
+			 pfs_command_str(v, "reason"));
+	return 0;
 }
 
 static int check_jobs(struct pfs_cli *cli, const char *id, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
+	struct misses m = {0};
+	int rc;
 
 	pfs_target_add(&t, "/job");
 	pfs_target_set(&t, "commit", id);
-	return pfs_client_each(cli->client, &t, check_job, NULL, err);
+	rc = pfs_client_each(cli->client, &t, check_job, &m, err);
+	if (rc < 0 || m.n == 0)
+		return rc;
+	if (m.n == 1)
+		return pfs_fail(err, PFS_E_FAILED, "%s", m.first.text);
+	return pfs_fail(err, PFS_E_FAILED, "%.600s; and %u more, see pfs list job", m.first.text,
+			m.n - 1);
 }
 
 /* Until everything that is computed from a commit is there, or has failed. */

@@ -252,5 +252,5 @@ int cmd_delete_file(struct pfs_cli *cli, struct pfs_error *err)
 	target_of(&t, &o, o.path, "branch");
 	if (pfs_args_get(cli->args, 'r'))
 		pfs_target_set(&t, "recursive", "");
-	return pfs_command_act(cli, "DELETE", &t, false, err);
+	return pfs_command_delete(cli, &t, "with -r all that is in it goes", err);
 }

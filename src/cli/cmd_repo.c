@@ -64,5 +64,5 @@ int cmd_delete_repo(struct pfs_cli *cli, struct pfs_error *err)
 	if (rc < 0)
 		return rc;
 	pfs_target_set(&t, "force", pfs_args_get(cli->args, 'f'));
-	return pfs_command_act(cli, "DELETE", &t, false, err);
+	return pfs_command_delete(cli, &t, "with --force all of it goes", err);
 }

@@ -115,6 +115,17 @@ int pfs_command_act(struct pfs_cli *cli, const char *method, const struct pfs_ta
 	return rc < 0 ? rc : pfs_print_flush(err);
 }
 
+int pfs_command_delete(struct pfs_cli *cli, const struct pfs_target *t, const char *way,
+		       struct pfs_error *err)
+{
+	struct pfs_error why = {0};
+	int rc = pfs_command_act(cli, "DELETE", t, false, &why);
+
+	if (rc == PFS_E_NOTEMPTY)
+		return pfs_fail(err, rc, "%.600s; %s", why.text, way);
+	return rc < 0 ? pfs_fail(err, rc, "%s", why.text) : 0;
+}
+
 int pfs_command_resolve(struct pfs_cli *cli, const struct pfs_object *o,
 			char out[PFS_COMMIT_ID_HEX_SIZE], struct pfs_error *err)
 {

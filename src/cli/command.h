@@ -49,6 +49,10 @@ int pfs_command_inspect(struct pfs_cli *cli, const struct pfs_target *t, struct 
 int pfs_command_act(struct pfs_cli *cli, const char *method, const struct pfs_target *t, bool loud,
 		    struct pfs_error *err);
 
+/* DELETE; when it is refused because something is lost, `way` tells how all the same. */
+int pfs_command_delete(struct pfs_cli *cli, const struct pfs_target *t, const char *way,
+		       struct pfs_error *err);
+
 /* The full id of repo@rev. */
 int pfs_command_resolve(struct pfs_cli *cli, const struct pfs_object *o,
 			char out[PFS_COMMIT_ID_HEX_SIZE], struct pfs_error *err);

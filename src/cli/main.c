@@ -3,6 +3,7 @@
  */
 #include "cli/command.h"
 
+#include <pfs/pfs.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #define OPT_SOCKET   NO_LETTER(2)
 #define OPT_RAW      NO_LETTER(3)
 #define OPT_FULL     NO_LETTER(4)
+#define OPT_VERSION  NO_LETTER(5)
 
 static const struct pfs_option common[] = {
 	{OPT_SOCKET, "socket", "PATH", "pfsd's unix socket"},
@@ -24,6 +26,7 @@ static const struct pfs_option common[] = {
 	{OPT_RAW, "raw", NULL, "JSON, one object a line"},
 	{OPT_FULL, "full-timestamps", NULL, "times as they are, not how long ago"},
 	{'h', "help", NULL, "this help"},
+	{OPT_VERSION, "version", NULL, "of pfs"},
 	{0},
 };
 
@@ -199,6 +202,23 @@ static const char *find_server(const struct pfs_args *before, const struct pfs_a
 	return env && *env ? env : DEFAULT_SOCKET;
 }
 
+/* host:port alone would be the path of a socket. */
+static int check_server(const struct pfs_args *before, const struct pfs_args *after,
+			struct pfs_error *err)
+{
+	const struct pfs_args *where[] = {after, before};
+
+	for (size_t w = 0; w < 2; w++) {
+		const char *url = pfs_args_get(where[w], OPT_SERVER);
+
+		if (url && !strstr(url, "://"))
+			return pfs_fail(err, PFS_E_INVALID,
+					"--server %.200s: a URL is wanted, http://%.200s", url,
+					url);
+	}
+	return 0;
+}
+
 static int check_words(const struct pfs_command *c, const struct pfs_args *a, struct pfs_error *err)
 {
 	if (a->n_words < c->min_words)
@@ -218,6 +238,8 @@ static int run_command(const struct pfs_command *c, const struct pfs_args *befor
 	struct pfs_cli cli = {.args = after, .now_s = time(NULL)};
 	int rc = check_words(c, after, err);
 
+	if (rc == 0)
+		rc = check_server(before, after, err);
 	if (rc == 0)
 		rc = pfs_client_open(find_server(before, after), &client, err);
 	if (rc < 0)
@@ -255,6 +277,10 @@ static int dispatch(const char *const *argv, size_t n, struct pfs_error *err)
 		return rc;
 	if (pfs_args_get(&before, 'h') || (at < n && strcmp(argv[at], "help") == 0)) {
 		print_help(stdout);
+		return 0;
+	}
+	if (pfs_args_get(&before, OPT_VERSION)) {
+		printf("pfs %s\n", pfs_version());
 		return 0;
 	}
 	if (at == n) {

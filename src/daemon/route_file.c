@@ -509,9 +509,8 @@ static int fail_no_plain_file(const struct place *p, const struct pfs_found *fou
 {
 	if (found->attr.type == PFS_TYPE_DIR)
 		return pfs_fail(err, PFS_E_ISDIR,
-				"\"/%.300s\" is a directory: read its files with \"/*\" behind it, "
-				"list it with \"?list\"",
-				p->pattern);
+				"\"/%.300s\" is a directory: \"/%.300s/*\" reads its files",
+				p->pattern, p->pattern);
 	return pfs_fail(err, PFS_E_UNSUPPORTED, "\"/%.300s\" is not a plain file", p->pattern);
 }
 

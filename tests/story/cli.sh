@@ -28,6 +28,9 @@ exits "a verb without its noun" 2 pfs create
 says "is told the nouns" "repo, branch, pipeline"
 exits "an unknown option" 2 pfs list repo --nope
 exits "a missing word" 2 pfs create repo
+exits "a server without a scheme" 2 pfs list repo --server 127.0.0.1:6500
+says "is told how a URL looks" "http://127.0.0.1:6500"
+claim "--version" pfs --version
 
 start_pfsd --no-mount
 
@@ -128,10 +131,12 @@ claim "create pipeline of standard input" sh -c "'$PFS' create pipeline copy2 -f
 exits "a Pachfile that is none" 2 sh -c "echo imago x | '$PFS' create pipeline bad -f - --repo books"
 says "is refused with its line" "line 1"
 claim "update pipeline" pfs update pipeline copy -f copy.Pachfile --repo books
+claim "update pipeline, where it is not said" pfs update pipeline copy -f copy.Pachfile
+same "leaves it where it was" "Repo: books" "$(pfs inspect pipeline copy | grep '^Repo')"
 claim "list pipeline" pfs list pipeline
 says "has both" "copy2"
 claim "inspect pipeline" pfs inspect pipeline copy
-says "has its version" "Version: 2"
+says "has its version" "Version: 3"
 C3=$(pfs commit books@master)
 claim "list job" pfs list job
 says "has the job" "$C3"
@@ -161,6 +166,7 @@ unset PFS_SERVER
 claim "--server speaks TCP" pfs --server "http://$H" list repo
 claim "--socket names the socket" pfs list repo --socket "$SOCK"
 exits "a repo with commits is not deleted" 16 pfs --socket "$SOCK" delete repo books
+says "and the way is told" "--force"
 claim "but by force" pfs --socket "$SOCK" delete repo books --force
 exits "and is gone" 3 pfs --socket "$SOCK" list branch books
 finish
