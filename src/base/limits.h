@@ -23,6 +23,7 @@
 #define PFS_TREE_DEPTH_MAX     2048u     /* components of a path */
 #define PFS_OBJECT_SIZE_MAX    (1u << 20) /* one stored object; chunks end at 256 KiB */
 #define PFS_PACK_SIZE_MAX      (1ULL << 30)
+#define PFS_SPARE_FILES_MAX    2048u     /* descriptors that open files leave to all else; a quarter of few */
 #define PFS_PACK_OPEN_MAX      256u      /* descriptors kept for reading: a quarter of the usual 1024 */
 #define PFS_PACHFILE_SIZE_MAX  (256u * 1024) /* a program, not data */
 #define PFS_PACHFILE_STEPS_MAX 1024u

@@ -1,6 +1,7 @@
 #include "workspace/spool.h"
 #include "base/fault.h"
 #include "base/io.h"
+#include "base/limits.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -58,6 +60,28 @@ void pfs_spool_close(struct pfs_spool *s)
 	pfs_fd_close(&s->dir);
 }
 
+/*
+ * Somebody who opens files without end must not take the last descriptors: the
+ * rest of the process needs some to answer, and to commit. The lowest free
+ * number is the one that is given, so the number tells how many there are.
+ */
+int pfs_spool_spare(int fd, struct pfs_error *err)
+{
+	struct rlimit limit;
+	rlim_t spare;
+
+	if (fd < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+		return fd;
+	spare = limit.rlim_cur / 4 < PFS_SPARE_FILES_MAX ? limit.rlim_cur / 4 : PFS_SPARE_FILES_MAX;
+	if ((rlim_t)fd < limit.rlim_cur - spare)
+		return fd;
+	pfs_fd_close(&fd);
+	return pfs_fail(
+		err, PFS_E_LIMIT,
+		"too many files are open: of %llu descriptors %llu are kept for other things",
+		(unsigned long long)limit.rlim_cur, (unsigned long long)spare);
+}
+
 int pfs_spool_create(struct pfs_spool *s, uint64_t ino, struct pfs_spool_name *out,
 		     struct pfs_error *err)
 {
@@ -70,6 +94,11 @@ int pfs_spool_create(struct pfs_spool *s, uint64_t ino, struct pfs_spool_name *o
 	fd = pfs_io_open(s->dir, format_name(&name, text), O_RDWR | O_CREAT | O_EXCL, 0600, err);
 	if (fd < 0)
 		return pfs_wrap(err, fd, "spool");
+	fd = pfs_spool_spare(fd, err);
+	if (fd < 0) {
+		pfs_spool_unlink(s, &name);
+		return pfs_wrap(err, fd, "spool");
+	}
 	atomic_store(&s->names_unsynced, true);
 	*out = name;
 	return fd;

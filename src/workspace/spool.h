@@ -34,6 +34,8 @@ int pfs_spool_create(struct pfs_spool *s, uint64_t ino, struct pfs_spool_name *o
 		     struct pfs_error *err);
 /* An existing one, for reading and writing. */
 int pfs_spool_reopen(struct pfs_spool *s, const struct pfs_spool_name *name, struct pfs_error *err);
+/* For a descriptor that somebody may keep open: itself, or closed and PFS_E_LIMIT when few are left. */
+int pfs_spool_spare(int fd, struct pfs_error *err);
 
 /* Size, blocks of 512 bytes and time of a file; `fd` or, when negative, by name. */
 struct pfs_spool_stat {

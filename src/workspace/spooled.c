@@ -13,6 +13,7 @@ int pfs_spooled_use(struct pfs_node *n, struct pfs_error *err)
 	if (s->fd < 0) {
 		int fd = pfs_spool_reopen(&n->ws->spool, &s->name, err);
 
+		fd = pfs_spool_spare(fd, err);
 		if (fd < 0)
 			return fd;
 		s->fd = fd;

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Users who do what nobody should: pfsd refuses them by name, goes on for
+# everybody else, and gets back what they held when they let go.
+. "$(dirname "$0")/lib.sh"
+need_root
+need_fuse
+
+# ---- more open files than there are descriptors
+ulimit -n 1024
+start_pfsd
+mkdir "$MNT/data" "$MNT/data/master"
+cat >"$S/hold.py" <<'PY'
+import os, sys, time
+held = []
+try:
+    for i in range(900):
+        held.append(os.open(f"{sys.argv[1]}/held{i}", os.O_CREAT | os.O_RDWR, 0o600))
+        os.write(held[-1], b"held")
+except OSError as e:
+    print(f"refused after {len(held)}: {e.strerror}", flush=True)
+else:
+    print("never refused", flush=True)
+sys.stdin.read()
+PY
+mkfifo "$S/let-go"
+python3 "$S/hold.py" "$MNT/data/master" <"$S/let-go" >"$S/held.out" 2>&1 &
+holder=$!
+exec 9>"$S/let-go"
+claim "who holds files without end is told so" wait_for 60 grep -q refused "$S/held.out"
+claim "meanwhile HTTP answers" answers
+claim "a commit is made" sh -c "curl -sf --max-time 20 -XPOST '$H/commit?branch=master' >'$S/id'"
+claim "and can be read" test "$(cat "$MNT/data/$(cat "$S/id")/held7")" = held
+exec 9>&-
+wait $holder
+claim "once they are closed files can be made again" sh -c "echo x >'$MNT/data/master/after'"
+claim "and nothing of it is lost" test "$(cat "$MNT/data/master/held700")" = held
+claim "pfsd ends" stop_pfsd
+finish
