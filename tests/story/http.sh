@@ -93,7 +93,7 @@ body_has "is named" '"nope"'
 status "an unknown branch" 404 -XPOST "$H/file/x?branch=nope" -T one
 body_has "is named" '"nope"'
 status "a directory" 409 $H/file/dir
-body_has "tells how it is read" '"/*"'
+body_has "tells how it is read" '"/dir/*"'
 status "writing over a directory" 409 -XPOST $H/file/dir -T one
 status "a file in the way of a directory" 409 -XPOST $H/file/digits/x -T one
 status "writing into a commit" 403 -XPOST "$H/file/x?branch=$C1" -T one
