@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define WRITE_SIZE  (1u << 20)                              /* write when so much is buffered */
@@ -244,11 +245,23 @@ static int flush_folder(int dir, const char *path, struct pfs_error *err)
 	return fd < 0 ? fd : pfs_io_fsync(fd, path, err);
 }
 
+/* Somebody cleared the data folder away: a file without a name takes all bytes and keeps none. */
+static int check_named(const struct pfs_packwriter *w, struct pfs_error *err)
+{
+	struct stat st;
+
+	if (fstat(w->fd, &st) < 0)
+		return pfs_fail_errno(err, errno, "look at a pack");
+	if (st.st_nlink)
+		return 0;
+	return pfs_fail(err, PFS_E_IO, "a pack was removed from the data folder while in use");
+}
+
 int pfs_packwriter_flush(struct pfs_packwriter *w, struct pfs_error *err)
 {
-	int rc = 0;
+	int rc = check_named(w, err);
 
-	if (w->flush_to > w->durable)
+	if (rc == 0 && w->flush_to > w->durable)
 		rc = pfs_io_fdatasync(w->fd, "a pack", err);
 	if (rc == 0 && !w->named)
 		rc = flush_folder(w->dir, "open", err);

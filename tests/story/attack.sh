@@ -35,4 +35,14 @@ wait $holder
 claim "once they are closed files can be made again" sh -c "echo x >'$MNT/data/master/after'"
 claim "and nothing of it is lost" test "$(cat "$MNT/data/master/held700")" = held
 claim "pfsd ends" stop_pfsd
+
+# ---- the data folder cleared away under a running pfsd
+start_pfsd
+claim "a commit before" sh -c "curl -sf --max-time 20 -XPOST '$H/commit?branch=master'"
+rm -rf "${DATA:?}/store"
+echo unlucky >"$MNT/data/master/unlucky" 2>/dev/null
+refuse "a commit that would be nowhere is not acknowledged" \
+	curl -sf --max-time 20 -XPOST "$H/commit?branch=master"
+claim "and pfsd goes on answering" answers
+claim "and ends when it is told to" stop_pfsd
 finish
