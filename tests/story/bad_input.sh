@@ -91,6 +91,10 @@ same "what was committed before reads on" kept "$(cat "$MNT/data/$first/kept")"
 claim "removing the big file" rm "$MNT/data/master/big"
 claim "the head reads on" cat "$MNT/data/$(cat "$MNT/data/master/.pfs/head")/kept"
 echo after >"$MNT/data/master/after" || broken "a small file can be written when there is room again"
+# Shells do not see that closing failed: the id of the commit before is not to be taken for the new one.
+head -c 70000 /dev/zero | tr '\0' x >"$S/long"
+sh -c "cat '$S/long' > '$MNT/data/master/.pfs/commit'" 2>/dev/null
+refuse "after a commit that failed no id is read" cat "$MNT/data/master/.pfs/commit"
 claim "a commit works when there is room again" sh -c "echo again > '$MNT/data/master/.pfs/commit'"
 second=$(cat "$MNT/data/master/.pfs/commit")
 same "and has the new file" after "$(cat "$MNT/data/$second/after")"
