@@ -42,10 +42,10 @@ def main():
                 print(f"skipped: {test['name']}: {(reason or ['no reason given'])[0]}")
             if f:
                 print(f"failed: {log.stem}: {test['name']}")
-    docs = folder / "docs"
-    if docs.exists():
-        total, bad = map(int, docs.read_text().split())
-        passed, failed = passed + total - bad, failed + bad
+    for part in (folder / "docs", folder / "quickstart"):
+        if part.exists():
+            total, bad = map(int, part.read_text().split())
+            passed, failed = passed + total - bad, failed + bad
     if broken and not failed:
         print("failed: a part could not be built or run")
         failed = 1
