@@ -127,12 +127,9 @@ static int lock_root(const char *root, int *out_fd, struct pfs_error *err)
  */
 static int make_owner(const char *root, char *out, size_t size, struct pfs_error *err)
 {
-	char full[PATH_MAX], digest[PFS_DIGEST_SIZE];
-	int rc;
+	char digest[PFS_DIGEST_SIZE];
+	int rc = pfs_digest_of(root, strlen(root), digest, err);
 
-	if (!realpath(root, full))
-		return pfs_fail_errno(err, errno, "state folder %s", root);
-	rc = pfs_digest_of(full, strlen(full), digest, err);
 	if (rc == 0)
 		snprintf(out, size, "r%.15s", strchr(digest, ':') + 1);
 	return rc;
@@ -208,13 +205,24 @@ static void run_lanes(struct runner *r, long jobs)
 		pthread_join(lanes[n], NULL);
 }
 
-static int serve(struct runner *r, const struct options *o, struct pfs_error *err)
+/* containerd's shims open what is in the state folder, and stand in another directory. */
+static int resolve_root(struct options *o, char full[PATH_MAX], struct pfs_error *err)
+{
+	if (!realpath(o->root, full))
+		return pfs_fail_errno(err, errno, "state folder %s", o->root);
+	o->root = full;
+	return 0;
+}
+
+static int serve(struct runner *r, struct options *o, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_fd_close) int lock = -1;
-	char owner[41];
+	char owner[41], root[PATH_MAX];
 	int rc;
 
 	rc = lock_root(o->root, &lock, err);
+	if (rc == 0)
+		rc = resolve_root(o, root, err);
 	if (rc == 0)
 		rc = make_owner(o->root, owner, sizeof(owner), err);
 	if (rc == 0)
@@ -230,7 +238,7 @@ static int serve(struct runner *r, const struct options *o, struct pfs_error *er
 	return 0;
 }
 
-static int cmd_serve(const struct options *o)
+static int cmd_serve(struct options *o)
 {
 	struct runner r = {.socket = o->socket};
 	struct pfs_error err = {0};

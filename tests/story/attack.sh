@@ -45,4 +45,24 @@ refuse "a commit that would be nowhere is not acknowledged" \
 	curl -sf --max-time 20 -XPOST "$H/commit?branch=master"
 claim "and pfsd goes on answering" answers
 claim "and ends when it is told to" stop_pfsd
+
+# ---- a runner whose state folder is named from where it was started
+DATA=$S/data2
+start_pfsd
+mkdir "$MNT/data" "$MNT/data/master"
+echo fact >"$MNT/data/master/f"
+start_runner
+claim "a runner is ready" wait_for 60 grep -q runner.ready "$S/runner.log"
+kill -TERM $RUNNER_PID
+wait $RUNNER_PID
+(cd "$S" && exec "$RUNNER" --socket "$SOCK" --containerd "$CONTAINERD" --root relative) >>"$S/runner.log" 2>&1 &
+RUNNER_PID=$!
+printf 'image busybox\ninput f\nrun cp /in/f /out/f\n' >"$S/copy"
+claim "a pipeline" curl -sf -XPOST --data-binary "@$S/copy" "$H/pipeline/copy"
+claim "a commit for it" sh -c "curl -sf -XPOST '$H/commit?branch=master' >'$S/id'"
+claim "such a runner runs its job" wait_for 60 test -f "$MNT/copy/$(cat "$S/id")/f"
+kill -TERM $RUNNER_PID
+wait $RUNNER_PID
+RUNNER_PID=
+claim "pfsd ends after that" stop_pfsd
 finish
