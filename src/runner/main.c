@@ -25,6 +25,8 @@
 #define DEFAULT_CONTAINERD "/run/containerd/containerd.sock"
 #define DEFAULT_ROOT       "/run/pfs/runner"
 #define JOBS_MAX           64
+#define DEFAULT_JOBS_MIN   2
+#define DEFAULT_JOBS_MAX   16
 #define IMPORT_OWNER       "pfs-import" /* no runner's sweep may touch an import under way */
 
 struct options {
@@ -304,12 +306,22 @@ static bool parse_options(int argc, char **argv, struct options *o, int *out_sta
 	return true;
 }
 
+/* As many as there are processors; two at least, or one endless job would stop all pipelines. */
+static long default_jobs(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (n < DEFAULT_JOBS_MIN)
+		return DEFAULT_JOBS_MIN;
+	return n < DEFAULT_JOBS_MAX ? n : DEFAULT_JOBS_MAX;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = {.socket = DEFAULT_SOCKET,
 			    .containerd = DEFAULT_CONTAINERD,
 			    .root = DEFAULT_ROOT,
-			    .jobs = 1};
+			    .jobs = default_jobs()};
 	int status, left;
 
 	if (!parse_options(argc, argv, &o, &status))
