@@ -40,7 +40,7 @@ static mode_t type_bits(enum pfs_type t)
 
 static struct timespec to_timespec(int64_t ns)
 {
-	struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+	struct timespec ts = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
 
 	if (ts.tv_nsec < 0) {
 		ts.tv_sec--;
@@ -194,7 +194,7 @@ int pfs_inode_enter_passing(struct pfs_mount *m, const struct pfs_attr *a,
 	pfs_lock(&m->lock);
 	link_inode(m, i);
 	pfs_unlock(&m->lock);
-	*out = (struct fuse_entry_param){.ino = number_of(m, i), .generation = 1};
+	*out = (struct fuse_entry_param){ .ino = number_of(m, i), .generation = 1 };
 	pfs_inode_stat(&link, &out->attr);
 	return 0;
 }

@@ -88,7 +88,7 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static mode_t format_bits(enum pfs_type t)
 {
-	struct pfs_attr a = {.type = t};
+	struct pfs_attr a = { .type = t };
 	struct stat st;
 
 	pfs_inode_stat(&a, &st);
@@ -108,7 +108,7 @@ struct page {
 /* 1 when it went in, 0 when it did not fit. "." and ".." count no lookup. */
 static int add_dots(struct page *p, const char *name, uint64_t ino, uint64_t next)
 {
-	struct fuse_entry_param e = {.attr = {.st_ino = ino, .st_mode = S_IFDIR}};
+	struct fuse_entry_param e = { .attr = { .st_ino = ino, .st_mode = S_IFDIR } };
 	size_t room = p->size - p->len;
 	size_t need;
 
@@ -124,7 +124,7 @@ static int add_dots(struct page *p, const char *name, uint64_t ino, uint64_t nex
 
 static int add_plain(struct page *p, const struct pfs_list_item *item, uint64_t next)
 {
-	struct stat st = {.st_ino = item->ino, .st_mode = format_bits(item->type)};
+	struct stat st = { .st_ino = item->ino, .st_mode = format_bits(item->type) };
 	size_t room = p->size - p->len;
 	size_t need =
 		fuse_add_direntry(p->req, p->data + p->len, room, item->name, &st, (off_t)next);
@@ -146,7 +146,7 @@ static int add_with_entry(struct page *p, const struct pfs_list_item *item, uint
 		return 0;
 	if (pfs_inode_lookup(p->m, p->dir, item->name, &e, NULL) < 0) {
 		/* Gone meanwhile, or unreadable: the name alone, and who looks is told. */
-		e = (struct fuse_entry_param){.attr = {.st_ino = item->ino}};
+		e = (struct fuse_entry_param){ .attr = { .st_ino = item->ino } };
 		e.attr.st_mode = format_bits(item->type);
 	}
 	fuse_add_direntry_plus(p->req, p->data + p->len, room, item->name, &e, (off_t)next);
@@ -214,8 +214,8 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 {
 	struct inode *i = pfs_op_inode(req, ino);
 	struct dir *d = dir_of(fi);
-	struct page p = {.req = req, .m = fuse_req_userdata(req), .dir = i, .plus = plus};
-	struct pfs_error err = {0};
+	struct page p = { .req = req, .m = fuse_req_userdata(req), .dir = i, .plus = plus };
+	struct pfs_error err = { 0 };
 	int rc;
 
 	if (!i)
@@ -252,7 +252,7 @@ void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_
 {
 	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc;
 
 	(void)datasync;
@@ -271,7 +271,7 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct pfs_who who = pfs_op_who(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_handle *h;
 	struct pfs_attr a;
 	int rc;
@@ -289,7 +289,7 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc;
 
 	if (!dir)
@@ -308,7 +308,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	struct inode *from = pfs_op_inode(req, parent);
 	struct inode *to = from ? pfs_op_inode(req, new_parent) : NULL;
 	struct pfs_mount *m = fuse_req_userdata(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	unsigned ours = 0;
 	int rc;
 

@@ -231,7 +231,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_file *file;
 	struct handle *h;
 	int rc, sys;
@@ -262,7 +262,7 @@ static void reply_create(fuse_req_t req, struct pfs_handle *handle, const struct
 			 struct pfs_file *file, struct fuse_file_info *fi)
 {
 	struct pfs_mount *m = fuse_req_userdata(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct fuse_entry_param e;
 	struct handle *h;
 	struct inode *i;
@@ -296,7 +296,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct pfs_who who = pfs_op_who(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_handle *handle;
 	struct pfs_file *file;
 	struct pfs_attr a;
@@ -317,7 +317,7 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct pfs_who who = pfs_op_who(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_handle *handle;
 	struct pfs_file *file;
 	struct pfs_attr a;
@@ -343,7 +343,7 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct pfs_file *f = file_of(req, fi);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	size_t payload_size, len;
 	char *data = NULL;
 	char *own = NULL;
@@ -373,7 +373,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 {
 	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_file *f = i ? file_of(req, fi) : NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc;
 
 	if (!f)
@@ -395,7 +395,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct pfs_file *f = file_of(req, fi);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc;
 
 	(void)ino;
@@ -414,7 +414,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct pfs_mount *m = pfs_mount_of(req);
 	struct inode *i = pfs_inode_find(m, ino);
 	struct handle *h = handle_of(fi);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	if (h && i)
 		leave_mode(m, i, h->mode);
@@ -426,7 +426,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	struct pfs_file *f = file_of(req, fi);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	(void)ino;
 	(void)datasync;
@@ -438,7 +438,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 		  struct fuse_file_info *fi)
 {
 	struct pfs_file *f = file_of(req, fi);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	(void)ino;
 	if (!f)
@@ -454,7 +454,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
 {
 	struct pfs_file *f = file_of(req, fi);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	uint64_t out;
 	int rc;
 

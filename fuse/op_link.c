@@ -8,7 +8,7 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	char target[PATH_MAX];
 	int rc;
 
@@ -30,7 +30,7 @@ static void reply_passing(fuse_req_t req, const struct pfs_attr *a)
 {
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct fuse_entry_param e;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc = pfs_inode_enter_passing(m, a, &e, &err);
 
 	if (rc < 0)
@@ -44,7 +44,7 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
 	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct pfs_who who = pfs_op_who(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_handle *h;
 	struct pfs_attr a;
 	int rc;
@@ -68,7 +68,7 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *
 	struct inode *i = pfs_op_inode(req, ino);
 	struct inode *dir = i ? pfs_op_inode(req, new_parent) : NULL;
 	struct pfs_mount *m = fuse_req_userdata(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_attr a;
 	int rc;
 
@@ -95,7 +95,7 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc;
 
 	if (!dir)
@@ -134,7 +134,7 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
 	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct pfs_who who = pfs_op_who(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_handle *h;
 	enum pfs_type type;
 	struct pfs_attr a;

@@ -8,7 +8,7 @@ struct pfs_who pfs_op_who(fuse_req_t req)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
-	return (struct pfs_who){.uid = ctx->uid, .gid = ctx->gid};
+	return (struct pfs_who){ .uid = ctx->uid, .gid = ctx->gid };
 }
 
 struct inode *pfs_op_inode(fuse_req_t req, fuse_ino_t ino)
@@ -31,7 +31,7 @@ static void reply_entry(fuse_req_t req, const struct fuse_entry_param *e)
 
 void pfs_op_reply_entry(fuse_req_t req, struct pfs_handle *h, const struct pfs_attr *a)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct fuse_entry_param e;
 	int rc = pfs_inode_enter(fuse_req_userdata(req), h, a, &e, &err);
 
@@ -45,15 +45,15 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
-	struct fuse_entry_param e = {0};
-	struct pfs_error err = {0};
+	struct fuse_entry_param e = { 0 };
+	struct pfs_error err = { 0 };
 	int rc;
 
 	if (!dir)
 		return;
 	rc = pfs_inode_lookup(m, dir, name, &e, &err);
 	if (rc == PFS_E_NOTFOUND) {
-		e = (struct fuse_entry_param){.entry_timeout = pfs_inode_miss_timeout(m, dir)};
+		e = (struct fuse_entry_param){ .entry_timeout = pfs_inode_miss_timeout(m, dir) };
 		/* Number 0: "remember that it is not there". */
 		if (e.entry_timeout > 0) {
 			reply_entry(req, &e);
@@ -85,7 +85,7 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_attr a;
 	int rc;
 
@@ -124,12 +124,12 @@ static unsigned wishes(const struct stat *attr, int to_set, struct pfs_attr *out
 		int theirs;
 		unsigned ours;
 	} map[] = {
-		{FUSE_SET_ATTR_MODE, PFS_SET_MODE},
-		{FUSE_SET_ATTR_UID, PFS_SET_UID},
-		{FUSE_SET_ATTR_GID, PFS_SET_GID},
-		{FUSE_SET_ATTR_SIZE, PFS_SET_SIZE},
-		{FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW, PFS_SET_ATIME},
-		{FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW, PFS_SET_MTIME},
+		{ FUSE_SET_ATTR_MODE, PFS_SET_MODE },
+		{ FUSE_SET_ATTR_UID, PFS_SET_UID },
+		{ FUSE_SET_ATTR_GID, PFS_SET_GID },
+		{ FUSE_SET_ATTR_SIZE, PFS_SET_SIZE },
+		{ FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW, PFS_SET_ATIME },
+		{ FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW, PFS_SET_MTIME },
 	};
 	unsigned which = 0;
 
@@ -171,7 +171,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 {
 	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_attr set, is;
 	unsigned which;
 	int rc = 0;

@@ -29,7 +29,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	char value[VALUE_SIZE_MAX];
 	size_t len;
 	int rc;
@@ -48,7 +48,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	char names[VALUE_SIZE_MAX];
 	size_t len;
 	int rc;

@@ -65,7 +65,7 @@ static inline int world_branch(struct world *w, const char *repo, const char *br
 static inline int world_enter(struct pfs_workspace *ws, struct pfs_node **dir, const char *name,
 			      size_t len, struct pfs_error *err)
 {
-	const struct pfs_node_make make = {.type = PFS_ENTRY_DIR, .mode = 0755};
+	const struct pfs_node_make make = { .type = PFS_ENTRY_DIR, .mode = 0755 };
 	struct pfs_node *next = NULL;
 	int rc;
 
@@ -82,7 +82,7 @@ static inline int world_enter(struct pfs_workspace *ws, struct pfs_node **dir, c
 static inline int world_put(struct pfs_workspace *ws, struct pfs_node *dir, const char *name,
 			    const char *text, struct pfs_error *err)
 {
-	const struct pfs_node_make make = {.type = PFS_ENTRY_FILE, .mode = 0644};
+	const struct pfs_node_make make = { .type = PFS_ENTRY_FILE, .mode = 0644 };
 	struct pfs_node *file = NULL;
 	struct pfs_open *open = NULL;
 	int rc;
@@ -130,7 +130,7 @@ static inline int world_read(struct world *w, const char *repo, const struct pfs
 			     const char *path, char *out, size_t size, struct pfs_error *err)
 {
 	struct pfs_content_reader *r = NULL;
-	struct pfs_found found = {0};
+	struct pfs_found found = { 0 };
 	struct pfs_root root;
 	size_t len = 0;
 	int rc;

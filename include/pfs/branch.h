@@ -34,8 +34,8 @@ PFS_API int pfs_branch_create(struct pfs_history *h, const char *repo, const cha
  * only when the workspace has no uncommitted change and no commit would lose
  * its only name: PFS_E_NOTEMPTY otherwise.
  */
-PFS_API int pfs_branch_delete(struct pfs_history *h, const char *repo, const char *name,
-			      bool force, struct pfs_error *err);
+PFS_API int pfs_branch_delete(struct pfs_history *h, const char *repo, const char *name, bool force,
+			      struct pfs_error *err);
 
 PFS_API int pfs_branch_rename(struct pfs_history *h, const char *repo, const char *from,
 			      const char *to, struct pfs_error *err);

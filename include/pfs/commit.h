@@ -41,8 +41,8 @@ struct pfs_commit {
 	struct pfs_id digest;            /* of the record */
 	uint64_t files;                  /* names in the tree, directories included */
 	uint64_t size_bytes;
-	char *message;                   /* owned; "" when there is none */
-	char *error;                     /* owned; NULL when all is well: why this output is not whole */
+	char *message; /* owned; "" when there is none */
+	char *error;   /* owned; NULL when all is well: why this output is not whole */
 	struct pfs_provenance *provenance; /* owned */
 	size_t n_provenance;
 };
@@ -51,16 +51,19 @@ PFS_API void pfs_commit_fini(struct pfs_commit *c);
 PFS_API void pfs_commits_free(struct pfs_commit **list, size_t n);
 
 struct pfs_commit_options {
-	size_t size;                           /* sizeof(struct pfs_commit_options) */
-	const char *message;                   /* NULL: none */
-	const struct pfs_commit_id *id;        /* NULL: a fresh one */
-	enum pfs_commit_origin origin;         /* 0: USER */
+	size_t size;                    /* sizeof(struct pfs_commit_options) */
+	const char *message;            /* NULL: none */
+	const struct pfs_commit_id *id; /* NULL: a fresh one */
+	enum pfs_commit_origin origin;  /* 0: USER */
 	const struct pfs_provenance *provenance;
 	size_t n_provenance;
-	const char *error;                     /* NULL: none; else the commit is made but is nobody's parent */
-	const char *as_owner;                  /* the pipeline on whose behalf; NULL: a user */
+	const char *error;    /* NULL: none; else the commit is made but is nobody's parent */
+	const char *as_owner; /* the pipeline on whose behalf; NULL: a user */
 };
-#define PFS_COMMIT_OPTIONS_INIT { .size = sizeof(struct pfs_commit_options) }
+#define PFS_COMMIT_OPTIONS_INIT                           \
+	{                                                 \
+		.size = sizeof(struct pfs_commit_options) \
+	}
 
 /*
  * Commit a branch: everything whose write returned before this call is in it.
@@ -69,8 +72,8 @@ struct pfs_commit_options {
  * pipeline owns the branch), PFS_E_NOSPACE: nothing happened, nothing is lost.
  */
 PFS_API int pfs_commit_branch(struct pfs_history *h, const char *repo, const char *branch,
-			      const struct pfs_commit_options *options,
-			      struct pfs_commit_id *out, struct pfs_error *err);
+			      const struct pfs_commit_options *options, struct pfs_commit_id *out,
+			      struct pfs_error *err);
 
 /*
  * Throw away what changed on a branch since its head. Whoever has a directory
@@ -106,8 +109,8 @@ PFS_API int pfs_commit_set(struct pfs_history *h, const struct pfs_commit_id *id
 
 /* One name that differs between two versions. */
 struct pfs_change {
-	char *path;     /* owned */
-	char op;        /* '+' added, '-' removed, 'M' changed */
+	char *path; /* owned */
+	char op;    /* '+' added, '-' removed, 'M' changed */
 	bool is_dir;
 	uint64_t size_bytes;
 };

@@ -49,16 +49,16 @@ enum pfs_code {
 #define PFS_ERROR_TEXT_SIZE 768
 
 struct pfs_error {
-	int code;  /* enum pfs_code */
-	int sys;   /* errno of the cause, for the reader of the text; 0 if none */
+	int code; /* enum pfs_code */
+	int sys;  /* errno of the cause, for the reader of the text; 0 if none */
 	char text[PFS_ERROR_TEXT_SIZE];
 };
 
 /* The one table of what a code means outside. */
-PFS_API const char *pfs_code_name(int code);   /* "notfound", for machines */
-PFS_API int pfs_code_errno(int code);          /* positive errno */
-PFS_API int pfs_code_http(int code);           /* HTTP status */
-PFS_API int pfs_code_exit(int code);           /* exit status of a program */
+PFS_API const char *pfs_code_name(int code); /* "notfound", for machines */
+PFS_API int pfs_code_errno(int code);        /* positive errno */
+PFS_API int pfs_code_http(int code);         /* HTTP status */
+PFS_API int pfs_code_exit(int code);         /* exit status of a program */
 
 /* The code with this name, PFS_E_IO for a name we do not know. */
 PFS_API int pfs_code_parse(const char *name);

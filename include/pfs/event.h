@@ -17,18 +17,19 @@ extern "C" {
 
 struct pfs_event {
 	uint64_t number;
-	char kind[32];   /* "repo.created" "repo.deleted" "branch.created" "branch.moved" "branch.renamed"
+	char kind
+		[32]; /* "repo.created" "repo.deleted" "branch.created" "branch.moved" "branch.renamed"
 	                    "branch.deleted" "commit.finished" "pipeline.created" "pipeline.updated"
 	                    "pipeline.deleted" "job.created" "job.started" "job.finished" */
-	char repo[PFS_NAME_TEXT_SIZE];     /* or the pipeline */
-	char branch[PFS_NAME_TEXT_SIZE];   /* "" where it means nothing */
-	struct pfs_commit_id commit;       /* or the job; zero where it means nothing */
+	char repo[PFS_NAME_TEXT_SIZE];   /* or the pipeline */
+	char branch[PFS_NAME_TEXT_SIZE]; /* "" where it means nothing */
+	struct pfs_commit_id commit;     /* or the job; zero where it means nothing */
 	int64_t time_ns;
 };
 
 /* Up to `max` events after number `after`; *out_n may be 0. */
-PFS_API int pfs_event_read(struct pfs_history *h, uint64_t after, struct pfs_event *out,
-			   size_t max, size_t *out_n, struct pfs_error *err);
+PFS_API int pfs_event_read(struct pfs_history *h, uint64_t after, struct pfs_event *out, size_t max,
+			   size_t *out_n, struct pfs_error *err);
 
 /* The number of the newest event, 0 when there was none. */
 PFS_API uint64_t pfs_event_newest(struct pfs_history *h);

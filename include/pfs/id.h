@@ -38,8 +38,7 @@ PFS_API char *pfs_commit_id_format(const struct pfs_commit_id *id,
 
 /* Exactly the full text; PFS_E_INVALID otherwise. */
 PFS_API int pfs_id_parse(const char *text, struct pfs_id *out, struct pfs_error *err);
-PFS_API int pfs_commit_id_parse(const char *text, struct pfs_commit_id *out,
-				struct pfs_error *err);
+PFS_API int pfs_commit_id_parse(const char *text, struct pfs_commit_id *out, struct pfs_error *err);
 
 PFS_API bool pfs_id_equal(const struct pfs_id *a, const struct pfs_id *b);
 PFS_API int pfs_id_compare(const struct pfs_id *a, const struct pfs_id *b);

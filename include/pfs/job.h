@@ -33,12 +33,12 @@ PFS_API bool pfs_job_state_final(enum pfs_job_state s);
 
 struct pfs_job {
 	char pipeline[PFS_NAME_TEXT_SIZE];
-	uint32_t version;                /* of the pipeline */
+	uint32_t version; /* of the pipeline */
 	struct pfs_commit_id id;
-	char repo[PFS_NAME_TEXT_SIZE];   /* the input commit's repo and branch */
+	char repo[PFS_NAME_TEXT_SIZE]; /* the input commit's repo and branch */
 	char branch[PFS_NAME_TEXT_SIZE];
 	enum pfs_job_state state;
-	uint32_t attempt;                /* from 1 at the first claim */
+	uint32_t attempt;                            /* from 1 at the first claim */
 	int64_t created_ns, started_ns, finished_ns; /* 0: not yet */
 	char runner[128];
 	char reason[PFS_ERROR_TEXT_SIZE]; /* why it failed; "" otherwise */
@@ -73,10 +73,10 @@ struct pfs_task_step {
 	char *line;
 };
 struct pfs_task_input {
-	char *name;                    /* directory below /in */
+	char *name; /* directory below /in */
 	char repo[PFS_NAME_TEXT_SIZE];
 	struct pfs_commit_id commit;
-	char *path;                    /* in the commit; "" for its root */
+	char *path; /* in the commit; "" for its root */
 };
 struct pfs_task {
 	struct pfs_job job;
@@ -84,7 +84,7 @@ struct pfs_task {
 	size_t n_steps;
 	struct pfs_task_input *inputs;
 	size_t n_inputs;
-	char out_repo[PFS_NAME_TEXT_SIZE];   /* the branch whose workspace is /out */
+	char out_repo[PFS_NAME_TEXT_SIZE]; /* the branch whose workspace is /out */
 	char out_branch[PFS_NAME_TEXT_SIZE];
 };
 PFS_API void pfs_task_fini(struct pfs_task *t);

@@ -20,11 +20,11 @@ struct pfs_pipelines; /* pipelines and jobs of one instance; pfs_instance_pipeli
 
 struct pfs_pipeline {
 	char name[PFS_NAME_TEXT_SIZE];
-	char repo[PFS_NAME_TEXT_SIZE];   /* whose commits start it */
+	char repo[PFS_NAME_TEXT_SIZE]; /* whose commits start it */
 	char branch[PFS_NAME_TEXT_SIZE];
-	uint32_t version;                /* from 1; each update adds one */
+	uint32_t version; /* from 1; each update adds one */
 	int64_t created_ns, updated_ns;
-	char *text;                      /* owned: the Pachfile as it was given */
+	char *text; /* owned: the Pachfile as it was given */
 };
 PFS_API void pfs_pipeline_fini(struct pfs_pipeline *p);
 PFS_API void pfs_pipelines_free(struct pfs_pipeline **list, size_t n);

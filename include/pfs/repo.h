@@ -22,7 +22,7 @@ struct pfs_repo {
 	int64_t created_ns;             /* since 1970 */
 	uint64_t branches;
 	uint64_t commits;
-	uint64_t size_bytes;            /* files of the head of master, 0 without one */
+	uint64_t size_bytes; /* files of the head of master, 0 without one */
 };
 
 /* Make an empty repo. PFS_E_EXISTS, PFS_E_INVALID (name), PFS_E_LIMIT. */

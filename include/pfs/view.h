@@ -23,9 +23,9 @@
 extern "C" {
 #endif
 
-struct pfs_view;    /* pfs_instance_view() */
-struct pfs_handle;  /* one file, directory or symlink */
-struct pfs_file;    /* one open file */
+struct pfs_view;   /* pfs_instance_view() */
+struct pfs_handle; /* one file, directory or symlink */
+struct pfs_file;   /* one open file */
 
 enum pfs_type {
 	PFS_TYPE_FILE = 1,
@@ -38,19 +38,19 @@ enum pfs_type {
 };
 
 struct pfs_attr {
-	uint64_t ino;         /* stable while the instance runs; not zero */
+	uint64_t ino; /* stable while the instance runs; not zero */
 	enum pfs_type type;
-	uint16_t mode;        /* 12 permission bits */
+	uint16_t mode; /* 12 permission bits */
 	uint32_t uid, gid;
 	uint32_t nlink;
 	uint64_t size_bytes;
-	uint64_t blocks;      /* of 512 bytes */
+	uint64_t blocks; /* of 512 bytes */
 	uint64_t rdev;
 	int64_t atime_ns, mtime_ns, ctime_ns;
 	/* How long this may be remembered without asking. */
-	bool immutable;       /* for ever: committed content */
-	bool volatile_;       /* not at all: control files */
-	bool watched;         /* of a directory: names that appear in it by others are told as changes,
+	bool immutable; /* for ever: committed content */
+	bool volatile_; /* not at all: control files */
+	bool watched;   /* of a directory: names that appear in it by others are told as changes,
 	                         so that also a name's absence may be remembered */
 };
 
@@ -86,7 +86,8 @@ enum pfs_setattr {
 	PFS_SET_ATIME = 32, /* accepted and forgotten: access times are not kept */
 };
 PFS_API int pfs_view_setattr(struct pfs_view *v, struct pfs_handle *h, unsigned which,
-			     const struct pfs_attr *set, struct pfs_attr *out, struct pfs_error *err);
+			     const struct pfs_attr *set, struct pfs_attr *out,
+			     struct pfs_error *err);
 
 /* The target is appended, terminated, to buf[size]; PFS_E_NAMETOOLONG when it does not fit. */
 PFS_API int pfs_view_readlink(struct pfs_view *v, struct pfs_handle *h, char *buf, size_t size,
@@ -98,7 +99,7 @@ PFS_API int pfs_view_readlink(struct pfs_view *v, struct pfs_handle *h, char *bu
  */
 struct pfs_listing;
 struct pfs_list_item {
-	const char *name;      /* borrowed until the next call */
+	const char *name; /* borrowed until the next call */
 	enum pfs_type type;
 	uint64_t ino;
 };
@@ -122,9 +123,8 @@ PFS_API int pfs_view_rmdir(struct pfs_view *v, struct pfs_handle *dir, const cha
 
 /* A symlink; in a repo's directory it makes branch `name` from revision `target`. */
 PFS_API int pfs_view_symlink(struct pfs_view *v, struct pfs_handle *dir, const char *name,
-			     const char *target, const struct pfs_who *who,
-			     struct pfs_handle **out, struct pfs_attr *out_attr,
-			     struct pfs_error *err);
+			     const char *target, const struct pfs_who *who, struct pfs_handle **out,
+			     struct pfs_attr *out_attr, struct pfs_error *err);
 
 /* A fifo, socket or device. */
 PFS_API int pfs_view_mknod(struct pfs_view *v, struct pfs_handle *dir, const char *name,
@@ -162,17 +162,19 @@ PFS_API int pfs_file_flush(struct pfs_file *f, struct pfs_error *err);
 PFS_API int pfs_file_close(struct pfs_file **f, struct pfs_error *err);
 
 /* As pread: *out_len is short at the end of the file only. */
-PFS_API int pfs_file_read(struct pfs_file *f, uint64_t off, void *data, size_t len,
-			  size_t *out_len, struct pfs_error *err);
+PFS_API int pfs_file_read(struct pfs_file *f, uint64_t off, void *data, size_t len, size_t *out_len,
+			  struct pfs_error *err);
 PFS_API int pfs_file_write(struct pfs_file *f, uint64_t off, const void *data, size_t len,
 			   struct pfs_error *err);
 /* At the end, whatever others write meanwhile. */
 PFS_API int pfs_file_append(struct pfs_file *f, const void *data, size_t len,
 			    struct pfs_error *err);
+/* As fallocate(2). */
 PFS_API int pfs_file_allocate(struct pfs_file *f, int mode, uint64_t off, uint64_t len,
-			      struct pfs_error *err); /* as fallocate(2) */
+			      struct pfs_error *err);
+/* `whence` is SEEK_DATA or SEEK_HOLE; PFS_E_NOTFOUND: none from there on. */
 PFS_API int pfs_file_seek(struct pfs_file *f, uint64_t off, int whence, uint64_t *out,
-			  struct pfs_error *err);     /* SEEK_DATA, SEEK_HOLE; PFS_E_NOTFOUND: none from there on */
+			  struct pfs_error *err);
 PFS_API int pfs_file_sync(struct pfs_file *f, struct pfs_error *err);
 
 /* Names of a directory durable, as fsync on it. */
@@ -220,7 +222,7 @@ PFS_API const char *pfs_view_data_dir(struct pfs_view *v);
 struct pfs_view_change {
 	struct pfs_handle *handle; /* owned by the receiver: pfs_handle_unref */
 	char name[256];
-	bool lost;                 /* too many to tell: whatever is cached may be stale; handle is NULL */
+	bool lost; /* too many to tell: whatever is cached may be stale; handle is NULL */
 };
 /* 1 and a change, 0 after `timeout_ms` or pfs_view_wake. One reader. */
 PFS_API int pfs_view_next_change(struct pfs_view *v, int64_t timeout_ms,
@@ -244,12 +246,11 @@ struct pfs_datum_input {
 	const char *name;
 	const char *repo;
 	struct pfs_commit_id commit;
-	const char *path;      /* "" for the root */
+	const char *path; /* "" for the root */
 };
 PFS_API int pfs_view_add_datum(struct pfs_view *v, const char *name,
 			       const struct pfs_datum_input *inputs, size_t n_inputs,
-			       const char *out_repo, const char *out_branch,
-			       struct pfs_error *err);
+			       const char *out_repo, const char *out_branch, struct pfs_error *err);
 PFS_API void pfs_view_remove_datum(struct pfs_view *v, const char *name);
 
 #ifdef __cplusplus

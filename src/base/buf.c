@@ -31,8 +31,9 @@ int pfs_buf_reserve(struct pfs_buf *b, size_t more, struct pfs_error *err)
 	size_t cap;
 
 	if (more > b->limit - b->len)
-		return pfs_fail(err, PFS_E_LIMIT, "buffer of %zu and %zu more bytes passes its limit of %zu",
-				b->len, more, b->limit);
+		return pfs_fail(err, PFS_E_LIMIT,
+				"buffer of %zu and %zu more bytes passes its limit of %zu", b->len,
+				more, b->limit);
 	if (b->len + more + 1 <= b->cap)
 		return 0;
 	cap = b->cap ? b->cap : 64;

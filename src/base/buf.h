@@ -20,10 +20,13 @@ struct pfs_buf {
 	size_t limit;
 };
 
-#define PFS_BUF_INIT(limit_bytes) { .limit = (limit_bytes) }
+#define PFS_BUF_INIT(limit_bytes)      \
+	{                              \
+		.limit = (limit_bytes) \
+	}
 
 void pfs_buf_init(struct pfs_buf *b, size_t limit);
-void pfs_buf_fini(struct pfs_buf *b); /* safe on zeroes and twice */
+void pfs_buf_fini(struct pfs_buf *b);  /* safe on zeroes and twice */
 void pfs_buf_clear(struct pfs_buf *b); /* keeps the memory */
 
 int pfs_buf_reserve(struct pfs_buf *b, size_t more, struct pfs_error *err);

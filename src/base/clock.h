@@ -4,7 +4,7 @@
 
 #include "base/room.h"
 
-int64_t pfs_clock_ns(void);           /* real time */
+int64_t pfs_clock_ns(void); /* real time */
 int64_t pfs_clock_monotonic_ms(void);
 
 #define PFS_CLOCK_TEXT_SIZE 40

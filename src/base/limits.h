@@ -7,35 +7,38 @@
 
 #include "base/room.h"
 
-#define PFS_NAME_SIZE_MAX      255u      /* bytes of one path component: NAME_MAX of the kernel */
-#define PFS_PATH_SIZE_MAX      4095u     /* bytes of a path: PATH_MAX less its terminator */
-#define PFS_SYMLINK_SIZE_MAX   4095u     /* what readlink(2) can hand back */
-#define PFS_REPO_NAME_MAX      63u       /* as the repositories of the ancestor */
-#define PFS_BRANCH_NAME_MAX    63u
-#define PFS_REPOS_MAX          100000u   /* one listing of the root stays a listing */
-#define PFS_BRANCHES_MAX       10000u    /* of one repo, likewise */
-#define PFS_PROVENANCE_MAX     1024u     /* sources of one commit; far above a pipeline's inputs */
-#define PFS_WORKSPACES_IDLE_MAX 32u      /* kept open though nobody looks: each has a journal and its names */
-#define PFS_MESSAGE_SIZE_MAX   65536u    /* a commit message; one row, one control-file write */
-#define PFS_FILE_SIZE_MAX      (1ULL << 46) /* 64 TiB: six levels of sequence nodes */
-#define PFS_INLINE_SIZE_MAX    256u      /* content kept in the directory entry itself */
-#define PFS_TREE_LEVEL_MAX     12u       /* far above what 2^46 bytes or 2^40 names need */
-#define PFS_TREE_DEPTH_MAX     2048u     /* components of a path */
-#define PFS_OBJECT_SIZE_MAX    (1u << 20) /* one stored object; chunks end at 256 KiB */
-#define PFS_PACK_SIZE_MAX      (1ULL << 30)
-#define PFS_SPARE_FILES_MAX    2048u     /* descriptors that open files leave to all else; a quarter of few */
-#define PFS_PACK_OPEN_MAX      256u      /* descriptors kept for reading: a quarter of the usual 1024 */
-#define PFS_PACHFILE_SIZE_MAX  (256u * 1024) /* a program, not data */
-#define PFS_PACHFILE_STEPS_MAX 1024u
+#define PFS_NAME_SIZE_MAX    255u  /* bytes of one path component: NAME_MAX of the kernel */
+#define PFS_PATH_SIZE_MAX    4095u /* bytes of a path: PATH_MAX less its terminator */
+#define PFS_SYMLINK_SIZE_MAX 4095u /* what readlink(2) can hand back */
+#define PFS_REPO_NAME_MAX    63u   /* as the repositories of the ancestor */
+#define PFS_BRANCH_NAME_MAX  63u
+#define PFS_REPOS_MAX        100000u /* one listing of the root stays a listing */
+#define PFS_BRANCHES_MAX     10000u  /* of one repo, likewise */
+#define PFS_PROVENANCE_MAX   1024u   /* sources of one commit; far above a pipeline's inputs */
+#define PFS_WORKSPACES_IDLE_MAX \
+	32u /* kept open though nobody looks: each has a journal and its names */
+#define PFS_MESSAGE_SIZE_MAX 65536u       /* a commit message; one row, one control-file write */
+#define PFS_FILE_SIZE_MAX    (1ULL << 46) /* 64 TiB: six levels of sequence nodes */
+#define PFS_INLINE_SIZE_MAX  256u         /* content kept in the directory entry itself */
+#define PFS_TREE_LEVEL_MAX   12u          /* far above what 2^46 bytes or 2^40 names need */
+#define PFS_TREE_DEPTH_MAX   2048u        /* components of a path */
+#define PFS_OBJECT_SIZE_MAX  (1u << 20)   /* one stored object; chunks end at 256 KiB */
+#define PFS_PACK_SIZE_MAX    (1ULL << 30)
+#define PFS_SPARE_FILES_MAX \
+	2048u /* descriptors that open files leave to all else; a quarter of few */
+#define PFS_PACK_OPEN_MAX       256u /* descriptors kept for reading: a quarter of the usual 1024 */
+#define PFS_PACHFILE_SIZE_MAX   (256u * 1024) /* a program, not data */
+#define PFS_PACHFILE_STEPS_MAX  1024u
 #define PFS_PACHFILE_INPUTS_MAX 64u
-#define PFS_LOG_SIZE_MAX       (64ULL << 20) /* kept of one job's output; the rest is dropped, and said */
-#define PFS_IMAGE_NAME_MAX     512u      /* above what a registry's name, tag and digest come to */
-#define PFS_LEASE_MS_MAX       86400000  /* a day: longer without a sign of life is nobody's plan */
-#define PFS_JOB_ATTEMPTS_MAX   16u       /* a job that loses every runner must not block its pipeline for ever */
-#define PFS_PIPELINES_MAX      10000u
-#define PFS_HTTP_HEADER_MAX    (64u * 1024)
-#define PFS_HTTP_JSON_MAX      (4u << 20) /* a JSON body we parse, never a file */
+#define PFS_LOG_SIZE_MAX        (64ULL << 20) /* kept of one job's output; the rest is dropped, and said */
+#define PFS_IMAGE_NAME_MAX      512u     /* above what a registry's name, tag and digest come to */
+#define PFS_LEASE_MS_MAX        86400000 /* a day: longer without a sign of life is nobody's plan */
+#define PFS_JOB_ATTEMPTS_MAX \
+	16u /* a job that loses every runner must not block its pipeline for ever */
+#define PFS_PIPELINES_MAX        10000u
+#define PFS_HTTP_HEADER_MAX      (64u * 1024)
+#define PFS_HTTP_JSON_MAX        (4u << 20) /* a JSON body we parse, never a file */
 #define PFS_HTTP_CONNECTIONS_MAX 512u
-#define PFS_GRPC_MESSAGE_MAX   (16u << 20) /* what containerd takes and sends */
+#define PFS_GRPC_MESSAGE_MAX     (16u << 20) /* what containerd takes and sends */
 
 #endif

@@ -13,23 +13,23 @@
 
 /* High ranks are taken first. The hundreds are the floors of the house. */
 enum pfs_rank {
-	PFS_RANK_DRIVER = 900,      /* fuse/: inode table */
-	PFS_RANK_DAEMON = 890,      /* pfsd's own tables */
+	PFS_RANK_DRIVER = 900, /* fuse/: inode table */
+	PFS_RANK_DAEMON = 890, /* pfsd's own tables */
 	PFS_RANK_PIPELINE = 650,
 	PFS_RANK_VIEW = 620,
-	PFS_RANK_HISTORY_COMMIT = 540, /* one commit of a branch at a time */
-	PFS_RANK_HISTORY = 520,     /* table of open workspaces */
+	PFS_RANK_HISTORY_COMMIT = 540,  /* one commit of a branch at a time */
+	PFS_RANK_HISTORY = 520,         /* table of open workspaces */
 	PFS_RANK_WORKSPACE_FLUSH = 430, /* one flush of a workspace at a time */
-	PFS_RANK_WORKSPACE = 420,   /* names and attributes of one workspace */
+	PFS_RANK_WORKSPACE = 420,       /* names and attributes of one workspace */
 	PFS_RANK_WORKSPACE_CHANGES = 410,
 	PFS_RANK_WORKSPACE_OPEN = 405, /* where one open file is reading */
-	PFS_RANK_META = 250,        /* the one writer */
+	PFS_RANK_META = 250,           /* the one writer */
 	PFS_RANK_META_READ = 245,
-	PFS_RANK_STORE = 230,       /* packs being written */
+	PFS_RANK_STORE = 230, /* packs being written */
 	PFS_RANK_PACKSET = 220,
 	PFS_RANK_PACKSET_FILES = 215, /* descriptors of sealed packs */
 	PFS_RANK_CACHE = 210,
-	PFS_RANK_RUNTIME = 205,     /* which containers are ours */
+	PFS_RANK_RUNTIME = 205, /* which containers are ours */
 	PFS_RANK_NET = 150,
 	PFS_RANK_BASE = 50,
 };
@@ -37,7 +37,7 @@ enum pfs_rank {
 struct pfs_lock {
 	pthread_mutex_t mutex;
 	int rank;
-	pthread_t owner;  /* valid while held */
+	pthread_t owner; /* valid while held */
 	int held;
 };
 

@@ -10,18 +10,19 @@ int pfs_path_check_name(const char *name, size_t len, struct pfs_error *err)
 	if (len == 0)
 		return pfs_fail(err, PFS_E_INVALID, "an empty name");
 	if (len > PFS_NAME_SIZE_MAX)
-		return pfs_fail(err, PFS_E_NAMETOOLONG, "name \"%.40s...\" has %zu bytes, at most %u fit",
-				name, len, PFS_NAME_SIZE_MAX);
+		return pfs_fail(err, PFS_E_NAMETOOLONG,
+				"name \"%.40s...\" has %zu bytes, at most %u fit", name, len,
+				PFS_NAME_SIZE_MAX);
 	if (memchr(name, '/', len) || memchr(name, 0, len))
 		return pfs_fail(err, PFS_E_INVALID, "name \"%.*s\" has a slash or a NUL in it",
 				(int)len, name);
 	if ((len == 1 && name[0] == '.') || (len == 2 && name[0] == '.' && name[1] == '.'))
-		return pfs_fail(err, PFS_E_INVALID, "\"%.*s\" is not allowed in a path", (int)len, name);
+		return pfs_fail(err, PFS_E_INVALID, "\"%.*s\" is not allowed in a path", (int)len,
+				name);
 	return 0;
 }
 
-int pfs_path_next(const char **rest, const char **out_name, size_t *out_len,
-		  struct pfs_error *err)
+int pfs_path_next(const char **rest, const char **out_name, size_t *out_len, struct pfs_error *err)
 {
 	const char *p = *rest;
 	size_t len;
@@ -79,13 +80,15 @@ static int check_label(const char *what, const char *name, size_t max, struct pf
 	if (len == 0)
 		return pfs_fail(err, PFS_E_INVALID, "an empty %s name", what);
 	if (len > max)
-		return pfs_fail(err, PFS_E_NAMETOOLONG, "%s name \"%.40s...\" has %zu bytes, at most %zu fit",
-				what, name, len, max);
+		return pfs_fail(err, PFS_E_NAMETOOLONG,
+				"%s name \"%.40s...\" has %zu bytes, at most %zu fit", what, name,
+				len, max);
 	for (size_t i = 0; i < len; i++)
 		if (!isalnum((unsigned char)name[i]) && (i == 0 || !strchr("_-", name[i])))
 			return pfs_fail(err, PFS_E_INVALID,
 					"%s name \"%s\": letters, digits, '_' and '-' are allowed, "
-					"a letter or digit first", what, name);
+					"a letter or digit first",
+					what, name);
 	return 0;
 }
 
@@ -102,6 +105,7 @@ int pfs_path_check_branch(const char *name, struct pfs_error *err)
 	if (rc < 0)
 		return rc;
 	if (pfs_commit_id_parse(name, &id, NULL) == 0)
-		return pfs_fail(err, PFS_E_INVALID, "branch name \"%s\" looks like a commit id", name);
+		return pfs_fail(err, PFS_E_INVALID, "branch name \"%s\" looks like a commit id",
+				name);
 	return 0;
 }

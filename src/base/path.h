@@ -17,8 +17,7 @@ int pfs_path_check_name(const char *name, size_t len, struct pfs_error *err);
  * Step through a path: *rest moves past the next component, which is borrowed
  * from the text. Returns 1 with a checked component, 0 at the end, or an error.
  */
-int pfs_path_next(const char **rest, const char **out_name, size_t *out_len,
-		  struct pfs_error *err);
+int pfs_path_next(const char **rest, const char **out_name, size_t *out_len, struct pfs_error *err);
 
 /* Check every component and write "a/b/c" to out[PFS_PATH_SIZE_MAX + 1]; "" for the root. */
 int pfs_path_normalize(const char *path, char *out, struct pfs_error *err);

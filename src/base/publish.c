@@ -46,7 +46,8 @@ int pfs_publish(int dir, const char *name, const void *data, size_t len, mode_t 
 	int rc;
 
 	if (snprintf(temp, sizeof(temp), "%s.new", name) >= (int)sizeof(temp))
-		return pfs_fail(err, PFS_E_NAMETOOLONG, "publish a name of %zu bytes", strlen(name));
+		return pfs_fail(err, PFS_E_NAMETOOLONG, "publish a name of %zu bytes",
+				strlen(name));
 	rc = write_temporary(dir, temp, data, len, mode, err);
 	if (rc == 0)
 		rc = pfs_fault("publish.rename", err);

@@ -30,7 +30,7 @@ struct reader {
 
 static void give(struct reader *r, const struct pfs_option *o, const char *value)
 {
-	r->out->given[r->out->n_given++] = (struct pfs_args_given){o->letter, value ? value : ""};
+	r->out->given[r->out->n_given++] = (struct pfs_args_given){ o->letter, value ? value : "" };
 }
 
 static int take_value(struct reader *r, const struct pfs_option *o, const char *attached,
@@ -97,8 +97,8 @@ static int parse_word(struct reader *r, bool *plain, struct pfs_error *err)
 int pfs_args_parse(const char *const *argv, size_t n, const struct pfs_option *known,
 		   const struct pfs_option *common, struct pfs_args *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_args_fini) struct pfs_args a = {0};
-	struct reader r = {argv, n, 0, known, common, &a};
+	PFS_AUTO(pfs_args_fini) struct pfs_args a = { 0 };
+	struct reader r = { argv, n, 0, known, common, &a };
 	size_t letters = 1;
 	bool plain = false;
 	int rc = 0;
@@ -114,7 +114,7 @@ int pfs_args_parse(const char *const *argv, size_t n, const struct pfs_option *k
 	if (rc < 0)
 		return rc;
 	*out = a;
-	a = (struct pfs_args){0};
+	a = (struct pfs_args){ 0 };
 	return 0;
 }
 
@@ -122,7 +122,7 @@ void pfs_args_fini(struct pfs_args *a)
 {
 	free(a->words);
 	free(a->given);
-	*a = (struct pfs_args){0};
+	*a = (struct pfs_args){ 0 };
 }
 
 const char *pfs_args_get(const struct pfs_args *a, char letter)

@@ -121,8 +121,8 @@ static int fail_status(const struct pfs_http_reply *reply, struct pfs_error *err
 static int send_request(struct pfs_client *c, struct pfs_http_request *rq,
 			const struct pfs_target *t, struct pfs_buf *out, struct pfs_error *err)
 {
-	struct pfs_http_reply reply = {.body = PFS_BUF_INIT(REPLY_MAX)};
-	struct pfs_error why = {0};
+	struct pfs_http_reply reply = { .body = PFS_BUF_INIT(REPLY_MAX) };
+	struct pfs_error why = { 0 };
 	int rc;
 
 	if (t->rc < 0)
@@ -144,7 +144,7 @@ static int send_request(struct pfs_client *c, struct pfs_http_request *rq,
 int pfs_client_call(struct pfs_client *c, const char *method, const struct pfs_target *t,
 		    const void *body, size_t body_len, struct pfs_buf *reply, struct pfs_error *err)
 {
-	struct pfs_http_request rq = {.method = method, .body = body, .body_len = body_len};
+	struct pfs_http_request rq = { .method = method, .body = body, .body_len = body_len };
 
 	return send_request(c, &rq, t, reply, err);
 }
@@ -154,7 +154,8 @@ int pfs_client_read(struct pfs_client *c, const struct pfs_target *t, int64_t pa
 		    struct pfs_error *err)
 {
 	struct pfs_http_request rq = {
-		.method = "GET", .write_reply = write, .write_arg = arg, .timeout_ms = patience_ms};
+		.method = "GET", .write_reply = write, .write_arg = arg, .timeout_ms = patience_ms
+	};
 
 	return send_request(c, &rq, t, NULL, err);
 }
@@ -173,7 +174,7 @@ static int64_t read_some(void *arg, void *out, size_t len)
 int pfs_client_send(struct pfs_client *c, const struct pfs_target *t, int fd, struct pfs_buf *reply,
 		    struct pfs_error *err)
 {
-	struct pfs_http_request rq = {.method = "POST", .read_body = read_some, .read_arg = &fd};
+	struct pfs_http_request rq = { .method = "POST", .read_body = read_some, .read_arg = &fd };
 
 	return send_request(c, &rq, t, reply, err);
 }
@@ -224,8 +225,8 @@ int pfs_client_each(struct pfs_client *c, const struct pfs_target *t,
 		    int (*line)(void *arg, json_t *v, struct pfs_error *err), void *arg,
 		    struct pfs_error *err)
 {
-	struct pfs_error why = {0};
-	struct liner l = {line, arg, PFS_BUF_INIT(LINE_MAX_BYTES), 0, &why};
+	struct pfs_error why = { 0 };
+	struct liner l = { line, arg, PFS_BUF_INIT(LINE_MAX_BYTES), 0, &why };
 	int rc = pfs_client_read(c, t, SILENCE_MS, take_piece, &l, err);
 
 	pfs_buf_fini(&l.partial);

@@ -26,7 +26,7 @@ int cmd_create_branch(struct pfs_cli *cli, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
 	const char *head = pfs_args_get(cli->args, 'H');
-	struct pfs_object o, from = {0};
+	struct pfs_object o, from = { 0 };
 	int rc = pfs_object_parse_branch(pfs_command_word(cli, 0), &o, err);
 
 	if (rc == 0 && head)
@@ -58,7 +58,7 @@ static int add_branch(struct pfs_cli *cli, struct pfs_table *table, const json_t
 
 int cmd_list_branch(struct pfs_cli *cli, struct pfs_error *err)
 {
-	static const char *const titles[] = {"BRANCH", "HEAD", "CREATED", NULL};
+	static const char *const titles[] = { "BRANCH", "HEAD", "CREATED", NULL };
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
 
 	pfs_target_add(&t, "/branch");

@@ -47,8 +47,8 @@ static int add_commit(struct pfs_cli *cli, struct pfs_table *table, const json_t
 /* Of a repo, of a branch and its past, or all that share an id. */
 int cmd_list_commit(struct pfs_cli *cli, struct pfs_error *err)
 {
-	static const char *const titles[] = {"REPO", "BRANCH", "COMMIT",      "FINISHED",
-					     "SIZE", "ORIGIN", "DESCRIPTION", NULL};
+	static const char *const titles[] = { "REPO", "BRANCH", "COMMIT",      "FINISHED",
+					      "SIZE", "ORIGIN", "DESCRIPTION", NULL };
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
 	const char *word = pfs_command_word(cli, 0);
 	struct pfs_object o;
@@ -127,7 +127,7 @@ static int check_job(void *arg, json_t *v, struct pfs_error *err)
 static int check_jobs(struct pfs_cli *cli, const char *id, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
-	struct misses m = {0};
+	struct misses m = { 0 };
 	int rc;
 
 	pfs_target_add(&t, "/job");
@@ -144,8 +144,8 @@ static int check_jobs(struct pfs_cli *cli, const char *id, struct pfs_error *err
 /* Until everything that is computed from a commit is there, or has failed. */
 int cmd_wait_commit(struct pfs_cli *cli, struct pfs_error *err)
 {
-	static const char *const titles[] = {"REPO", "BRANCH", "COMMIT",      "FINISHED",
-					     "SIZE", "ORIGIN", "DESCRIPTION", NULL};
+	static const char *const titles[] = { "REPO", "BRANCH", "COMMIT",      "FINISHED",
+					      "SIZE", "ORIGIN", "DESCRIPTION", NULL };
 	PFS_AUTO(pfs_target_fini) struct pfs_target wait = PFS_TARGET_INIT;
 	PFS_AUTO(pfs_target_fini) struct pfs_target list = PFS_TARGET_INIT;
 	char id[PFS_COMMIT_ID_HEX_SIZE];
@@ -183,7 +183,7 @@ static int add_change(struct pfs_cli *cli, struct pfs_table *table, const json_t
 	return rc;
 }
 
-static const char *const change_titles[] = {"OP", "SIZE", "NAME", NULL};
+static const char *const change_titles[] = { "OP", "SIZE", "NAME", NULL };
 
 int cmd_status(struct pfs_cli *cli, struct pfs_error *err)
 {
@@ -203,7 +203,7 @@ int cmd_status(struct pfs_cli *cli, struct pfs_error *err)
 int cmd_diff_file(struct pfs_cli *cli, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
-	struct pfs_object to, from = {0};
+	struct pfs_object to, from = { 0 };
 	bool two = cli->args->n_words > 1;
 	int rc = pfs_object_parse_branch(pfs_command_word(cli, 0), &to, err);
 

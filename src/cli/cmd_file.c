@@ -41,7 +41,7 @@ static int sink_write(void *arg, const void *data, size_t len)
 
 static int get_to_fd(struct pfs_cli *cli, const struct pfs_target *t, int fd, struct pfs_error *err)
 {
-	struct sink s = {.fd = fd};
+	struct sink s = { .fd = fd };
 	int rc = pfs_client_read(cli->client, t, 0, sink_write, &s, err);
 
 	/* Why it was not taken says more than that it was not. */
@@ -88,7 +88,7 @@ static int get_path(const json_t *v, char out[PFS_PATH_SIZE_MAX + 1], struct pfs
 	if (n > PFS_PATH_SIZE_MAX)
 		return pfs_fail(err, PFS_E_NAMETOOLONG, "a path of %zu bytes", n);
 	for (size_t i = 0; i < n; i++) {
-		char two[3] = {hex[2 * i], hex[2 * i + 1], 0};
+		char two[3] = { hex[2 * i], hex[2 * i + 1], 0 };
 
 		raw[i] = (char)strtol(two, NULL, 16);
 	}
@@ -166,8 +166,8 @@ static int get_tree(struct pfs_cli *cli, const struct pfs_object *o, const char 
 		    struct pfs_error *err)
 {
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
-	struct tree tr = {cli, o, out};
-	struct entries e = {json_array()};
+	struct tree tr = { cli, o, out };
+	struct entries e = { json_array() };
 	int rc;
 
 	if (!e.list)
@@ -223,7 +223,7 @@ static int add_file(struct pfs_cli *cli, struct pfs_table *table, const json_t *
 
 int cmd_list_file(struct pfs_cli *cli, struct pfs_error *err)
 {
-	static const char *const titles[] = {"SIZE", "NAME", NULL};
+	static const char *const titles[] = { "SIZE", "NAME", NULL };
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
 	struct pfs_object o;
 	int rc = pfs_object_parse_rev(pfs_command_word(cli, 0), &o, err);

@@ -30,8 +30,8 @@ static int add_job(struct pfs_cli *cli, struct pfs_table *table, const json_t *v
 
 int cmd_list_job(struct pfs_cli *cli, struct pfs_error *err)
 {
-	static const char *const titles[] = {"PIPELINE", "ID",     "STARTED", "DURATION",
-					     "STATE",    "REASON", NULL};
+	static const char *const titles[] = { "PIPELINE", "ID",     "STARTED", "DURATION",
+					      "STATE",    "REASON", NULL };
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
 
 	pfs_target_add(&t, "/job");

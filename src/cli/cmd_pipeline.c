@@ -77,7 +77,7 @@ static int add_pipeline(struct pfs_cli *cli, struct pfs_table *table, const json
 
 int cmd_list_pipeline(struct pfs_cli *cli, struct pfs_error *err)
 {
-	static const char *const titles[] = {"NAME", "VERSION", "INPUT", "CREATED", NULL};
+	static const char *const titles[] = { "NAME", "VERSION", "INPUT", "CREATED", NULL };
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
 
 	pfs_target_add(&t, "/pipeline");

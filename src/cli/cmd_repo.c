@@ -40,8 +40,8 @@ static int add_repo(struct pfs_cli *cli, struct pfs_table *table, const json_t *
 
 int cmd_list_repo(struct pfs_cli *cli, struct pfs_error *err)
 {
-	static const char *const titles[] = {"NAME", "CREATED", "SIZE (MASTER)", "DESCRIPTION",
-					     NULL};
+	static const char *const titles[] = { "NAME", "CREATED", "SIZE (MASTER)", "DESCRIPTION",
+					      NULL };
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
 
 	pfs_target_add(&t, "/repo");

@@ -42,7 +42,7 @@ int pfs_command_list(struct pfs_cli *cli, const struct pfs_target *t, const char
 		     struct pfs_error *err)
 {
 	PFS_AUTO(pfs_table_fini) struct pfs_table table;
-	struct rows rows = {cli, &table, add_row};
+	struct rows rows = { cli, &table, add_row };
 	int rc;
 
 	pfs_table_init(&table, titles);
@@ -118,7 +118,7 @@ int pfs_command_act(struct pfs_cli *cli, const char *method, const struct pfs_ta
 int pfs_command_delete(struct pfs_cli *cli, const struct pfs_target *t, const char *way,
 		       struct pfs_error *err)
 {
-	struct pfs_error why = {0};
+	struct pfs_error why = { 0 };
 	int rc = pfs_command_act(cli, "DELETE", t, false, &why);
 
 	if (rc == PFS_E_NOTEMPTY)

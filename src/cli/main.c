@@ -21,93 +21,102 @@
 #define OPT_VERSION  NO_LETTER(5)
 
 static const struct pfs_option common[] = {
-	{OPT_SOCKET, "socket", "PATH", "pfsd's unix socket"},
-	{OPT_SERVER, "server", "URL", "pfsd by TCP: http://host:port"},
-	{OPT_RAW, "raw", NULL, "JSON, one object a line"},
-	{OPT_FULL, "full-timestamps", NULL, "times as they are, not how long ago"},
-	{'h', "help", NULL, "this help"},
-	{OPT_VERSION, "version", NULL, "of pfs"},
-	{0},
+	{ OPT_SOCKET, "socket", "PATH", "pfsd's unix socket" },
+	{ OPT_SERVER, "server", "URL", "pfsd by TCP: http://host:port" },
+	{ OPT_RAW, "raw", NULL, "JSON, one object a line" },
+	{ OPT_FULL, "full-timestamps", NULL, "times as they are, not how long ago" },
+	{ 'h', "help", NULL, "this help" },
+	{ OPT_VERSION, "version", NULL, "of pfs" },
+	{ 0 },
 };
 
-static const struct pfs_option force[] = {{'f', "force", NULL, "also when something is lost by it"},
-					  {0}};
-static const struct pfs_option head[] = {{'H', "head", "REV", "the commit it starts from"}, {0}};
+static const struct pfs_option force[] = {
+	{ 'f', "force", NULL, "also when something is lost by it" }, { 0 }
+};
+static const struct pfs_option head[] = { { 'H', "head", "REV", "the commit it starts from" },
+					  { 0 } };
 static const struct pfs_option put[] = {
-	{'f', "file", "FILE", "what to put; - is standard input; may be repeated"},
-	{'r', "recursive", NULL, "directories with all that is in them"},
-	{0}};
-static const struct pfs_option get[] = {
-	{'o', "output", "OUT", "a file, or with -r a directory"},
-	{'r', "recursive", NULL, "a directory with all that is in it"},
-	{0}};
-static const struct pfs_option below[] = {{'r', "recursive", NULL, "all that is below it"}, {0}};
-static const struct pfs_option message[] = {{'m', "message", "TEXT", "what it is about"}, {0}};
-static const struct pfs_option number[] = {{'n', "number", "N", "no more than that"}, {0}};
+	{ 'f', "file", "FILE", "what to put; - is standard input; may be repeated" },
+	{ 'r', "recursive", NULL, "directories with all that is in them" },
+	{ 0 }
+};
+static const struct pfs_option get[] = { { 'o', "output", "OUT", "a file, or with -r a directory" },
+					 { 'r', "recursive", NULL,
+					   "a directory with all that is in it" },
+					 { 0 } };
+static const struct pfs_option below[] = { { 'r', "recursive", NULL, "all that is below it" },
+					   { 0 } };
+static const struct pfs_option message[] = { { 'm', "message", "TEXT", "what it is about" },
+					     { 0 } };
+static const struct pfs_option number[] = { { 'n', "number", "N", "no more than that" }, { 0 } };
 static const struct pfs_option pachfile[] = {
-	{'f', "file", "PACHFILE", "the pipeline's text; - is standard input"},
-	{'R', "repo", "REPO", "whose commits run it: data"},
-	{'B', "branch", "BRANCH", "and on which branch: master"},
-	{0}};
-static const struct pfs_option jobs[] = {{'p', "pipeline", "NAME", "of this pipeline only"},
-					 {'n', "number", "N", "no more than that"},
-					 {0}};
-static const struct pfs_option logs[] = {{'p', "pipeline", "NAME", "whose"},
-					 {'j', "job", "ID", "which; the newest otherwise"},
-					 {'f', "follow", NULL, "until the job has ended"},
-					 {0}};
+	{ 'f', "file", "PACHFILE", "the pipeline's text; - is standard input" },
+	{ 'R', "repo", "REPO", "whose commits run it: data" },
+	{ 'B', "branch", "BRANCH", "and on which branch: master" },
+	{ 0 }
+};
+static const struct pfs_option jobs[] = { { 'p', "pipeline", "NAME", "of this pipeline only" },
+					  { 'n', "number", "N", "no more than that" },
+					  { 0 } };
+static const struct pfs_option logs[] = { { 'p', "pipeline", "NAME", "whose" },
+					  { 'j', "job", "ID", "which; the newest otherwise" },
+					  { 'f', "follow", NULL, "until the job has ended" },
+					  { 0 } };
 
 #define BRANCH "<repo>@<branch>"
 #define COMMIT "<repo>@<branch or commit>"
 #define JOB    "<pipeline>@<commit>"
 
 static const struct pfs_command commands[] = {
-	{"create", "repo", cmd_create_repo, 1, 1, "<repo>", "make an empty repo"},
-	{"list", "repo", cmd_list_repo, 0, 0, "", "all repos"},
-	{"inspect", "repo", cmd_inspect_repo, 1, 1, "<repo>", "all about one repo"},
-	{"delete", "repo", cmd_delete_repo, 1, 1, "<repo>", "forget a repo", force},
+	{ "create", "repo", cmd_create_repo, 1, 1, "<repo>", "make an empty repo" },
+	{ "list", "repo", cmd_list_repo, 0, 0, "", "all repos" },
+	{ "inspect", "repo", cmd_inspect_repo, 1, 1, "<repo>", "all about one repo" },
+	{ "delete", "repo", cmd_delete_repo, 1, 1, "<repo>", "forget a repo", force },
 
-	{"create", "branch", cmd_create_branch, 1, 1, BRANCH,
-	 "make a branch, empty or from a commit", head},
-	{"list", "branch", cmd_list_branch, 1, 1, "<repo>", "the branches of a repo"},
-	{"rename", "branch", cmd_rename_branch, 2, 2, BRANCH " <new name>",
-	 "give a branch another name"},
-	{"delete", "branch", cmd_delete_branch, 1, 1, BRANCH, "drop a branch; its commits stay",
-	 force},
+	{ "create", "branch", cmd_create_branch, 1, 1, BRANCH,
+	  "make a branch, empty or from a commit", head },
+	{ "list", "branch", cmd_list_branch, 1, 1, "<repo>", "the branches of a repo" },
+	{ "rename", "branch", cmd_rename_branch, 2, 2, BRANCH " <new name>",
+	  "give a branch another name" },
+	{ "delete", "branch", cmd_delete_branch, 1, 1, BRANCH, "drop a branch; its commits stay",
+	  force },
 
-	{"put", "file", cmd_put_file, 1, 1, BRANCH "[:<path>]", "write files to a branch", put},
-	{"get", "file", cmd_get_file, 1, 1, COMMIT ":<path>", "read files", get},
-	{"list", "file", cmd_list_file, 1, 1, COMMIT "[:<path>]", "what is in a directory", below},
-	{"delete", "file", cmd_delete_file, 1, 1, BRANCH ":<path>", "remove a file from a branch",
-	 below},
-	{"diff", "file", cmd_diff_file, 1, 2, COMMIT " [" COMMIT "]",
-	 "what the first has that the second, or its parent, has not"},
-	{"status", NULL, cmd_status, 1, 1, BRANCH, "what is not committed yet"},
+	{ "put", "file", cmd_put_file, 1, 1, BRANCH "[:<path>]", "write files to a branch", put },
+	{ "get", "file", cmd_get_file, 1, 1, COMMIT ":<path>", "read files", get },
+	{ "list", "file", cmd_list_file, 1, 1, COMMIT "[:<path>]", "what is in a directory",
+	  below },
+	{ "delete", "file", cmd_delete_file, 1, 1, BRANCH ":<path>", "remove a file from a branch",
+	  below },
+	{ "diff", "file", cmd_diff_file, 1, 2, COMMIT " [" COMMIT "]",
+	  "what the first has that the second, or its parent, has not" },
+	{ "status", NULL, cmd_status, 1, 1, BRANCH, "what is not committed yet" },
 
-	{"commit", NULL, cmd_commit, 1, 1, BRANCH, "commit what changed on a branch", message},
-	{"finish", "commit", cmd_commit, 1, 1, BRANCH, "the same", message},
-	{"list", "commit", cmd_list_commit, 1, 1, "<repo> | " COMMIT " | <commit>",
-	 "commits, newest first; or all that share an id", number},
-	{"inspect", "commit", cmd_inspect_commit, 1, 1, COMMIT, "all about one commit"},
-	{"wait", "commit", cmd_wait_commit, 1, 1, COMMIT " | <commit>",
-	 "until what is computed from it is there"},
+	{ "commit", NULL, cmd_commit, 1, 1, BRANCH, "commit what changed on a branch", message },
+	{ "finish", "commit", cmd_commit, 1, 1, BRANCH, "the same", message },
+	{ "list", "commit", cmd_list_commit, 1, 1, "<repo> | " COMMIT " | <commit>",
+	  "commits, newest first; or all that share an id", number },
+	{ "inspect", "commit", cmd_inspect_commit, 1, 1, COMMIT, "all about one commit" },
+	{ "wait", "commit", cmd_wait_commit, 1, 1, COMMIT " | <commit>",
+	  "until what is computed from it is there" },
 
-	{"create", "pipeline", cmd_create_pipeline, 1, 1, "<pipeline>", "record a Pachfile",
-	 pachfile},
-	{"update", "pipeline", cmd_create_pipeline, 1, 1, "<pipeline>", "record it anew", pachfile},
-	{"list", "pipeline", cmd_list_pipeline, 0, 0, "", "all pipelines"},
-	{"inspect", "pipeline", cmd_inspect_pipeline, 1, 1, "<pipeline>", "all about one pipeline"},
-	{"delete", "pipeline", cmd_delete_pipeline, 1, 1, "<pipeline>",
-	 "stop and forget a pipeline; its output stays"},
+	{ "create", "pipeline", cmd_create_pipeline, 1, 1, "<pipeline>", "record a Pachfile",
+	  pachfile },
+	{ "update", "pipeline", cmd_create_pipeline, 1, 1, "<pipeline>", "record it anew",
+	  pachfile },
+	{ "list", "pipeline", cmd_list_pipeline, 0, 0, "", "all pipelines" },
+	{ "inspect", "pipeline", cmd_inspect_pipeline, 1, 1, "<pipeline>",
+	  "all about one pipeline" },
+	{ "delete", "pipeline", cmd_delete_pipeline, 1, 1, "<pipeline>",
+	  "stop and forget a pipeline; its output stays" },
 
-	{"list", "job", cmd_list_job, 0, 0, "", "jobs, newest first", jobs},
-	{"inspect", "job", cmd_inspect_job, 1, 1, JOB, "all about one job"},
-	{"wait", "job", cmd_wait_job, 1, 1, JOB, "until a job has ended; fails when it failed"},
-	{"stop", "job", cmd_stop_job, 1, 1, JOB, "end a job"},
-	{"logs", NULL, cmd_logs, 0, 1, "[" JOB "]", "what a job printed", logs},
+	{ "list", "job", cmd_list_job, 0, 0, "", "jobs, newest first", jobs },
+	{ "inspect", "job", cmd_inspect_job, 1, 1, JOB, "all about one job" },
+	{ "wait", "job", cmd_wait_job, 1, 1, JOB, "until a job has ended; fails when it failed" },
+	{ "stop", "job", cmd_stop_job, 1, 1, JOB, "end a job" },
+	{ "logs", NULL, cmd_logs, 0, 1, "[" JOB "]", "what a job printed", logs },
 
-	{"stats", NULL, cmd_stats, 0, 0, "", "numbers about pfsd"},
-	{"version", NULL, cmd_version, 0, 0, "", "of pfs and of pfsd"},
+	{ "stats", NULL, cmd_stats, 0, 0, "", "numbers about pfsd" },
+	{ "version", NULL, cmd_version, 0, 0, "", "of pfs and of pfsd" },
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))
@@ -188,8 +197,8 @@ static int fail_unknown(const char *const *argv, size_t n, struct pfs_error *err
 
 static const char *find_server(const struct pfs_args *before, const struct pfs_args *after)
 {
-	static const char letters[] = {OPT_SERVER, OPT_SOCKET};
-	const struct pfs_args *where[] = {after, before};
+	static const char letters[] = { OPT_SERVER, OPT_SOCKET };
+	const struct pfs_args *where[] = { after, before };
 	const char *env = getenv("PFS_SERVER");
 
 	for (size_t w = 0; w < 2; w++)
@@ -206,7 +215,7 @@ static const char *find_server(const struct pfs_args *before, const struct pfs_a
 static int check_server(const struct pfs_args *before, const struct pfs_args *after,
 			struct pfs_error *err)
 {
-	const struct pfs_args *where[] = {after, before};
+	const struct pfs_args *where[] = { after, before };
 
 	for (size_t w = 0; w < 2; w++) {
 		const char *url = pfs_args_get(where[w], OPT_SERVER);
@@ -235,7 +244,7 @@ static int run_command(const struct pfs_command *c, const struct pfs_args *befor
 		       const struct pfs_args *after, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_client_close) struct pfs_client *client = NULL;
-	struct pfs_cli cli = {.args = after, .now_s = time(NULL)};
+	struct pfs_cli cli = { .args = after, .now_s = time(NULL) };
 	int rc = check_words(c, after, err);
 
 	if (rc == 0)
@@ -268,7 +277,7 @@ static int parse_before(const char *const *argv, size_t n, struct pfs_args *out,
 
 static int dispatch(const char *const *argv, size_t n, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_args_fini) struct pfs_args before = {0}, after = {0};
+	PFS_AUTO(pfs_args_fini) struct pfs_args before = { 0 }, after = { 0 };
 	const struct pfs_command *c;
 	size_t at, used;
 	int rc = parse_before(argv, n, &before, &at, err);
@@ -302,7 +311,7 @@ static int dispatch(const char *const *argv, size_t n, struct pfs_error *err)
 
 int main(int argc, char **argv)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc;
 
 	signal(SIGPIPE, SIG_IGN);

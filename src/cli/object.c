@@ -46,7 +46,7 @@ static int parse_repo(const char *text, size_t len, char out[PFS_REPO_NAME_MAX +
 
 int pfs_object_parse(const char *text, struct pfs_object *out, struct pfs_error *err)
 {
-	struct pfs_object o = {0};
+	struct pfs_object o = { 0 };
 	const char *colon = strchr(text, ':');
 	size_t len = colon ? (size_t)(colon - text) : strlen(text);
 	const char *at = memchr(text, '@', len);

@@ -9,7 +9,7 @@
 
 void pfs_table_init(struct pfs_table *t, const char *const *titles)
 {
-	*t = (struct pfs_table){0};
+	*t = (struct pfs_table){ 0 };
 	while (titles[t->n_columns]) {
 		t->titles[t->n_columns] = titles[t->n_columns];
 		t->n_columns++;
@@ -97,7 +97,7 @@ int pfs_table_print(const struct pfs_table *t, struct pfs_error *err)
 
 char *pfs_print_size(uint64_t bytes, char out[PFS_PRINT_SIZE])
 {
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
 	double n = (double)bytes;
 	size_t u = 0;
 
@@ -112,7 +112,7 @@ char *pfs_print_size(uint64_t bytes, char out[PFS_PRINT_SIZE])
 /* Seconds since 1970 of "2026-11-21T00:36:47.123456+00:00"; negative when it is not that. */
 static int64_t parse_time(const char *text)
 {
-	struct tm tm = {0};
+	struct tm tm = { 0 };
 	const char *rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
 
 	return rest ? (int64_t)timegm(&tm) : -1;
@@ -123,8 +123,9 @@ char *pfs_print_age(const char *when, bool full, int64_t now_s, char out[PFS_PRI
 	static const struct {
 		int64_t seconds;
 		const char *name;
-	} units[] = {{31557600, "year"}, {2629800, "month"}, {604800, "week"}, {86400, "day"},
-		     {3600, "hour"},     {60, "minute"},     {1, "second"}};
+	} units[] = { { 31557600, "year" }, { 2629800, "month" }, { 604800, "week" },
+		      { 86400, "day" },     { 3600, "hour" },     { 60, "minute" },
+		      { 1, "second" } };
 	int64_t then = parse_time(when), age = now_s - then;
 
 	if (then < 0 || full) {

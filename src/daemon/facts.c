@@ -85,7 +85,7 @@ int pfs_facts_commit(const struct pfs_commit *c, struct pfs_buf *out, struct pfs
 
 int pfs_facts_change(const struct pfs_change *c, struct pfs_buf *out, struct pfs_error *err)
 {
-	const char op[2] = {c->op, 0};
+	const char op[2] = { c->op, 0 };
 
 	return put_line(json_pack("{s:s, s:o, s:s, s:I}", "op", op, "path", text_of(c->path),
 				  "type", c->is_dir ? "dir" : "file", "size",

@@ -98,7 +98,7 @@ static int parse_pattern(struct pfs_finder *f, const char *pattern, struct pfs_e
 	while ((rc = pfs_path_next(&rest, &name, &len, err)) > 0) {
 		struct component *c = &f->components[f->n_components++];
 
-		*c = (struct component){name, len};
+		*c = (struct component){ name, len };
 		if (!(f->flags & PFS_FINDER_LITERAL))
 			c->is_pattern = pfs_wildcard_is_pattern(name, len);
 		if (c->is_pattern)
@@ -107,7 +107,7 @@ static int parse_pattern(struct pfs_finder *f, const char *pattern, struct pfs_e
 			return rc;
 	}
 	if (rc == 0 && (f->flags & PFS_FINDER_CHILDREN))
-		f->components[f->n_components++] = (struct component){"*", 1, true};
+		f->components[f->n_components++] = (struct component){ "*", 1, true };
 	return rc;
 }
 
@@ -131,7 +131,7 @@ static void pop_frame(struct pfs_finder *f)
 static int push_frame(struct pfs_finder *f, struct pfs_handle *dir, size_t level,
 		      struct pfs_error *err)
 {
-	struct frame fr = {.level = level, .path_len = strlen(f->path)};
+	struct frame fr = { .level = level, .path_len = strlen(f->path) };
 	bool listed = level >= f->n_components || f->components[level].is_pattern;
 	int rc = 0;
 

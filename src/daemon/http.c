@@ -82,7 +82,7 @@ bool pfs_request_gone(const struct pfs_request *rq)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	struct pollfd p = {.events = POLLRDHUP};
+	struct pollfd p = { .events = POLLRDHUP };
 
 	if (rq->daemon->stopping)
 		return true;
@@ -144,7 +144,7 @@ int pfs_reply_printf(struct pfs_reply *rp, struct pfs_error *err, const char *fm
 
 static void reply_init(struct pfs_reply *rp)
 {
-	*rp = (struct pfs_reply){.fd = -1, .body = PFS_BUF_INIT(REPLY_BODY_MAX)};
+	*rp = (struct pfs_reply){ .fd = -1, .body = PFS_BUF_INIT(REPLY_BODY_MAX) };
 }
 
 static void reply_fini(struct pfs_reply *rp)
@@ -201,7 +201,7 @@ static struct MHD_Response *make_stream(struct pfs_reply *rp, struct MHD_Connect
 
 	if (!s)
 		return NULL;
-	*s = (struct stream){rp->read, rp->free, rp->arg, c};
+	*s = (struct stream){ rp->read, rp->free, rp->arg, c };
 	r = MHD_create_response_from_callback(rp->size == PFS_REPLY_SIZE_UNKNOWN ? MHD_SIZE_UNKNOWN
 										 : rp->size,
 					      STREAM_BLOCK, stream_read, s, stream_free);

@@ -121,7 +121,7 @@ static void complain(struct complaint *c, const char *event, const struct pfs_er
 static void *run_planner(void *arg)
 {
 	struct pfs_daemon *d = arg;
-	struct complaint complaint = {0};
+	struct complaint complaint = { 0 };
 	uint64_t logged = pfs_event_newest(d->history);
 	struct pfs_error err;
 
@@ -142,7 +142,7 @@ static void *run_planner(void *arg)
 static void *run_ticker(void *arg)
 {
 	struct program *p = arg;
-	struct complaint complaint = {0};
+	struct complaint complaint = { 0 };
 	bool was_mounted = p->mount != NULL;
 	struct pfs_error err;
 
@@ -164,11 +164,16 @@ static void *run_ticker(void *arg)
 static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option known[] = {
-		{"data", required_argument, NULL, 'd'},   {"mount", required_argument, NULL, 'm'},
-		{"no-mount", no_argument, NULL, 'n'},     {"listen", required_argument, NULL, 'l'},
-		{"socket", required_argument, NULL, 's'}, {"verbose", no_argument, NULL, 'v'},
-		{"foreground", no_argument, NULL, 'f'},   {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},      {0},
+		{ "data", required_argument, NULL, 'd' },
+		{ "mount", required_argument, NULL, 'm' },
+		{ "no-mount", no_argument, NULL, 'n' },
+		{ "listen", required_argument, NULL, 'l' },
+		{ "socket", required_argument, NULL, 's' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "foreground", no_argument, NULL, 'f' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
 	};
 	int c;
 
@@ -268,7 +273,7 @@ static int open_instance(struct program *p, struct pfs_error *err)
 	d->history = pfs_instance_history(d->instance);
 	d->view = pfs_instance_view(d->instance);
 	d->pipelines = pfs_instance_pipelines(d->instance);
-	d->who = (struct pfs_who){getuid(), getgid()};
+	d->who = (struct pfs_who){ getuid(), getgid() };
 	d->started_ns = pfs_clock_ns();
 	pfs_lock_init(&d->planning, PFS_RANK_DAEMON);
 	return 0;
@@ -440,7 +445,7 @@ static void stop(struct program *p)
 
 static int run(struct program *p)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	sigset_t signals;
 	int rc, got;
 
@@ -463,10 +468,10 @@ static int run(struct program *p)
 
 int main(int argc, char **argv)
 {
-	static struct program p = {.options = {.data = "/var/lib/pfs",
-					       .mount = "/pfs",
-					       .listen = "127.0.0.1:6500",
-					       .socket = "/run/pfs/pfsd.sock"}};
+	static struct program p = { .options = { .data = "/var/lib/pfs",
+						 .mount = "/pfs",
+						 .listen = "127.0.0.1:6500",
+						 .socket = "/run/pfs/pfsd.sock" } };
 
 	if (parse_options(argc, argv, &p.options) < 0) {
 		fputs(usage, stderr);

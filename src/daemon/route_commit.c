@@ -37,7 +37,7 @@ static int put_commits(const struct commits *c, struct pfs_reply *rp, struct pfs
 
 int route_commit_list(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
-	PFS_AUTO(commits_fini) struct commits c = {0};
+	PFS_AUTO(commits_fini) struct commits c = { 0 };
 	const char *repo = get_repo(rq);
 	uint64_t max;
 	int rc;
@@ -82,7 +82,7 @@ int route_commit_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_e
 
 int route_commit_get(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_commit_fini) struct pfs_commit c = {0};
+	PFS_AUTO(pfs_commit_fini) struct pfs_commit c = { 0 };
 	int rc = pfs_commit_inspect(rq->daemon->history, get_repo(rq), rq->captures[0], &c, err);
 
 	if (rc < 0)
@@ -137,7 +137,7 @@ static int wait_commitset(struct pfs_request *rq, const struct pfs_commit_id *id
 
 int route_commitset_get(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
-	PFS_AUTO(commits_fini) struct commits c = {0};
+	PFS_AUTO(commits_fini) struct commits c = { 0 };
 	struct pfs_commit_id id;
 	int rc = pfs_route_commit_id(rq->captures[0], &id, err);
 
@@ -174,7 +174,7 @@ static int put_changes(const struct changes *c, struct pfs_reply *rp, struct pfs
 
 int route_status_get(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
-	PFS_AUTO(changes_fini) struct changes c = {0};
+	PFS_AUTO(changes_fini) struct changes c = { 0 };
 	uint64_t max;
 	int rc = pfs_request_number(rq, "n", 0, LIST_MAX, &max, err);
 
@@ -187,7 +187,7 @@ int route_status_get(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_er
 
 int route_diff_get(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
-	PFS_AUTO(changes_fini) struct changes c = {0};
+	PFS_AUTO(changes_fini) struct changes c = { 0 };
 	uint64_t max;
 	int rc = pfs_request_number(rq, "n", 0, LIST_MAX, &max, err);
 

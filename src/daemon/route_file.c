@@ -93,7 +93,7 @@ static int send_bytes(struct pfs_file **file, uint64_t off, uint64_t len, struct
 	s = malloc(sizeof(*s));
 	if (!s)
 		return pfs_fail_nomem(err, "sending a file");
-	*s = (struct sender){*file, off, len};
+	*s = (struct sender){ *file, off, len };
 	*file = NULL;
 	rp->read = sender_read;
 	rp->free = sender_free;
@@ -569,7 +569,7 @@ static int send_found(struct pfs_request *rq, const struct place *p, unsigned fl
 int pfs_route_send_files(struct pfs_request *rq, const char *repo, const char *rev,
 			 const char *pattern, struct pfs_reply *rp, struct pfs_error *err)
 {
-	struct place p = {rq->daemon->view, repo, rev, pattern};
+	struct place p = { rq->daemon->view, repo, rev, pattern };
 	bool list = pfs_request_has(rq, "list");
 	unsigned flags = pfs_request_has(rq, "literal") ? PFS_FINDER_LITERAL : 0;
 	int rc;

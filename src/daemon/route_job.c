@@ -13,7 +13,7 @@
 int route_job_list(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
 	const char *pipeline = pfs_request_get(rq, "pipeline", NULL);
-	PFS_AUTO(pfs_pipeline_fini) struct pfs_pipeline p = {0};
+	PFS_AUTO(pfs_pipeline_fini) struct pfs_pipeline p = { 0 };
 	struct pfs_job *list = NULL;
 	size_t n = 0;
 	uint64_t max, told = 0;
@@ -161,7 +161,7 @@ int route_job_log(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return pfs_fail_nomem(err, "sending a log");
-	*f = (struct follower){.rq = rq, .id = id, .follow = pfs_request_has(rq, "follow")};
+	*f = (struct follower){ .rq = rq, .id = id, .follow = pfs_request_has(rq, "follow") };
 	memcpy(f->pipeline, job.pipeline, sizeof(f->pipeline));
 	rp->arg = f;
 	rp->free = follower_free;

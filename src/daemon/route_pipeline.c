@@ -25,7 +25,7 @@ int route_pipeline_list(struct pfs_request *rq, struct pfs_reply *rp, struct pfs
 /* The Pachfile as it was given; with ?inspect all that is known. */
 int route_pipeline_get(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_pipeline_fini) struct pfs_pipeline p = {0};
+	PFS_AUTO(pfs_pipeline_fini) struct pfs_pipeline p = { 0 };
 	int rc = pfs_pipeline_inspect(rq->daemon->pipelines, rq->captures[0], &p, err);
 
 	if (rc < 0)
@@ -39,7 +39,7 @@ int route_pipeline_get(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_
 /* A new text does not move a pipeline: what is not said stays as it is. */
 int route_pipeline_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_pipeline_fini) struct pfs_pipeline old = {0};
+	PFS_AUTO(pfs_pipeline_fini) struct pfs_pipeline old = { 0 };
 	const char *name = rq->captures[0];
 	const char *repo, *branch;
 	int rc = pfs_pipeline_inspect(rq->daemon->pipelines, name, &old, err);
@@ -76,11 +76,11 @@ struct wanted {
 
 static int find_wanted(struct pfs_request *rq, struct wanted *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_pipeline_fini) struct pfs_pipeline p = {0};
+	PFS_AUTO(pfs_pipeline_fini) struct pfs_pipeline p = { 0 };
 	const char *commit = pfs_request_get(rq, "commit", NULL);
 	int rc;
 
-	*out = (struct wanted){.pipeline = rq->captures[0], .newest = !commit};
+	*out = (struct wanted){ .pipeline = rq->captures[0], .newest = !commit };
 	rc = pfs_pipeline_inspect(rq->daemon->pipelines, out->pipeline, &p, err);
 	if (rc < 0 || !commit)
 		return rc;

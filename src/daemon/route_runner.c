@@ -51,8 +51,8 @@ static int add_datum(struct pfs_daemon *d, const struct pfs_task *t, const char 
 	if (!inputs)
 		return pfs_fail_nomem(err, "a job's inputs");
 	for (size_t i = 0; i < t->n_inputs; i++)
-		inputs[i] = (struct pfs_datum_input){t->inputs[i].name, t->inputs[i].repo,
-						     t->inputs[i].commit, t->inputs[i].path};
+		inputs[i] = (struct pfs_datum_input){ t->inputs[i].name, t->inputs[i].repo,
+						      t->inputs[i].commit, t->inputs[i].path };
 	rc = pfs_view_add_datum(d->view, name, inputs, t->n_inputs, t->out_repo, t->out_branch,
 				err);
 	free(inputs);
@@ -194,7 +194,7 @@ static int claim(struct pfs_request *rq, const char *runner, int64_t wait_ms, st
 
 int route_runner_claim(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_task_fini) struct pfs_task task = {0};
+	PFS_AUTO(pfs_task_fini) struct pfs_task task = { 0 };
 	char runner[128];
 	int64_t wait_ms = 0;
 	int rc = parse_claim(rq, runner, &wait_ms, err);

@@ -30,7 +30,7 @@ static bool is_loopback(const struct sockaddr *a)
 static int find_address(const char *host, uint16_t port, struct sockaddr_storage *out,
 			socklen_t *out_len, struct pfs_error *err)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
 	struct addrinfo *found;
 	char service[8];
 	int gai, rc = 0;
@@ -102,7 +102,7 @@ int pfs_socket_listen_tcp(const char *address, char out_host[256], uint16_t *out
 
 static int make_address(const char *path, struct sockaddr_un *out, struct pfs_error *err)
 {
-	*out = (struct sockaddr_un){.sun_family = AF_UNIX};
+	*out = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if (strlen(path) >= sizeof(out->sun_path))
 		return pfs_fail(err, PFS_E_NAMETOOLONG,
 				"socket path %s has %zu bytes, at most %zu fit", path, strlen(path),

@@ -51,7 +51,7 @@ static int check_in_the_way(struct pfs_view *v, struct upload *u, struct pfs_err
 {
 	PFS_AUTO(pfs_handle_unref) struct pfs_handle *at = pfs_handle_ref(u->root);
 	const char *rest = u->path, *name;
-	struct pfs_attr attr = {.type = PFS_TYPE_DIR};
+	struct pfs_attr attr = { .type = PFS_TYPE_DIR };
 	size_t len;
 	int rc;
 
@@ -147,7 +147,7 @@ static int upload_take(struct pfs_request *rq, const void *data, size_t len, str
 	return rc;
 }
 
-const struct pfs_upload_ops pfs_file_upload_ops = {upload_begin, upload_take, upload_drop};
+const struct pfs_upload_ops pfs_file_upload_ops = { upload_begin, upload_take, upload_drop };
 
 /* The directory `name` of *at, made when it is not there, takes the place of *at. */
 static int enter_dir(struct pfs_request *rq, struct pfs_handle **at, const char *name,

@@ -70,7 +70,7 @@ static int parse_parameter(struct pfs_uri *u, char *text, struct pfs_error *err)
 		rc = pfs_uri_decode(text, strlen(text), true, text, err);
 	if (rc < 0)
 		return rc;
-	u->parameters[u->n_parameters++] = (struct pfs_uri_parameter){text, value};
+	u->parameters[u->n_parameters++] = (struct pfs_uri_parameter){ text, value };
 	return 0;
 }
 
@@ -93,7 +93,7 @@ static int parse_query(struct pfs_uri *u, const char *text, struct pfs_error *er
 
 int pfs_uri_parse(const char *target, struct pfs_uri *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_uri_fini) struct pfs_uri u = {0};
+	PFS_AUTO(pfs_uri_fini) struct pfs_uri u = { 0 };
 	const char *query = strchr(target, '?');
 	size_t len = query ? (size_t)(query - target) : strlen(target);
 	int rc;
@@ -107,7 +107,7 @@ int pfs_uri_parse(const char *target, struct pfs_uri *out, struct pfs_error *err
 	if (rc < 0)
 		return rc;
 	*out = u;
-	u = (struct pfs_uri){0};
+	u = (struct pfs_uri){ 0 };
 	return 0;
 }
 
@@ -115,7 +115,7 @@ void pfs_uri_fini(struct pfs_uri *u)
 {
 	free(u->path);
 	free(u->query);
-	*u = (struct pfs_uri){0};
+	*u = (struct pfs_uri){ 0 };
 }
 
 const char *pfs_uri_get(const struct pfs_uri *u, const char *name)

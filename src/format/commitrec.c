@@ -309,14 +309,14 @@ static int get_sources(size_t n, struct rest *r, struct pfs_commitrec *rec, stru
 int pfs_commitrec_decode(const void *data, size_t len, struct pfs_commitrec *out,
 			 struct pfs_error *err)
 {
-	PFS_AUTO(pfs_commitrec_fini) struct pfs_commitrec rec = {0};
+	PFS_AUTO(pfs_commitrec_fini) struct pfs_commitrec rec = { 0 };
 	const unsigned char *p = data;
 	struct rest r;
 	int rc = check_head(p, len, err);
 
 	if (rc < 0)
 		return rc;
-	r = (struct rest){p + PFS_COMMITREC_FIXED_SIZE, len - PFS_COMMITREC_FIXED_SIZE};
+	r = (struct rest){ p + PFS_COMMITREC_FIXED_SIZE, len - PFS_COMMITREC_FIXED_SIZE };
 	get_fixed(p, &rec);
 	rc = get_texts(p, &r, &rec, err);
 	if (rc == 0)

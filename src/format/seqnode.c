@@ -4,7 +4,7 @@
 
 #define RESTART_SIZE 12u /* u32 offset, u64 bytes before */
 
-static const unsigned char magic[2] = {'S', 'N'};
+static const unsigned char magic[2] = { 'S', 'N' };
 
 uint64_t pfs_seqnode_weight(const struct pfs_seqnode_entry *e)
 {
@@ -170,7 +170,7 @@ static int check_restarts(const struct pfs_seqnode *node, struct pfs_error *err)
 int pfs_seqnode_open(const void *data, size_t len, struct pfs_seqnode *out, struct pfs_error *err)
 {
 	const unsigned char *p = data;
-	struct pfs_seqnode node = {.data = p};
+	struct pfs_seqnode node = { .data = p };
 
 	if (len <= PFS_SEQNODE_HEADER_SIZE || len > PFS_OBJECT_SIZE_MAX)
 		return pfs_fail(err, PFS_E_CORRUPT, "sequence node of %zu bytes", len);

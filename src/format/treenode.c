@@ -14,7 +14,7 @@
 #define CHUNK_SIZE_MAX 262144u /* pfs-tree(5), CHUNKS */
 #define WEIGHT_BASE    48u
 
-static const unsigned char magic[2] = {'D', 'N'};
+static const unsigned char magic[2] = { 'D', 'N' };
 
 int pfs_treenode_name_compare(const char *a, size_t a_len, const char *b, size_t b_len)
 {
@@ -331,7 +331,7 @@ static size_t encoded_size_max(const struct pfs_treenode_entry *e, size_t n, uns
 int pfs_treenode_encode(const struct pfs_treenode_entry *e, size_t n, unsigned level,
 			unsigned flags, struct pfs_buf *out, struct pfs_error *err)
 {
-	struct sums sums = {0};
+	struct sums sums = { 0 };
 	uint64_t owner = 0;
 	int64_t base_mtime = 0;
 	unsigned char *start, *p;
@@ -404,7 +404,7 @@ static int check_restarts(const struct pfs_treenode *node, struct pfs_error *err
 int pfs_treenode_open(const void *data, size_t len, struct pfs_treenode *out, struct pfs_error *err)
 {
 	const unsigned char *p = data;
-	struct pfs_treenode node = {.data = p};
+	struct pfs_treenode node = { .data = p };
 
 	if (len < PFS_TREENODE_HEADER_SIZE + 8 || len > PFS_OBJECT_SIZE_MAX)
 		return pfs_fail(err, PFS_E_CORRUPT, "directory node of %zu bytes", len);
@@ -612,7 +612,7 @@ void pfs_treenode_iter_init(struct pfs_treenode_iter *it, const struct pfs_treen
 int pfs_treenode_iter_next(struct pfs_treenode_iter *it, struct pfs_error *err)
 {
 	const struct pfs_treenode *node = it->node;
-	struct reader r = {node->data + it->off, node->data + node->entries_end, false};
+	struct reader r = { node->data + it->off, node->data + node->entries_end, false };
 	bool restart = it->index % PFS_TREENODE_RESTART == 0;
 	const char *fault = NULL;
 
@@ -641,8 +641,8 @@ int pfs_treenode_iter_next(struct pfs_treenode_iter *it, struct pfs_error *err)
 static int compare_restart(const struct pfs_treenode *node, size_t i, const char *name,
 			   size_t name_len)
 {
-	struct reader r = {node->data + restart_offset(node, i), node->data + node->entries_end,
-			   false};
+	struct reader r = { node->data + restart_offset(node, i), node->data + node->entries_end,
+			    false };
 	const char *first;
 	uint64_t len;
 	int c;
@@ -744,7 +744,7 @@ static int take_census(const struct pfs_treenode *node, struct census *c, struct
 int pfs_treenode_check(const void *data, size_t len, struct pfs_error *err)
 {
 	struct pfs_treenode node;
-	struct census c = {0};
+	struct census c = { 0 };
 	const char *fault;
 	int rc;
 

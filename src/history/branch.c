@@ -22,7 +22,7 @@ static int check_room(struct pfs_history *h, const struct pfs_repo_row *repo, st
 int pfs_branch_add(struct pfs_txn *txn, const struct pfs_repo_row *repo, const char *name,
 		   const char *owner, const struct pfs_commit_id *head, struct pfs_error *err)
 {
-	struct pfs_branch_row row = {.repo = repo->id, .created_ns = pfs_clock_ns()};
+	struct pfs_branch_row row = { .repo = repo->id, .created_ns = pfs_clock_ns() };
 	unsigned char uuid[16];
 	int rc = pfs_path_check_branch(name, err);
 

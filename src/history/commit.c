@@ -105,7 +105,7 @@ static int fill_row(struct making *m, struct pfs_error *err)
 
 static int seal(struct making *m, struct pfs_error *err)
 {
-	struct pfs_tree_totals totals = {0};
+	struct pfs_tree_totals totals = { 0 };
 	struct pfs_commit_row *row = &m->row;
 	int rc = pfs_workspace_seal(m->seat->ws, &row->id, &m->sealed, err);
 
@@ -186,7 +186,7 @@ static int make_again(struct making *m, struct pfs_error *err)
 {
 	pfs_sources_fini(&m->sources);
 	pfs_commit_row_fini(&m->parent);
-	m->row = (struct pfs_commit_row){0};
+	m->row = (struct pfs_commit_row){ 0 };
 	return make(m, err);
 }
 
@@ -195,7 +195,7 @@ int pfs_commit_branch(struct pfs_history *h, const char *repo, const char *branc
 		      struct pfs_error *err)
 {
 	static const struct pfs_commit_options plain = PFS_COMMIT_OPTIONS_INIT;
-	PFS_AUTO(making_fini) struct making m = {.h = h, .options = options ? options : &plain};
+	PFS_AUTO(making_fini) struct making m = { .h = h, .options = options ? options : &plain };
 	int rc = check_options(m.options, err);
 
 	if (rc == 0)

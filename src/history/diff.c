@@ -70,7 +70,7 @@ static int collect(struct pfs_store *st, const struct pfs_id *a, const struct pf
 		   struct pfs_change **out, size_t *out_n, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_compare_close) struct pfs_compare *cmp = NULL;
-	PFS_AUTO(changes_fini) struct changes found = {0};
+	PFS_AUTO(changes_fini) struct changes found = { 0 };
 	struct pfs_difference d;
 	int rc = pfs_compare_open(st, a, b, false, &cmp, err);
 
@@ -85,7 +85,7 @@ static int collect(struct pfs_store *st, const struct pfs_id *a, const struct pf
 		return rc;
 	*out = found.list;
 	*out_n = found.n;
-	found = (struct changes){0};
+	found = (struct changes){ 0 };
 	return 0;
 }
 
@@ -153,8 +153,8 @@ int pfs_commit_status(struct pfs_history *h, const char *repo, const char *branc
 static int find_roots(struct pfs_history *h, const struct pfs_repo_row *repo, const char *rev,
 		      struct pfs_id *out, struct pfs_id *out_parent, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = {0};
-	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row parent = {0};
+	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = { 0 };
+	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row parent = { 0 };
 	struct pfs_commit_id id;
 	int rc = pfs_rev_find(h, repo, rev, &id, err);
 

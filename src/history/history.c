@@ -131,11 +131,11 @@ void pfs_root_from_row(const struct pfs_commit_row *row, struct pfs_root *out)
 {
 	*out = (struct pfs_root){
 		.dir = row->root,
-		.attrs = {.mode = row->root_mode,
-			  .uid = row->root_uid,
-			  .gid = row->root_gid,
-			  .mtime_sec = row->root_mtime_sec,
-			  .mtime_nsec = row->root_mtime_nsec},
+		.attrs = { .mode = row->root_mode,
+			   .uid = row->root_uid,
+			   .gid = row->root_gid,
+			   .mtime_sec = row->root_mtime_sec,
+			   .mtime_nsec = row->root_mtime_nsec },
 		.mark = row->id,
 	};
 }
@@ -143,16 +143,16 @@ void pfs_root_from_row(const struct pfs_commit_row *row, struct pfs_root *out)
 int pfs_place_root(struct pfs_history *h, const struct pfs_branch_row *branch, struct pfs_root *out,
 		   struct pfs_error *err)
 {
-	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = {0};
+	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = { 0 };
 	int rc;
 
 	if (!branch->has_head) {
 		*out = (struct pfs_root){
-			.attrs = {.mode = 0755,
-				  .uid = (uint32_t)geteuid(),
-				  .gid = (uint32_t)getegid(),
-				  .mtime_sec = branch->created_ns / 1000000000,
-				  .mtime_nsec = (uint32_t)(branch->created_ns % 1000000000)},
+			.attrs = { .mode = 0755,
+				   .uid = (uint32_t)geteuid(),
+				   .gid = (uint32_t)getegid(),
+				   .mtime_sec = branch->created_ns / 1000000000,
+				   .mtime_nsec = (uint32_t)(branch->created_ns % 1000000000) },
 		};
 		return 0;
 	}
@@ -171,7 +171,7 @@ static int base_of_branch(void *arg, struct pfs_root *out, struct pfs_error *err
 {
 	struct base_of *b = arg;
 	struct pfs_branch_row now;
-	struct pfs_error why = {0};
+	struct pfs_error why = { 0 };
 	int rc;
 
 	/*
@@ -203,7 +203,7 @@ static int check_still_there(struct pfs_history *h, const struct pfs_place *at,
 int pfs_place_seat(struct pfs_history *h, const struct pfs_place *at, struct pfs_seat **out,
 		   struct pfs_error *err)
 {
-	struct base_of base = {h, at};
+	struct base_of base = { h, at };
 	struct pfs_seat *seat;
 	bool opened;
 	int rc = pfs_seats_take(&h->seats, at->branch.folder, base_of_branch, &base, &seat, &opened,

@@ -15,7 +15,7 @@
 struct pfs_history {
 	struct pfs_meta *meta;   /* borrowed */
 	struct pfs_store *store; /* borrowed */
-	char *workspaces; /* <data>/workspaces */
+	char *workspaces;        /* <data>/workspaces */
 	struct pfs_seats seats;
 };
 

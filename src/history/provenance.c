@@ -14,7 +14,7 @@ void pfs_sources_fini(struct pfs_sources *s)
 static int find_source(struct pfs_history *h, const struct pfs_provenance *on,
 		       struct pfs_commitrec_source *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = {0};
+	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = { 0 };
 	struct pfs_repo_row repo;
 	int rc;
 
@@ -45,7 +45,7 @@ static size_t drop_doubles(struct pfs_commitrec_source *list, size_t n)
 int pfs_sources_find(struct pfs_history *h, const struct pfs_provenance *list, size_t n,
 		     struct pfs_sources *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_sources_fini) struct pfs_sources found = {0};
+	PFS_AUTO(pfs_sources_fini) struct pfs_sources found = { 0 };
 	int rc = 0;
 
 	if (n > PFS_PROVENANCE_MAX)
@@ -71,7 +71,7 @@ int pfs_sources_add(struct pfs_txn *txn, const struct pfs_commit_row *row,
 	int rc = 0;
 
 	for (size_t i = 0; i < sources->n && rc == 0; i++) {
-		struct pfs_provenance_row on = {.id = sources->list[i].id};
+		struct pfs_provenance_row on = { .id = sources->list[i].id };
 
 		memcpy(on.repo, sources->list[i].repo, sizeof(on.repo));
 		rc = pfs_txn_add_provenance(txn, row->repo, &row->id, &on, err);

@@ -55,7 +55,7 @@ int pfs_commit_from_row(struct pfs_history *h, const char *repo, struct pfs_comm
 int pfs_commit_inspect(struct pfs_history *h, const char *repo, const char *rev,
 		       struct pfs_commit *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = {0};
+	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = { 0 };
 	struct pfs_repo_row in;
 	struct pfs_commit_id id;
 	int rc = pfs_meta_find_repo(h->meta, repo, &in, err);
@@ -133,7 +133,7 @@ int pfs_commit_set(struct pfs_history *h, const struct pfs_commit_id *id, struct
 int pfs_history_commit_root(struct pfs_history *h, const char *repo, const struct pfs_commit_id *id,
 			    struct pfs_root *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = {0};
+	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = { 0 };
 	struct pfs_repo_row in;
 	int rc = pfs_meta_find_repo(h->meta, repo, &in, err);
 

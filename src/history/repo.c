@@ -9,7 +9,7 @@
 int pfs_repo_add(struct pfs_txn *txn, const char *name, const char *owner, struct pfs_repo_row *out,
 		 struct pfs_error *err)
 {
-	struct pfs_repo_row row = {.created_ns = pfs_clock_ns()};
+	struct pfs_repo_row row = { .created_ns = pfs_clock_ns() };
 	int rc = pfs_path_check_repo(name, err);
 
 	if (rc < 0)
@@ -79,7 +79,7 @@ static int check_empty_workspace(struct pfs_history *h, const struct pfs_place *
 static int check_empty(struct pfs_history *h, const struct pfs_repo_row *repo,
 		       const struct pfs_branch_row *branches, size_t n, struct pfs_error *err)
 {
-	struct pfs_place at = {.repo = *repo};
+	struct pfs_place at = { .repo = *repo };
 	struct pfs_repo_counts counts;
 	int rc = pfs_meta_count_repo(h->meta, repo->id, &counts, err);
 
@@ -169,7 +169,7 @@ int pfs_repo_delete(struct pfs_history *h, const char *name, bool force, struct 
 static int read_size(struct pfs_history *h, const struct pfs_repo_row *repo, uint64_t *out,
 		     struct pfs_error *err)
 {
-	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = {0};
+	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = { 0 };
 	struct pfs_branch_row master;
 	int rc = pfs_meta_find_branch(h->meta, repo->id, "master", &master, err);
 
@@ -187,7 +187,7 @@ static int convert(struct pfs_history *h, const struct pfs_repo_row *row, struct
 		   struct pfs_error *err)
 {
 	struct pfs_repo_counts counts;
-	struct pfs_repo r = {.created_ns = row->created_ns};
+	struct pfs_repo r = { .created_ns = row->created_ns };
 	int rc = pfs_meta_count_repo(h->meta, row->id, &counts, err);
 
 	if (rc == 0)

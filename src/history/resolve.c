@@ -54,7 +54,7 @@ static int find_name(struct pfs_history *h, int64_t repo, const char *name,
 static int read_number(struct pfs_history *h, int64_t repo, const struct pfs_commit_id *id,
 		       uint64_t *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = {0};
+	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = { 0 };
 	int rc = pfs_meta_find_commit(h->meta, repo, id, &row, err);
 
 	if (rc == 0)

@@ -65,8 +65,8 @@ static int fail_unknown(const struct pfs_commit_id *id, struct pfs_error *err)
 int pfs_meta_find_commit(struct pfs_meta *m, int64_t repo, const struct pfs_commit_id *id,
 			 struct pfs_commit_row *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
-	struct pfs_commit_row row = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
+	struct pfs_commit_row row = { 0 };
 	int rc = pfs_read_begin(
 		&r, m, "SELECT " COMMIT_COLUMNS " FROM commits c WHERE c.id = ? AND c.repo = ?",
 		err);
@@ -86,7 +86,7 @@ int pfs_meta_find_commit(struct pfs_meta *m, int64_t repo, const struct pfs_comm
 
 bool pfs_meta_has_commit(struct pfs_meta *m, int64_t repo, const struct pfs_commit_id *id)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(&r, m, "SELECT 1 FROM commits WHERE id = ? AND repo = ?", NULL);
 
 	if (rc < 0)
@@ -120,7 +120,7 @@ static int prefix_range(const char *prefix, struct pfs_commit_id *low, struct pf
 int pfs_meta_find_commit_prefix(struct pfs_meta *m, int64_t repo, const char *prefix,
 				struct pfs_commit_id *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	struct pfs_commit_id low, high, found;
 	int rc = prefix_range(prefix, &low, &high, err);
 
@@ -159,7 +159,7 @@ int pfs_meta_find_commit_prefix(struct pfs_meta *m, int64_t repo, const char *pr
 int pfs_meta_find_ancestor(struct pfs_meta *m, int64_t repo, const struct pfs_commit_id *id,
 			   uint64_t number, struct pfs_commit_id *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	char text[PFS_COMMIT_ID_HEX_SIZE];
 	int rc =
 		pfs_read_begin(&r, m, LINE_OF_PARENTS "SELECT id FROM line WHERE number = ?3", err);
@@ -199,7 +199,7 @@ static int read_commits(struct pfs_query *q, struct pfs_commit_row **out, size_t
 int pfs_meta_list_commits(struct pfs_meta *m, int64_t repo, size_t max, struct pfs_commit_row **out,
 			  size_t *out_n, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(&r, m,
 				"SELECT " COMMIT_COLUMNS " FROM commits c WHERE c.repo = ?"
 				" ORDER BY c.seq DESC LIMIT ?",
@@ -216,7 +216,7 @@ int pfs_meta_list_ancestors(struct pfs_meta *m, int64_t repo, const struct pfs_c
 			    size_t max, struct pfs_commit_row **out, size_t *out_n,
 			    struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(&r, m,
 				LINE_OF_PARENTS
 				"SELECT " COMMIT_COLUMNS
@@ -235,7 +235,7 @@ int pfs_meta_list_ancestors(struct pfs_meta *m, int64_t repo, const struct pfs_c
 int pfs_meta_list_commit_set(struct pfs_meta *m, const struct pfs_commit_id *id,
 			     struct pfs_commit_row **out, size_t *out_n, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(
 		&r, m, "SELECT " COMMIT_COLUMNS " FROM commits c WHERE c.id = ? ORDER BY c.seq",
 		err);
@@ -269,7 +269,7 @@ static int read_provenance(struct pfs_query *q, struct pfs_provenance_row **out,
 int pfs_meta_list_provenance(struct pfs_meta *m, int64_t repo, const struct pfs_commit_id *id,
 			     struct pfs_provenance_row **out, size_t *out_n, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(&r, m,
 				"SELECT on_repo, on_id FROM provenance WHERE id = ? AND repo = ?"
 				" ORDER BY on_repo, on_id",
@@ -285,7 +285,7 @@ int pfs_meta_list_provenance(struct pfs_meta *m, int64_t repo, const struct pfs_
 int pfs_meta_list_derived(struct pfs_meta *m, const char *repo, const struct pfs_commit_id *id,
 			  struct pfs_provenance_row **out, size_t *out_n, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(&r, m,
 				"SELECT repos.name, p.id FROM provenance p"
 				" JOIN repos ON repos.id = p.repo"
@@ -302,7 +302,7 @@ int pfs_meta_list_derived(struct pfs_meta *m, const char *repo, const struct pfs
 static int read_number(struct pfs_meta *m, int64_t repo, const struct pfs_commit_id *id,
 		       uint64_t *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = {0};
+	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = { 0 };
 	int rc = pfs_meta_find_commit(m, repo, id, &row, err);
 
 	if (rc == 0)

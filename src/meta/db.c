@@ -68,7 +68,7 @@ int pfs_db_open(const char *path, bool read_only, struct pfs_db *out, struct pfs
 {
 	int flags =
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (read_only ? 0 : SQLITE_OPEN_CREATE);
-	PFS_AUTO(pfs_db_close) struct pfs_db db = {0};
+	PFS_AUTO(pfs_db_close) struct pfs_db db = { 0 };
 	int rc;
 
 	pfs_map_init(&db.statements);
@@ -122,7 +122,7 @@ int pfs_query_begin(struct pfs_query *q, struct pfs_db *db, const char *sql, str
 
 	if (rc < 0)
 		return rc;
-	*q = (struct pfs_query){.db = db, .statement = statement};
+	*q = (struct pfs_query){ .db = db, .statement = statement };
 	return 0;
 }
 

@@ -18,7 +18,7 @@ static int decode_event(struct pfs_query *q, void *row, struct pfs_error *err)
 int pfs_meta_read_events(struct pfs_meta *m, uint64_t after, struct pfs_event_row *out, size_t max,
 			 size_t *out_n, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	size_t n = 0;
 	int rc = pfs_read_begin(&r, m,
 				"SELECT number, kind, repo, branch, commit_id, time_ns FROM events"

@@ -31,8 +31,8 @@ static int decode_job(struct pfs_query *q, void *row, struct pfs_error *err)
 int pfs_meta_find_job(struct pfs_meta *m, const char *pipeline, const struct pfs_commit_id *id,
 		      struct pfs_job_row *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
-	struct pfs_job_row row = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
+	struct pfs_job_row row = { 0 };
 	char text[PFS_COMMIT_ID_HEX_SIZE];
 	int rc = pfs_read_begin(
 		&r, m, "SELECT " JOB_COLUMNS " FROM jobs WHERE pipeline = ? AND id = ?", err);
@@ -76,7 +76,7 @@ static int read_jobs(struct pfs_query *q, struct pfs_job_row **out, size_t *out_
 int pfs_meta_list_jobs(struct pfs_meta *m, const struct pfs_job_query *query,
 		       struct pfs_job_row **out, size_t *out_n, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	char sql[512];
 	int rc;
 
@@ -97,7 +97,7 @@ int pfs_meta_list_jobs(struct pfs_meta *m, const struct pfs_job_query *query,
 int pfs_meta_list_next_jobs(struct pfs_meta *m, struct pfs_job_row **out, size_t *out_n,
 			    struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(
 		&r, m,
 		"SELECT " JOB_COLUMNS " FROM jobs WHERE number IN"

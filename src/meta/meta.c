@@ -8,7 +8,7 @@
 
 static int read_newest_event(struct pfs_meta *m, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc =
 		pfs_query_begin(&q, &m->writer, "SELECT coalesce(max(number), 0) FROM events", err);
 
@@ -118,7 +118,7 @@ static struct pfs_db *take_pooled(struct pfs_meta *m, int *out_slot)
  */
 void pfs_reader_take(struct pfs_meta *m, struct pfs_reader *out)
 {
-	*out = (struct pfs_reader){.meta = m, .slot = -1};
+	*out = (struct pfs_reader){ .meta = m, .slot = -1 };
 	if (pfs_txn_is_mine(m)) {
 		out->db = &m->writer;
 	} else if (m->in_memory) {

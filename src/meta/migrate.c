@@ -9,7 +9,7 @@ static const char *const schema[] = {
 
 static int read_pragma(struct pfs_db *db, const char *sql, int64_t *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc = pfs_query_begin(&q, db, sql, err);
 
 	if (rc == 0)

@@ -31,8 +31,8 @@ static int decode_pipeline(struct pfs_query *q, void *row, struct pfs_error *err
 int pfs_meta_find_pipeline(struct pfs_meta *m, const char *name, struct pfs_pipeline_row *out,
 			   struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
-	struct pfs_pipeline_row row = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
+	struct pfs_pipeline_row row = { 0 };
 	int rc = pfs_read_begin(&r, m, "SELECT " PIPELINE_COLUMNS " FROM pipelines WHERE name = ?",
 				err);
 
@@ -62,7 +62,7 @@ static int read_pipelines(struct pfs_query *q, struct pfs_pipeline_row **out, si
 int pfs_meta_list_pipelines(struct pfs_meta *m, struct pfs_pipeline_row **out, size_t *out_n,
 			    struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(&r, m, "SELECT " PIPELINE_COLUMNS " FROM pipelines ORDER BY name",
 				err);
 
@@ -72,7 +72,7 @@ int pfs_meta_list_pipelines(struct pfs_meta *m, struct pfs_pipeline_row **out, s
 int pfs_meta_list_pipelines_on(struct pfs_meta *m, const char *repo, const char *branch,
 			       struct pfs_pipeline_row **out, size_t *out_n, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(&r, m,
 				"SELECT " PIPELINE_COLUMNS " FROM pipelines"
 				" WHERE repo = ? AND branch = ? ORDER BY name",
@@ -96,7 +96,7 @@ static int decode_text(struct pfs_query *q, void *row, struct pfs_error *err)
 int pfs_meta_find_pipeline_text(struct pfs_meta *m, const char *name, uint32_t version, char **out,
 				struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	char *text = NULL;
 	int rc = pfs_read_begin(
 		&r, m, "SELECT text FROM pipeline_versions WHERE pipeline = ? AND version = ?",
@@ -127,7 +127,7 @@ static int decode_row_name(struct pfs_query *q, void *row, struct pfs_error *err
 static int list_names(struct pfs_meta *m, const char *sql, const char *pipeline,
 		      struct pfs_row_name **out, size_t *out_n, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	void *list;
 	int rc = pfs_read_begin(&r, m, sql, err);
 

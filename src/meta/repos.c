@@ -34,8 +34,8 @@ static int decode_branch(struct pfs_query *q, void *row, struct pfs_error *err)
 int pfs_meta_find_repo(struct pfs_meta *m, const char *name, struct pfs_repo_row *out,
 		       struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
-	struct pfs_repo_row row = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
+	struct pfs_repo_row row = { 0 };
 	int rc = pfs_read_begin(&r, m, "SELECT " REPO_COLUMNS " FROM repos WHERE name = ?", err);
 
 	if (rc < 0)
@@ -53,7 +53,7 @@ int pfs_meta_find_repo(struct pfs_meta *m, const char *name, struct pfs_repo_row
 int pfs_meta_list_repos(struct pfs_meta *m, struct pfs_repo_row **out, size_t *out_n,
 			struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	void *list;
 	int rc = pfs_read_begin(&r, m, "SELECT " REPO_COLUMNS " FROM repos ORDER BY name", err);
 
@@ -76,7 +76,7 @@ static int decode_counts(struct pfs_query *q, void *row, struct pfs_error *err)
 int pfs_meta_count_repo(struct pfs_meta *m, int64_t repo, struct pfs_repo_counts *out,
 			struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(&r, m,
 				"SELECT (SELECT count(*) FROM branches WHERE repo = ?1),"
 				" (SELECT count(*) FROM commits WHERE repo = ?1)",
@@ -92,7 +92,7 @@ int pfs_meta_count_repo(struct pfs_meta *m, int64_t repo, struct pfs_repo_counts
 static int count(struct pfs_meta *m, const char *sql, const int64_t *repo, uint64_t *out,
 		 struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(&r, m, sql, err);
 
 	if (rc < 0)
@@ -125,7 +125,7 @@ static int decode_name(struct pfs_query *q, void *row, struct pfs_error *err)
 int pfs_meta_find_repo_user(struct pfs_meta *m, const char *name, char out[PFS_ROW_NAME_SIZE],
 			    struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(&r, m,
 				"SELECT name FROM pipelines WHERE name = ?1 OR repo = ?1"
 				" UNION SELECT owner FROM repos WHERE name = ?1 AND owner <> ''"
@@ -141,7 +141,7 @@ int pfs_meta_find_repo_user(struct pfs_meta *m, const char *name, char out[PFS_R
 int pfs_meta_read_repo_name(struct pfs_meta *m, int64_t repo, char out[PFS_ROW_NAME_SIZE],
 			    struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(&r, m, "SELECT name FROM repos WHERE id = ?", err);
 
 	if (rc < 0)
@@ -156,8 +156,8 @@ int pfs_meta_read_repo_name(struct pfs_meta *m, int64_t repo, char out[PFS_ROW_N
 int pfs_meta_find_branch(struct pfs_meta *m, int64_t repo, const char *name,
 			 struct pfs_branch_row *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
-	struct pfs_branch_row row = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
+	struct pfs_branch_row row = { 0 };
 	int rc = pfs_read_begin(
 		&r, m, "SELECT " BRANCH_COLUMNS " FROM branches WHERE repo = ? AND name = ?", err);
 
@@ -177,7 +177,7 @@ int pfs_meta_find_branch(struct pfs_meta *m, int64_t repo, const char *name,
 int pfs_meta_list_branches(struct pfs_meta *m, int64_t repo, struct pfs_branch_row **out,
 			   size_t *out_n, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	void *list;
 	int rc = pfs_read_begin(
 		&r, m,
@@ -197,7 +197,7 @@ int pfs_meta_list_branches(struct pfs_meta *m, int64_t repo, struct pfs_branch_r
 
 int pfs_meta_has_folder(struct pfs_meta *m, const char *folder, bool *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(&r, m, "SELECT 1 FROM branches WHERE folder = ?", err);
 
 	if (rc < 0)
@@ -212,7 +212,7 @@ int pfs_meta_has_folder(struct pfs_meta *m, const char *folder, bool *out, struc
 
 int pfs_meta_read_cursor(struct pfs_meta *m, const char *name, uint64_t *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_read_end) struct pfs_read r = {0};
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
 	int rc = pfs_read_begin(&r, m, "SELECT number FROM cursors WHERE name = ?", err);
 
 	if (rc < 0)

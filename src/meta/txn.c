@@ -100,7 +100,7 @@ static int explain_exists(int rc, const char *what, const char *name, struct pfs
 
 int pfs_txn_add_repo(struct pfs_txn *txn, struct pfs_repo_row *row, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc = pfs_txn_query(&q, txn,
 			       "INSERT INTO repos (name, owner, created_ns) VALUES (?, ?, ?)", err);
 
@@ -119,7 +119,7 @@ int pfs_txn_add_repo(struct pfs_txn *txn, struct pfs_repo_row *row, struct pfs_e
 static int set_owner(struct pfs_txn *txn, const char *sql, const char *what, int64_t id,
 		     const char *owner, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc = pfs_txn_query(&q, txn, sql, err);
 
 	if (rc < 0)
@@ -146,7 +146,7 @@ int pfs_txn_set_branch_owner(struct pfs_txn *txn, int64_t branch, const char *ow
 static int delete_by_id(struct pfs_txn *txn, const char *sql, const char *what, int64_t id,
 			struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc = pfs_txn_query(&q, txn, sql, err);
 
 	if (rc < 0)
@@ -167,7 +167,7 @@ int pfs_txn_delete_branch(struct pfs_txn *txn, int64_t branch, struct pfs_error 
 
 int pfs_txn_add_branch(struct pfs_txn *txn, struct pfs_branch_row *row, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc = pfs_txn_query(&q, txn,
 			       "INSERT INTO branches (repo, name, head, folder, owner, created_ns)"
 			       " VALUES (?, ?, ?, ?, ?, ?)",
@@ -191,7 +191,7 @@ int pfs_txn_add_branch(struct pfs_txn *txn, struct pfs_branch_row *row, struct p
 int pfs_txn_rename_branch(struct pfs_txn *txn, int64_t branch, const char *name,
 			  struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc = pfs_txn_query(&q, txn, "UPDATE branches SET name = ? WHERE id = ?", err);
 
 	if (rc < 0)
@@ -206,7 +206,7 @@ int pfs_txn_rename_branch(struct pfs_txn *txn, int64_t branch, const char *name,
 int pfs_txn_move_branch(struct pfs_txn *txn, int64_t branch, const struct pfs_commit_id *expect,
 			const struct pfs_commit_id *head, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc = pfs_txn_query(&q, txn, "UPDATE branches SET head = ? WHERE id = ? AND head IS ?",
 			       err);
 
@@ -224,7 +224,7 @@ int pfs_txn_move_branch(struct pfs_txn *txn, int64_t branch, const struct pfs_co
 static int read_number(struct pfs_txn *txn, int64_t repo, const struct pfs_commit_id *id,
 		       uint64_t *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc =
 		pfs_txn_query(&q, txn, "SELECT number FROM commits WHERE id = ? AND repo = ?", err);
 
@@ -265,7 +265,7 @@ static void bind_commit_row(struct pfs_query *q, const struct pfs_commit_row *ro
 
 int pfs_txn_add_commit(struct pfs_txn *txn, struct pfs_commit_row *row, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	char text[PFS_COMMIT_ID_HEX_SIZE];
 	uint64_t number = 0;
 	int rc = row->has_parent ? read_number(txn, row->repo, &row->parent, &number, err) : 0;
@@ -292,7 +292,7 @@ int pfs_txn_add_commit(struct pfs_txn *txn, struct pfs_commit_row *row, struct p
 int pfs_txn_add_provenance(struct pfs_txn *txn, int64_t repo, const struct pfs_commit_id *id,
 			   const struct pfs_provenance_row *on, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc = pfs_txn_query(
 		&q, txn, "INSERT INTO provenance (id, repo, on_repo, on_id) VALUES (?, ?, ?, ?)",
 		err);
@@ -310,7 +310,7 @@ int pfs_txn_add_provenance(struct pfs_txn *txn, int64_t repo, const struct pfs_c
 int pfs_txn_add_event(struct pfs_txn *txn, const char *kind, const char *repo, const char *branch,
 		      const struct pfs_commit_id *commit, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc = pfs_txn_query(&q, txn,
 			       "INSERT INTO events (kind, repo, branch, commit_id, time_ns)"
 			       " VALUES (?, ?, ?, ?, ?)",
@@ -333,7 +333,7 @@ int pfs_txn_add_event(struct pfs_txn *txn, const char *kind, const char *repo, c
 int pfs_txn_set_cursor(struct pfs_txn *txn, const char *name, uint64_t number,
 		       struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc = pfs_txn_query(&q, txn,
 			       "INSERT INTO cursors (name, number) VALUES (?, ?)"
 			       " ON CONFLICT (name) DO UPDATE SET number = excluded.number",

@@ -3,7 +3,7 @@
 
 static int put_row(struct pfs_txn *txn, const struct pfs_pipeline_row *row, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc =
 		pfs_txn_query(&q, txn,
 			      "INSERT INTO pipelines (name, repo, branch, version, created_ns,"
@@ -29,7 +29,7 @@ static int put_row(struct pfs_txn *txn, const struct pfs_pipeline_row *row, stru
 static int put_version(struct pfs_txn *txn, const struct pfs_pipeline_row *row,
 		       struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc =
 		pfs_txn_query(&q, txn,
 			      "INSERT INTO pipeline_versions (pipeline, version, text)"
@@ -47,7 +47,7 @@ static int put_version(struct pfs_txn *txn, const struct pfs_pipeline_row *row,
 
 static int clear_inputs(struct pfs_txn *txn, const char *name, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc = pfs_txn_query(&q, txn, "DELETE FROM pipeline_inputs WHERE pipeline = ?", err);
 
 	if (rc < 0)
@@ -59,7 +59,7 @@ static int clear_inputs(struct pfs_txn *txn, const char *name, struct pfs_error 
 static int add_input(struct pfs_txn *txn, const char *name, const char *upstream,
 		     struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc = pfs_txn_query(&q, txn,
 			       "INSERT INTO pipeline_inputs (pipeline, upstream) VALUES (?, ?)"
 			       " ON CONFLICT DO NOTHING",
@@ -91,7 +91,7 @@ int pfs_txn_put_pipeline(struct pfs_txn *txn, const struct pfs_pipeline_row *row
 
 int pfs_txn_delete_pipeline(struct pfs_txn *txn, const char *name, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	int rc = pfs_txn_query(&q, txn, "DELETE FROM pipelines WHERE name = ?", err);
 
 	if (rc < 0)
@@ -108,7 +108,7 @@ int pfs_txn_delete_pipeline(struct pfs_txn *txn, const char *name, struct pfs_er
 
 int pfs_txn_add_job(struct pfs_txn *txn, struct pfs_job_row *row, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	char text[PFS_COMMIT_ID_HEX_SIZE];
 	int rc = pfs_txn_query(
 		&q, txn,
@@ -162,7 +162,7 @@ static int update_matching(struct pfs_query *q, const struct pfs_job_row *row, i
 int pfs_txn_update_job(struct pfs_txn *txn, const struct pfs_job_row *row, int expect_state,
 		       uint32_t expect_attempt, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_query_end) struct pfs_query q = {0};
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
 	char text[PFS_COMMIT_ID_HEX_SIZE];
 	int rc = pfs_txn_query(
 		&q, txn,

@@ -262,8 +262,8 @@ static void *run_loop(void *arg)
 
 	pfs_lock(&g->lock);
 	while (!g->stopping) {
-		struct pollfd p[2] = {{.fd = g->wake, .events = POLLIN},
-				      {.fd = g->fd, .events = POLLIN}};
+		struct pollfd p[2] = { { .fd = g->wake, .events = POLLIN },
+				       { .fd = g->fd, .events = POLLIN } };
 
 		if (g->n_unsent)
 			p[1].events |= POLLOUT;
@@ -289,8 +289,8 @@ static void *run_loop(void *arg)
 static int make_session(struct pfs_grpc *g, nghttp2_session **out)
 {
 	static const nghttp2_settings_entry settings[] = {
-		{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
+		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
+		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW },
 	};
 	nghttp2_session_callbacks *callbacks = NULL;
 	nghttp2_option *option = NULL;
@@ -418,7 +418,7 @@ static void set_pair(nghttp2_nv *nv, const char *name, const char *value)
 static int submit(struct pfs_grpc_call *call, const struct pfs_grpc_header *headers,
 		  size_t n_headers)
 {
-	nghttp2_data_provider body = {.read_callback = on_body_wanted};
+	nghttp2_data_provider body = { .read_callback = on_body_wanted };
 	nghttp2_nv nv[6 + PFS_GRPC_HEADERS_MAX];
 	size_t n = 0;
 

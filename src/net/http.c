@@ -41,7 +41,7 @@ static void init_curl(void)
 /* A proxy from the environment is for the world outside, not for this machine. */
 static bool is_local(const char *base_url)
 {
-	static const char *const hosts[] = {"127.", "localhost", "[::1]"};
+	static const char *const hosts[] = { "127.", "localhost", "[::1]" };
 	const char *host = strstr(base_url, "://");
 
 	host = host ? host + 3 : base_url;
@@ -287,7 +287,7 @@ int pfs_http_send(struct pfs_http *h, const struct pfs_http_request *request,
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf url = PFS_BUF_INIT(PFS_HTTP_HEADER_MAX);
 	PFS_AUTO(free_headers) struct curl_slist *headers = NULL;
-	struct exchange x = {.http = h, .request = request, .body = &reply->body, .err = err};
+	struct exchange x = { .http = h, .request = request, .body = &reply->body, .err = err };
 	size_t before = reply->body.len;
 	int rc;
 

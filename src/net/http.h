@@ -31,7 +31,7 @@ struct pfs_http_request {
 	int (*write_reply)(void *arg, const void *data, size_t len);
 	void *write_arg;
 
-	int64_t timeout_ms;       /* of silence, not of the whole; 0: none */
+	int64_t timeout_ms; /* of silence, not of the whole; 0: none */
 
 	/* Asked ten times a second while the request is under way; true ends it with PFS_E_FAILED. May be NULL. */
 	bool (*cancelled)(void *arg);
@@ -40,8 +40,8 @@ struct pfs_http_request {
 
 struct pfs_http_reply {
 	long status;
-	struct pfs_buf body;      /* init by the caller with its limit; fini by the caller */
-	char error_code[32];      /* header X-Pfs-Error: a pfs_code_name, or "" */
+	struct pfs_buf body; /* init by the caller with its limit; fini by the caller */
+	char error_code[32]; /* header X-Pfs-Error: a pfs_code_name, or "" */
 };
 
 /*

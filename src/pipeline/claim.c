@@ -93,7 +93,7 @@ static int check_directory(struct claim *c, const struct pfs_pachfile_input *in,
 			   struct pfs_error *err)
 {
 	char hex[PFS_COMMIT_ID_HEX_SIZE], reason[PFS_ERROR_TEXT_SIZE];
-	struct pfs_found found = {0};
+	struct pfs_found found = { 0 };
 	struct pfs_error why;
 	struct pfs_root root;
 	int rc;
@@ -173,7 +173,7 @@ static int give_up(struct claim *c, struct pfs_error *err)
  */
 static int start(struct claim *c, struct pfs_task *out, struct pfs_error *err)
 {
-	struct pfs_task t = {0};
+	struct pfs_task t = { 0 };
 	int rc;
 
 	c->row.state = PFS_JOB_RUNNING;
@@ -225,12 +225,12 @@ static bool runnable(const struct pfs_job_row *row)
 /* Whether the runner of a job that was stopped may still be writing the output. */
 static int output_in_use(struct claim *c, const char *pipeline, bool *out, struct pfs_error *err)
 {
-	struct pfs_job_query query = {.pipeline = pipeline, .state = PFS_JOB_KILLED, .max = 1};
+	struct pfs_job_query query = { .pipeline = pipeline, .state = PFS_JOB_KILLED, .max = 1 };
 	struct pfs_job_row *rows = NULL;
 	size_t n = 0;
 	int rc;
 
-	c->stopped = (struct pfs_job_row){0};
+	c->stopped = (struct pfs_job_row){ 0 };
 	rc = pfs_meta_list_jobs(c->p->meta, &query, &rows, &n, err);
 	if (rc == 0 && n)
 		c->stopped = rows[0];
@@ -323,7 +323,7 @@ static int check_lease(const char *who, int64_t lease_ms, struct pfs_error *err)
 int pfs_job_claim(struct pfs_pipelines *p, const char *runner, int64_t lease_ms,
 		  struct pfs_task *out, struct pfs_error *err)
 {
-	struct claim c = {.p = p, .runner = runner};
+	struct claim c = { .p = p, .runner = runner };
 	int rc;
 
 	rc = check_lease(runner, lease_ms, err);

@@ -83,7 +83,7 @@ static int complain(const struct step *at, const char *name, struct pfs_error *e
 static int refuse_cycle(struct pfs_meta *m, const char *name, const struct pfs_pachfile *pf,
 			struct pfs_error *err)
 {
-	PFS_AUTO(search_fini) struct search s = {0};
+	PFS_AUTO(search_fini) struct search s = { 0 };
 	int rc = 0;
 
 	pfs_map_init(&s.seen);
@@ -101,7 +101,7 @@ static int refuse_cycle(struct pfs_meta *m, const char *name, const struct pfs_p
 static int check_input(struct pfs_meta *m, const struct pfs_pipeline_row *row,
 		       const struct pfs_pachfile_input *in, struct pfs_error *err)
 {
-	struct pfs_pipeline_row up = {0};
+	struct pfs_pipeline_row up = { 0 };
 	int rc;
 
 	rc = pfs_meta_find_pipeline(m, in->name, &up, err);
@@ -134,7 +134,7 @@ int pfs_dag_check_readers(struct pfs_meta *m, const struct pfs_pipeline_row *row
 			  struct pfs_error *err)
 {
 	struct pfs_row_name *names = NULL;
-	struct pfs_pipeline_row old = {0};
+	struct pfs_pipeline_row old = { 0 };
 	size_t n = 0;
 	int rc;
 

@@ -38,9 +38,9 @@ static size_t list_provenance(const struct pfs_job_row *row, const struct pfs_pa
 static int commit_output(struct pfs_pipelines *p, const struct pfs_job_row *row,
 			 struct pfs_error *err)
 {
-	struct pfs_provenance provenance[PFS_PACHFILE_INPUTS_MAX + 1] = {0};
+	struct pfs_provenance provenance[PFS_PACHFILE_INPUTS_MAX + 1] = { 0 };
 	struct pfs_commit_options o = PFS_COMMIT_OPTIONS_INIT;
-	struct pfs_pachfile pf = {0};
+	struct pfs_pachfile pf = { 0 };
 	struct pfs_commit_id made;
 	char message[PFS_NAME_TEXT_SIZE + 32];
 	int rc;
@@ -147,7 +147,7 @@ int pfs_job_finish(struct pfs_pipelines *p, const char *pipeline, const struct p
 
 int pfs_finish_recover(struct pfs_pipelines *p, struct pfs_error *err)
 {
-	struct pfs_job_query query = {.state = PFS_JOB_RUNNING, .oldest_first = true};
+	struct pfs_job_query query = { .state = PFS_JOB_RUNNING, .oldest_first = true };
 	struct pfs_job_row *rows = NULL;
 	size_t n = 0;
 	int rc;

@@ -56,8 +56,8 @@ static int list_rows(struct pfs_pipelines *p, const struct pfs_job_query *query,
 int pfs_job_list(struct pfs_pipelines *p, const char *pipeline, size_t max, struct pfs_job **out,
 		 size_t *out_n, struct pfs_error *err)
 {
-	struct pfs_job_query query = {.pipeline = pipeline, .max = max};
-	struct pfs_pipeline_row row = {0};
+	struct pfs_job_query query = { .pipeline = pipeline, .max = max };
+	struct pfs_pipeline_row row = { 0 };
 	int rc = 0;
 
 	if (pipeline)
@@ -82,9 +82,9 @@ int pfs_job_current(struct pfs_pipelines *p, const char *pipeline, struct pfs_jo
 		    struct pfs_error *err)
 {
 	const struct pfs_job_query wanted[] = {
-		{.pipeline = pipeline, .unfinished = true, .max = 1},
-		{.pipeline = pipeline, .state = PFS_JOB_SUCCESS, .max = 1},
-		{.pipeline = pipeline, .max = 1},
+		{ .pipeline = pipeline, .unfinished = true, .max = 1 },
+		{ .pipeline = pipeline, .state = PFS_JOB_SUCCESS, .max = 1 },
+		{ .pipeline = pipeline, .max = 1 },
 	};
 
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {

@@ -135,7 +135,7 @@ static void close_folder(DIR **d)
 /* Anything here that does not bear the name of a pipeline is not ours to keep, nor to remove. */
 static int sweep_one(struct pfs_pipelines *p, const char *name, struct pfs_error *err)
 {
-	struct pfs_pipeline_row row = {0};
+	struct pfs_pipeline_row row = { 0 };
 	struct pfs_error why;
 	int rc;
 

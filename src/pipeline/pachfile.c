@@ -176,7 +176,7 @@ static int take_image(struct parser *p, const char *arg, struct pfs_error *err)
 
 static int take_run(struct parser *p, const char *arg, struct pfs_error *err)
 {
-	struct pfs_pachfile_step step = {.line_number = p->line};
+	struct pfs_pachfile_step step = { .line_number = p->line };
 	void *grown;
 
 	if (!*arg)
@@ -259,7 +259,7 @@ static int check_places(const struct parser *p, const char *name, struct pfs_err
 static int add_input(struct parser *p, enum pfs_pachfile_input_kind kind, const char *name,
 		     struct pfs_error *err)
 {
-	struct pfs_pachfile_input in = {.kind = kind, .line_number = p->line};
+	struct pfs_pachfile_input in = { .kind = kind, .line_number = p->line };
 	void *grown;
 	int rc;
 
@@ -347,8 +347,8 @@ static const struct keyword {
 	const char *word;
 	int (*take)(struct parser *p, const char *arg, struct pfs_error *err);
 } keywords[] = {
-	{"image", take_image}, {"input", take_input},     {"output", take_output},
-	{"run", take_run},     {"shuffle", take_shuffle},
+	{ "image", take_image }, { "input", take_input },     { "output", take_output },
+	{ "run", take_run },     { "shuffle", take_shuffle },
 };
 
 static int take_line(struct parser *p, struct pfs_error *err)
@@ -402,10 +402,10 @@ static int check_text(const char *text, size_t len, struct pfs_error *err)
 int pfs_pachfile_parse(const char *text, size_t len, struct pfs_pachfile *out,
 		       struct pfs_error *err)
 {
-	struct parser p = {.text = text,
-			   .len = len,
-			   .next_line = 1,
-			   .joined = PFS_BUF_INIT(PFS_PACHFILE_SIZE_MAX)};
+	struct parser p = { .text = text,
+			    .len = len,
+			    .next_line = 1,
+			    .joined = PFS_BUF_INIT(PFS_PACHFILE_SIZE_MAX) };
 	int rc;
 
 	rc = check_text(text, len, err);
@@ -436,5 +436,5 @@ void pfs_pachfile_fini(struct pfs_pachfile *p)
 	}
 	free(p->steps);
 	free(p->inputs);
-	*p = (struct pfs_pachfile){0};
+	*p = (struct pfs_pachfile){ 0 };
 }

@@ -13,7 +13,7 @@
 void pfs_pipeline_fini(struct pfs_pipeline *p)
 {
 	free(p->text);
-	*p = (struct pfs_pipeline){0};
+	*p = (struct pfs_pipeline){ 0 };
 }
 
 void pfs_pipelines_free(struct pfs_pipeline **list, size_t n)
@@ -40,7 +40,7 @@ static void take_row(struct pfs_pipeline_row *row, struct pfs_pipeline *out)
 int pfs_pipeline_inspect(struct pfs_pipelines *p, const char *name, struct pfs_pipeline *out,
 			 struct pfs_error *err)
 {
-	struct pfs_pipeline_row row = {0};
+	struct pfs_pipeline_row row = { 0 };
 	int rc;
 
 	rc = pfs_meta_find_pipeline(p->meta, name, &row, err);
@@ -142,7 +142,7 @@ static int count_pipelines(struct pfs_meta *m, struct pfs_error *err)
 /* Version and times follow from what is there. */
 static int number_row(struct pfs_meta *m, struct put *put, struct pfs_error *err)
 {
-	struct pfs_pipeline_row old = {0};
+	struct pfs_pipeline_row old = { 0 };
 	struct pfs_error why;
 	int rc;
 
@@ -203,7 +203,7 @@ static int put_row(struct pfs_pipelines *p, struct put *put, struct pfs_error *e
 int pfs_pipeline_put(struct pfs_pipelines *p, const char *name, const char *repo,
 		     const char *branch, const char *text, size_t len, struct pfs_error *err)
 {
-	PFS_AUTO(put_fini) struct put put = {0};
+	PFS_AUTO(put_fini) struct put put = { 0 };
 	int rc;
 
 	rc = prepare(name, repo, branch, text, len, &put, err);
@@ -220,7 +220,7 @@ int pfs_pipeline_put(struct pfs_pipelines *p, const char *name, const char *repo
 static int end_jobs(struct pfs_txn *txn, struct pfs_meta *m, const char *name,
 		    struct pfs_error *err)
 {
-	struct pfs_job_query query = {.pipeline = name, .unfinished = true, .oldest_first = true};
+	struct pfs_job_query query = { .pipeline = name, .unfinished = true, .oldest_first = true };
 	struct pfs_job_row *rows = NULL;
 	size_t n = 0;
 	int rc;
@@ -292,7 +292,7 @@ static int discard_output(struct pfs_pipelines *p, const struct pfs_pipeline_row
 
 int pfs_pipeline_delete(struct pfs_pipelines *p, const char *name, struct pfs_error *err)
 {
-	struct pfs_pipeline_row row = {0};
+	struct pfs_pipeline_row row = { 0 };
 	struct pfs_error ignored;
 	int rc;
 

@@ -77,10 +77,10 @@ static int make_output(struct turn *t, const struct pfs_commit_row *c, struct pf
 static int make_job(struct turn *t, const struct pfs_event_row *e, const struct pfs_commit_row *c,
 		    const struct pfs_pipeline_row *pipeline, struct pfs_error *err)
 {
-	struct pfs_job_row job = {.id = e->commit,
-				  .version = pipeline->version,
-				  .state = PFS_JOB_CREATED,
-				  .created_ns = pfs_clock_ns()};
+	struct pfs_job_row job = { .id = e->commit,
+				   .version = pipeline->version,
+				   .state = PFS_JOB_CREATED,
+				   .created_ns = pfs_clock_ns() };
 	struct pfs_error why;
 	int rc;
 
@@ -124,7 +124,7 @@ static int find_cause(struct turn *t, const struct pfs_event_row *e, struct pfs_
 static int take_commit(struct turn *t, const struct pfs_event_row *e, struct pfs_error *err)
 {
 	struct pfs_pipeline_row *pipelines = NULL;
-	struct pfs_commit_row commit = {0};
+	struct pfs_commit_row commit = { 0 };
 	bool starts = false;
 	size_t n = 0;
 	int rc;
@@ -208,7 +208,7 @@ static int run_turn(struct turn *t, struct pfs_error *err)
 
 int pfs_planner_turn(struct pfs_pipelines *p, struct pfs_error *err)
 {
-	struct turn t = {.p = p, .seen = idle_until(p)};
+	struct turn t = { .p = p, .seen = idle_until(p) };
 	int rc;
 
 	if (pfs_meta_newest_event(p->meta) <= t.seen)

@@ -18,7 +18,7 @@ void pfs_task_fini(struct pfs_task *t)
 	}
 	free(t->steps);
 	free(t->inputs);
-	*t = (struct pfs_task){0};
+	*t = (struct pfs_task){ 0 };
 }
 
 int pfs_task_load(struct pfs_pipelines *p, const struct pfs_job_row *row, struct pfs_pachfile *out,
@@ -36,7 +36,7 @@ int pfs_task_load(struct pfs_pipelines *p, const struct pfs_job_row *row, struct
 
 static void take_step(struct pfs_pachfile_step *from, struct pfs_task_step *to)
 {
-	*to = (struct pfs_task_step){.image = from->image, .line = from->line};
+	*to = (struct pfs_task_step){ .image = from->image, .line = from->line };
 	from->image = from->line = NULL;
 }
 
@@ -45,7 +45,7 @@ static void take_input(const struct pfs_job_row *row, struct pfs_pachfile_input 
 {
 	const char *repo = from->kind == PFS_PACHFILE_PIPELINE ? from->name : row->repo;
 
-	*to = (struct pfs_task_input){.name = from->name, .path = from->path, .commit = row->id};
+	*to = (struct pfs_task_input){ .name = from->name, .path = from->path, .commit = row->id };
 	memcpy(to->repo, repo, strlen(repo) + 1);
 	from->name = from->path = NULL;
 }
@@ -53,7 +53,7 @@ static void take_input(const struct pfs_job_row *row, struct pfs_pachfile_input 
 int pfs_task_make(const struct pfs_job_row *row, struct pfs_pachfile *pf, struct pfs_task *out,
 		  struct pfs_error *err)
 {
-	struct pfs_task t = {0};
+	struct pfs_task t = { 0 };
 
 	t.steps = calloc(pf->n_steps, sizeof(*t.steps));
 	t.inputs = calloc(pf->n_inputs ? pf->n_inputs : 1, sizeof(*t.inputs));

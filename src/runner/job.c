@@ -96,7 +96,7 @@ static int parse_env(struct job *j, struct pfs_error *err)
 
 int job_parse(json_t **json, struct job *out, struct pfs_error *err)
 {
-	PFS_AUTO(job_fini) struct job j = {.json = *json};
+	PFS_AUTO(job_fini) struct job j = { .json = *json };
 	int rc;
 
 	*json = NULL;
@@ -117,6 +117,6 @@ int job_parse(json_t **json, struct job *out, struct pfs_error *err)
 	if (rc < 0)
 		return rc;
 	*out = j;
-	j = (struct job){0};
+	j = (struct job){ 0 };
 	return 0;
 }

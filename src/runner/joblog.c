@@ -59,8 +59,8 @@ static void take_batch(struct joblog *log, struct pfs_buf *batch)
 /* Send until it is taken, or there is no point any more. */
 static void send_batch(struct joblog *log, const struct pfs_buf *batch)
 {
-	struct timespec pause = {.tv_nsec = RETRY_MS * 1000000L};
-	struct pfs_error err = {0};
+	struct timespec pause = { .tv_nsec = RETRY_MS * 1000000L };
+	struct pfs_error err = { 0 };
 	bool told = false;
 	int rc;
 
@@ -127,7 +127,7 @@ int joblog_open(const char *socket, const struct job *job, struct lease *lease, 
 	pfs_buf_init(&log->waiting, KEEP_MAX);
 	log->job = job;
 	log->lease = lease;
-	rc = pfsd_open(socket, (struct pfsd_patience){patience_over, log}, &log->pfsd, err);
+	rc = pfsd_open(socket, (struct pfsd_patience){ patience_over, log }, &log->pfsd, err);
 	if (rc == 0) {
 		rc = pthread_create(&log->thread, NULL, run_joblog, log);
 		if (rc != 0)

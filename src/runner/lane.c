@@ -39,7 +39,7 @@ bool lane_sleep(struct runner *r, int64_t ms)
 {
 	while (ms > 0 && !atomic_load(&r->stopping)) {
 		int64_t part = ms < SLEEP_MS ? ms : SLEEP_MS;
-		struct timespec t = {.tv_nsec = (long)part * 1000000L};
+		struct timespec t = { .tv_nsec = (long)part * 1000000L };
 
 		nanosleep(&t, NULL);
 		ms -= part;
@@ -88,7 +88,7 @@ static void make_id(const struct work *w, size_t step, char out[77])
 static int run_step_once(struct work *w, size_t i, struct pfs_run_result *result,
 			 struct pfs_error *err)
 {
-	const char *argv[] = {"sh", "-c", w->job.steps[i].line, NULL};
+	const char *argv[] = { "sh", "-c", w->job.steps[i].line, NULL };
 	char id[77];
 	const struct pfs_run run = {
 		.id = id,
@@ -143,8 +143,8 @@ static int run_step_patiently(struct work *w, size_t i, struct pfs_run_result *r
 static enum verdict run_step(struct work *w, size_t i, char reason[REASON_SIZE])
 {
 	const char *line = w->job.steps[i].line;
-	struct pfs_run_result result = {0};
-	struct pfs_error err = {0};
+	struct pfs_run_result result = { 0 };
+	struct pfs_error err = { 0 };
 	int rc;
 
 	joblog_add(w->log, "$ ", 2);
@@ -192,7 +192,7 @@ static enum verdict run_steps(struct work *w, char reason[REASON_SIZE])
 static void finish(struct work *w, struct pfsd *pfsd, const char *reason)
 {
 	int64_t pause = BACKOFF_MS;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc;
 
 	while ((rc = pfsd_finish(pfsd, &w->job.name, reason, &err)) == PFS_E_IO ||
@@ -229,7 +229,7 @@ static void run_job(struct work *w, struct pfsd *pfsd)
 {
 	int64_t began = pfs_clock_monotonic_ms();
 	char reason[REASON_SIZE] = "";
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	enum verdict v = VERDICT_ABANDONED;
 	int rc;
 
@@ -253,7 +253,7 @@ static void run_job(struct work *w, struct pfsd *pfsd)
 static int take_turn(struct runner *r, struct pfsd *pfsd, int64_t wait_ms, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_json_free) json_t *claim = NULL;
-	struct work w = {.r = r};
+	struct work w = { .r = r };
 	int rc;
 
 	rc = pfsd_claim(pfsd, r->name, wait_ms, &claim, err);
@@ -274,11 +274,11 @@ void *lane_run(void *arg)
 	struct runner *r = arg;
 	PFS_AUTO(pfsd_close) struct pfsd *pfsd = NULL;
 	int64_t pause = BACKOFF_MS;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	bool told = false;
 	int rc;
 
-	rc = pfsd_open(r->socket, (struct pfsd_patience){is_stopping, r}, &pfsd, &err);
+	rc = pfsd_open(r->socket, (struct pfsd_patience){ is_stopping, r }, &pfsd, &err);
 	if (rc < 0) {
 		pfs_log(PFS_LOG_ERROR, "lane.failed: %s", err.text);
 		return NULL;

@@ -33,7 +33,7 @@ static bool is_closing(void *arg)
 static bool beat(struct lease *l)
 {
 	int64_t before = pfs_clock_monotonic_ms();
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	bool cancel = false;
 	int rc = pfsd_heartbeat(l->pfsd, &l->job->name, &cancel, &err);
 
@@ -95,7 +95,7 @@ int lease_open(const char *socket, const struct job *job, struct lease **out, st
 	pfs_cond_init(&l->changed);
 	l->job = job;
 	l->until_ms = pfs_clock_monotonic_ms() + job->lease_ms;
-	rc = pfsd_open(socket, (struct pfsd_patience){is_closing, l}, &l->pfsd, err);
+	rc = pfsd_open(socket, (struct pfsd_patience){ is_closing, l }, &l->pfsd, err);
 	if (rc == 0) {
 		rc = pthread_create(&l->thread, NULL, run_lease, l);
 		if (rc != 0)

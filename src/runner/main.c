@@ -65,7 +65,7 @@ static int cmd_import(const struct options *o, const char *file, const char *nam
 {
 	PFS_AUTO(pfs_runtime_close) struct pfs_runtime *rt = NULL;
 	char digest[PFS_IMAGE_DIGEST_SIZE], full[512];
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc;
 
 	rc = open_images(o, &rt, &err);
@@ -87,7 +87,7 @@ static void print_image(void *arg, const char *name, const char *digest)
 static int cmd_images(const struct options *o)
 {
 	PFS_AUTO(pfs_runtime_close) struct pfs_runtime *rt = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc;
 
 	rc = open_images(o, &rt, &err);
@@ -158,7 +158,7 @@ static int connect_patiently(struct runner *r, const struct options *o, const ch
 
 static void sweep(struct runner *r)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	if (pfs_runtime_sweep(r->runtime, &err) < 0)
 		pfs_log(PFS_LOG_WARN, "runner.sweep: %s", err.text);
@@ -242,8 +242,8 @@ static int serve(struct runner *r, struct options *o, struct pfs_error *err)
 
 static int cmd_serve(struct options *o)
 {
-	struct runner r = {.socket = o->socket};
-	struct pfs_error err = {0};
+	struct runner r = { .socket = o->socket };
+	struct pfs_error err = { 0 };
 	pthread_t signals;
 	int rc;
 
@@ -264,13 +264,13 @@ static int cmd_serve(struct options *o)
 static bool parse_options(int argc, char **argv, struct options *o, int *out_status)
 {
 	static const struct option long_options[] = {
-		{"socket", required_argument, NULL, 's'},
-		{"containerd", required_argument, NULL, 'c'},
-		{"root", required_argument, NULL, 'r'},
-		{"jobs", required_argument, NULL, 'j'},
-		{"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
+		{ "socket", required_argument, NULL, 's' },
+		{ "containerd", required_argument, NULL, 'c' },
+		{ "root", required_argument, NULL, 'r' },
+		{ "jobs", required_argument, NULL, 'j' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
 	};
 	char *end;
 	int c;
@@ -318,10 +318,10 @@ static long default_jobs(void)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.socket = DEFAULT_SOCKET,
-			    .containerd = DEFAULT_CONTAINERD,
-			    .root = DEFAULT_ROOT,
-			    .jobs = default_jobs()};
+	struct options o = { .socket = DEFAULT_SOCKET,
+			     .containerd = DEFAULT_CONTAINERD,
+			     .root = DEFAULT_ROOT,
+			     .jobs = default_jobs() };
 	int status, left;
 
 	if (!parse_options(argc, argv, &o, &status))

@@ -89,7 +89,7 @@ static int post_json(struct pfsd *d, const char *target, json_t *body, int64_t t
 int pfsd_claim(struct pfsd *d, const char *runner, int64_t wait_ms, json_t **out,
 	       struct pfs_error *err)
 {
-	struct pfs_http_reply reply = {.body = PFS_BUF_INIT(PFS_HTTP_JSON_MAX)};
+	struct pfs_http_reply reply = { .body = PFS_BUF_INIT(PFS_HTTP_JSON_MAX) };
 	json_t *body = json_pack("{s:s,s:I}", "runner", runner, "wait_ms", (json_int_t)wait_ms);
 	int rc;
 
@@ -125,7 +125,7 @@ int pfsd_heartbeat(struct pfsd *d, const struct pfsd_job *job, bool *out_cancel,
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf target = PFS_BUF_INIT(4096);
 	PFS_AUTO(pfs_json_free) json_t *answer = NULL;
-	struct pfs_http_reply reply = {.body = PFS_BUF_INIT(65536)};
+	struct pfs_http_reply reply = { .body = PFS_BUF_INIT(65536) };
 	int rc;
 
 	rc = make_target(job, "heartbeat", &target, err);
@@ -143,7 +143,7 @@ int pfsd_log(struct pfsd *d, const struct pfsd_job *job, const void *data, size_
 	     struct pfs_error *err)
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf target = PFS_BUF_INIT(4096);
-	struct pfs_http_reply reply = {.body = PFS_BUF_INIT(65536)};
+	struct pfs_http_reply reply = { .body = PFS_BUF_INIT(65536) };
 	int rc;
 
 	rc = make_target(job, "log", &target, err);
@@ -158,7 +158,7 @@ int pfsd_finish(struct pfsd *d, const struct pfsd_job *job, const char *reason,
 		struct pfs_error *err)
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf target = PFS_BUF_INIT(4096);
-	struct pfs_http_reply reply = {.body = PFS_BUF_INIT(65536)};
+	struct pfs_http_reply reply = { .body = PFS_BUF_INIT(65536) };
 	json_t *body = json_pack("{s:b}", "ok", reason == NULL);
 	int rc;
 

@@ -19,12 +19,12 @@ void sources_close(struct sources *s)
 	for (size_t i = 0; i < s->n; i++)
 		close(s->fds[i]);
 	free(s->fds);
-	*s = (struct sources){0};
+	*s = (struct sources){ 0 };
 }
 
 int sources_open(const struct job *job, struct sources *out, struct pfs_error *err)
 {
-	struct sources s = {.fds = calloc(job->n_mounts + 1, sizeof(*s.fds))};
+	struct sources s = { .fds = calloc(job->n_mounts + 1, sizeof(*s.fds)) };
 
 	if (!s.fds)
 		return pfs_fail_nomem(err, "the mounts of a job");

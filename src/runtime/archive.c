@@ -261,7 +261,7 @@ static int read_entry(struct pfs_archive *a, uint64_t *off, struct extra *x, str
 
 static int check_not_compressed(struct pfs_archive *a, struct pfs_error *err)
 {
-	unsigned char magic[4] = {0};
+	unsigned char magic[4] = { 0 };
 	size_t got;
 	int rc;
 
@@ -276,7 +276,7 @@ static int check_not_compressed(struct pfs_archive *a, struct pfs_error *err)
 
 static int read_all(struct pfs_archive *a, struct pfs_error *err)
 {
-	struct extra x = {.name = PFS_BUF_INIT(EXTRA_MAX)};
+	struct extra x = { .name = PFS_BUF_INIT(EXTRA_MAX) };
 	uint64_t off = 0;
 	int rc;
 

@@ -57,10 +57,10 @@ static void fini_container(struct container *k)
 
 static int prepare_snapshot(struct container *k, struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"snapshots.v1.Snapshots/Prepare",
-						      PFS_CTRD_REPEAT, PFS_CTRD_QUICK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "snapshots.v1.Snapshots/Prepare",
+						       PFS_CTRD_REPEAT, PFS_CTRD_QUICK_MS, NULL };
 	Ctrd__SnapshotPrepare request = CTRD__SNAPSHOT_PREPARE__INIT;
-	struct pfs_ctrd_labels labels = {0};
+	struct pfs_ctrd_labels labels = { 0 };
 	time_t now = time(NULL);
 	char when[32];
 	struct tm tm;
@@ -110,13 +110,13 @@ static int format_spec(struct container *k, struct pfs_buf *out, struct pfs_erro
 
 static int create_record(struct container *k, struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"containers.v1.Containers/Create",
-						      PFS_CTRD_CREATE, PFS_CTRD_QUICK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "containers.v1.Containers/Create",
+						       PFS_CTRD_CREATE, PFS_CTRD_QUICK_MS, NULL };
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf spec = PFS_BUF_INIT(SPEC_SIZE_MAX);
 	Ctrd__ContainerCreate request = CTRD__CONTAINER_CREATE__INIT;
 	Ctrd__ContainerRuntime runtime = CTRD__CONTAINER_RUNTIME__INIT;
 	Ctrd__Container record = CTRD__CONTAINER__INIT;
-	struct pfs_ctrd_labels labels = {0};
+	struct pfs_ctrd_labels labels = { 0 };
 	Ctrd__Any any = CTRD__ANY__INIT;
 	int rc;
 
@@ -156,8 +156,8 @@ static int explain_failure(struct container *k, int rc, struct pfs_error *err)
 
 static int create_task(struct container *k, struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"tasks.v1.Tasks/Create", PFS_CTRD_ONCE,
-						      PFS_CTRD_TASK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "tasks.v1.Tasks/Create", PFS_CTRD_ONCE,
+						       PFS_CTRD_TASK_MS, NULL };
 	const Ctrd__SnapshotMounts *root = (const Ctrd__SnapshotMounts *)(void *)k->mounts;
 	Ctrd__TaskCreate request = CTRD__TASK_CREATE__INIT;
 	int rc;
@@ -173,8 +173,8 @@ static int create_task(struct container *k, struct pfs_error *err)
 
 static int ask_wait(struct container *k, struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"tasks.v1.Tasks/Wait", PFS_CTRD_ONCE, 0,
-						      NULL};
+	static const struct pfs_ctrd_method method = { "tasks.v1.Tasks/Wait", PFS_CTRD_ONCE, 0,
+						       NULL };
 	Ctrd__TaskId request = CTRD__TASK_ID__INIT;
 
 	pfs_grpc_end(&k->wait);
@@ -185,8 +185,8 @@ static int ask_wait(struct container *k, struct pfs_error *err)
 /* Did a start whose answer was lost happen? */
 static int look_at_task(struct container *k, bool *out_started, struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"tasks.v1.Tasks/Get", PFS_CTRD_REPEAT,
-						      PFS_CTRD_QUICK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "tasks.v1.Tasks/Get", PFS_CTRD_REPEAT,
+						       PFS_CTRD_QUICK_MS, NULL };
 	PFS_AUTO(pfs_ctrd_free) ProtobufCMessage *m = NULL;
 	Ctrd__TaskId request = CTRD__TASK_ID__INIT;
 	const Ctrd__TaskProcess *p;
@@ -204,8 +204,8 @@ static int look_at_task(struct container *k, bool *out_started, struct pfs_error
 
 static int start_task(struct container *k, struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"tasks.v1.Tasks/Start", PFS_CTRD_ONCE,
-						      PFS_CTRD_TASK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "tasks.v1.Tasks/Start", PFS_CTRD_ONCE,
+						       PFS_CTRD_TASK_MS, NULL };
 	Ctrd__TaskId request = CTRD__TASK_ID__INIT;
 	bool started = false;
 	int rc;
@@ -223,8 +223,8 @@ static int start_task(struct container *k, struct pfs_error *err)
 /* What a crashed run of ours left under this name; a stranger's is not touched. */
 static int remove_leftover(struct container *k, struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"snapshots.v1.Snapshots/Stat",
-						      PFS_CTRD_REPEAT, PFS_CTRD_QUICK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "snapshots.v1.Snapshots/Stat",
+						       PFS_CTRD_REPEAT, PFS_CTRD_QUICK_MS, NULL };
 	PFS_AUTO(pfs_ctrd_free) ProtobufCMessage *m = NULL;
 	Ctrd__SnapshotKey request = CTRD__SNAPSHOT_KEY__INIT;
 	const Ctrd__SnapshotInfo *info;
@@ -277,8 +277,8 @@ static int create(struct container *k, const char *state_dir, struct pfs_error *
 static int kill_task(struct pfs_ctrd *c, const char *id, uint32_t signal,
 		     enum pfs_ctrd_repeat repeat)
 {
-	const struct pfs_ctrd_method method = {"tasks.v1.Tasks/Kill", repeat, PFS_CTRD_QUICK_MS,
-					       NULL};
+	const struct pfs_ctrd_method method = { "tasks.v1.Tasks/Kill", repeat, PFS_CTRD_QUICK_MS,
+						NULL };
 	Ctrd__TaskKill request = CTRD__TASK_KILL__INIT;
 
 	request.container_id = (char *)(uintptr_t)id;
@@ -319,7 +319,7 @@ static int check_end(struct container *k, struct pfs_error *err)
 static int check_exit(struct container *k, int64_t wait_ms, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_ctrd_free) ProtobufCMessage *m = NULL;
-	struct timespec pause = {.tv_nsec = TURN_MS * 1000000L};
+	struct timespec pause = { .tv_nsec = TURN_MS * 1000000L };
 	int rc = PFS_E_IO;
 
 	if (k->wait)
@@ -365,9 +365,9 @@ static int follow(struct container *k, struct pfs_error *err)
 
 static int delete_task(struct pfs_ctrd *c, const char *id, struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"tasks.v1.Tasks/Delete", PFS_CTRD_REMOVE,
-						      PFS_CTRD_TASK_MS, NULL};
-	struct timespec pause = {.tv_nsec = 50 * 1000000L};
+	static const struct pfs_ctrd_method method = { "tasks.v1.Tasks/Delete", PFS_CTRD_REMOVE,
+						       PFS_CTRD_TASK_MS, NULL };
+	struct timespec pause = { .tv_nsec = 50 * 1000000L };
 	Ctrd__TaskDelete request = CTRD__TASK_DELETE__INIT;
 	int rc = 0;
 
@@ -383,8 +383,8 @@ static int delete_task(struct pfs_ctrd *c, const char *id, struct pfs_error *err
 
 static int delete_record(struct pfs_ctrd *c, const char *id, struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"containers.v1.Containers/Delete",
-						      PFS_CTRD_REMOVE, PFS_CTRD_QUICK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "containers.v1.Containers/Delete",
+						       PFS_CTRD_REMOVE, PFS_CTRD_QUICK_MS, NULL };
 	Ctrd__ContainerId request = CTRD__CONTAINER_ID__INIT;
 
 	request.id = (char *)(uintptr_t)id;
@@ -406,8 +406,8 @@ static int remove_all(struct pfs_ctrd *c, const char *id, struct pfs_error *err)
 /* Wait for the end of a task that was told to die; no task is an end too. */
 static int wait_dead(struct pfs_ctrd *c, const char *id, struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"tasks.v1.Tasks/Wait", PFS_CTRD_REMOVE,
-						      KILL_MS, NULL};
+	static const struct pfs_ctrd_method method = { "tasks.v1.Tasks/Wait", PFS_CTRD_REMOVE,
+						       KILL_MS, NULL };
 	Ctrd__TaskId request = CTRD__TASK_ID__INIT;
 
 	request.container_id = (char *)(uintptr_t)id;
@@ -416,8 +416,8 @@ static int wait_dead(struct pfs_ctrd *c, const char *id, struct pfs_error *err)
 
 static int is_created_only(struct pfs_ctrd *c, const char *id, bool *out, struct pfs_error *err)
 {
-	struct pfs_run run = {.id = id};
-	struct container k = {.c = c, .run = &run};
+	struct pfs_run run = { .id = id };
+	struct container k = { .c = c, .run = &run };
 	bool started = true;
 	int rc = look_at_task(&k, &started, err);
 
@@ -444,7 +444,7 @@ int pfs_container_destroy(struct pfs_ctrd *c, const char *id, struct pfs_error *
 int pfs_container_run(struct pfs_ctrd *c, const char *state_dir, const struct pfs_run *run,
 		      struct pfs_run_result *out, struct pfs_error *err)
 {
-	PFS_AUTO(fini_container) struct container k = {.c = c, .run = run, .out = {.fd = -1}};
+	PFS_AUTO(fini_container) struct container k = { .c = c, .run = run, .out = { .fd = -1 } };
 	struct pfs_error unheard;
 	int rc;
 

@@ -10,8 +10,8 @@
 int pfs_content_load(struct pfs_ctrd *c, const char *digest, struct pfs_buf *out,
 		     struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"content.v1.Content/Read", PFS_CTRD_ONCE,
-						      PFS_CTRD_QUICK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "content.v1.Content/Read", PFS_CTRD_ONCE,
+						       PFS_CTRD_QUICK_MS, NULL };
 	PFS_AUTO(pfs_grpc_end) struct pfs_grpc_call *call = NULL;
 	Ctrd__ContentRead request = CTRD__CONTENT_READ__INIT;
 	char got[PFS_DIGEST_SIZE];
@@ -129,8 +129,8 @@ static int commit_upload(struct upload *u, struct pfs_error *err)
 static int start_upload(struct upload *u, struct pfs_ctrd *c, const char *lease,
 			struct pfs_error *err)
 {
-	const struct pfs_ctrd_method method = {"content.v1.Content/Write", PFS_CTRD_ONCE,
-					       PFS_CTRD_APPLY_MS, lease};
+	const struct pfs_ctrd_method method = { "content.v1.Content/Write", PFS_CTRD_ONCE,
+						PFS_CTRD_APPLY_MS, lease };
 	Ctrd__ContentWrite w;
 	int rc;
 
@@ -145,7 +145,7 @@ static int start_upload(struct upload *u, struct pfs_ctrd *c, const char *lease,
 int pfs_content_write(struct pfs_ctrd *c, const char *lease, const struct pfs_archive *a,
 		      const struct pfs_descriptor *d, struct pfs_error *err)
 {
-	PFS_AUTO(end_upload) struct upload u = {.archive = a, .blob = d};
+	PFS_AUTO(end_upload) struct upload u = { .archive = a, .blob = d };
 	int rc;
 
 	rc = pfs_archive_find_blob(a, d->digest, d->size, &u.place, err);
@@ -165,8 +165,8 @@ int pfs_content_write(struct pfs_ctrd *c, const char *lease, const struct pfs_ar
 int pfs_content_label(struct pfs_ctrd *c, const char *lease, const char *digest,
 		      const struct pfs_ctrd_labels *labels, struct pfs_error *err)
 {
-	const struct pfs_ctrd_method method = {"content.v1.Content/Update", PFS_CTRD_REPEAT,
-					       PFS_CTRD_QUICK_MS, lease};
+	const struct pfs_ctrd_method method = { "content.v1.Content/Update", PFS_CTRD_REPEAT,
+						PFS_CTRD_QUICK_MS, lease };
 	Ctrd__ContentUpdate request = CTRD__CONTENT_UPDATE__INIT;
 	Ctrd__ContentInfo info = CTRD__CONTENT_INFO__INIT;
 	Ctrd__FieldMask mask = CTRD__FIELD_MASK__INIT;

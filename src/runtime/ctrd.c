@@ -47,8 +47,8 @@ int pfs_ctrd_begin(struct pfs_ctrd *c, const struct pfs_ctrd_method *method,
 		   struct pfs_error *err)
 {
 	PFS_AUTO(pfs_grpc_end) struct pfs_grpc_call *call = NULL;
-	struct pfs_grpc_header headers[2] = {{"containerd-namespace", PFS_CTRD_NAMESPACE},
-					     {"containerd-lease", method->lease}};
+	struct pfs_grpc_header headers[2] = { { "containerd-namespace", PFS_CTRD_NAMESPACE },
+					      { "containerd-lease", method->lease } };
 	char path[128];
 	int rc;
 
@@ -115,7 +115,8 @@ static int call_once(struct pfs_ctrd *c, const struct pfs_ctrd_method *method,
 
 static void sleep_ms(int64_t ms)
 {
-	struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+	struct timespec t = { .tv_sec = (time_t)(ms / 1000),
+			      .tv_nsec = (long)(ms % 1000) * 1000000 };
 
 	nanosleep(&t, NULL);
 }
@@ -165,10 +166,10 @@ void pfs_ctrd_owner_filter(const struct pfs_ctrd *c, char out[PFS_CTRD_FILTER_SI
 
 int pfs_ctrd_lease(struct pfs_ctrd *c, const char *id, struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"leases.v1.Leases/Create", PFS_CTRD_CREATE,
-						      PFS_CTRD_QUICK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "leases.v1.Leases/Create", PFS_CTRD_CREATE,
+						       PFS_CTRD_QUICK_MS, NULL };
 	Ctrd__LeaseCreate request = CTRD__LEASE_CREATE__INIT;
-	struct pfs_ctrd_labels labels = {0};
+	struct pfs_ctrd_labels labels = { 0 };
 	time_t end = time(NULL) + LEASE_SECONDS;
 	char expire[32];
 	struct tm tm;
@@ -184,8 +185,8 @@ int pfs_ctrd_lease(struct pfs_ctrd *c, const char *id, struct pfs_error *err)
 
 int pfs_ctrd_unlease(struct pfs_ctrd *c, const char *id, struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"leases.v1.Leases/Delete", PFS_CTRD_REMOVE,
-						      PFS_CTRD_QUICK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "leases.v1.Leases/Delete", PFS_CTRD_REMOVE,
+						       PFS_CTRD_QUICK_MS, NULL };
 	Ctrd__LeaseDelete request = CTRD__LEASE_DELETE__INIT;
 
 	request.id = (char *)(uintptr_t)id;

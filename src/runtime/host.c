@@ -25,8 +25,8 @@ static pid_t find_listener(const char *path)
 {
 	PFS_AUTO(pfs_fd_close)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct ucred peer = {0};
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct ucred peer = { 0 };
 	socklen_t len = sizeof(peer);
 
 	if (fd < 0 || strlen(path) >= sizeof(address.sun_path))

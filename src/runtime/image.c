@@ -119,7 +119,7 @@ static int load_config(struct import *im, struct pfs_imageconfig *out, struct pf
 /* Children before the manifest, the manifest before its labels: the lease holds what nothing refers to yet. */
 static int write_blobs(struct import *im, struct pfs_error *err)
 {
-	struct pfs_ctrd_labels refs = {0};
+	struct pfs_ctrd_labels refs = { 0 };
 	char key[64];
 	int rc;
 
@@ -139,10 +139,10 @@ static int write_blobs(struct import *im, struct pfs_error *err)
 
 static int name_image(struct import *im, struct pfs_error *err)
 {
-	const struct pfs_ctrd_method create = {"images.v1.Images/Create", PFS_CTRD_REPEAT,
-					       PFS_CTRD_QUICK_MS, im->lease};
-	const struct pfs_ctrd_method update = {"images.v1.Images/Update", PFS_CTRD_REPEAT,
-					       PFS_CTRD_QUICK_MS, im->lease};
+	const struct pfs_ctrd_method create = { "images.v1.Images/Create", PFS_CTRD_REPEAT,
+						PFS_CTRD_QUICK_MS, im->lease };
+	const struct pfs_ctrd_method update = { "images.v1.Images/Update", PFS_CTRD_REPEAT,
+						PFS_CTRD_QUICK_MS, im->lease };
 	Ctrd__ImageCreate request = CTRD__IMAGE_CREATE__INIT;
 	Ctrd__ImageUpdate again = CTRD__IMAGE_UPDATE__INIT;
 	Ctrd__Image image = CTRD__IMAGE__INIT;
@@ -201,8 +201,8 @@ int pfs_image_import(struct pfs_ctrd *c, const char *lease, const char *archive,
 		     char out_name[PFS_IMAGENAME_SIZE], struct pfs_error *err)
 {
 	PFS_AUTO(pfs_archive_close) struct pfs_archive *a = NULL;
-	PFS_AUTO(pfs_imageconfig_fini) struct pfs_imageconfig config = {0};
-	struct import im = {.c = c, .lease = lease};
+	PFS_AUTO(pfs_imageconfig_fini) struct pfs_imageconfig config = { 0 };
+	struct import im = { .c = c, .lease = lease };
 	int rc;
 
 	rc = pfs_archive_open(archive, &a, err);
@@ -228,8 +228,8 @@ int pfs_image_import(struct pfs_ctrd *c, const char *lease, const char *archive,
 static int find_image(struct pfs_ctrd *c, const char *name, struct pfs_descriptor *out,
 		      struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"images.v1.Images/Get", PFS_CTRD_REPEAT,
-						      PFS_CTRD_QUICK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "images.v1.Images/Get", PFS_CTRD_REPEAT,
+						       PFS_CTRD_QUICK_MS, NULL };
 	PFS_AUTO(pfs_ctrd_free) ProtobufCMessage *m = NULL;
 	Ctrd__ImageGet request = CTRD__IMAGE_GET__INIT;
 	char full[PFS_IMAGENAME_SIZE];
@@ -314,7 +314,7 @@ static int load_parts(struct pfs_ctrd *c, const char *name, struct pfs_manifest 
 int pfs_image_load(struct pfs_ctrd *c, const char *lease, const char *name,
 		   struct pfs_imageconfig *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_imageconfig_fini) struct pfs_imageconfig config = {0};
+	PFS_AUTO(pfs_imageconfig_fini) struct pfs_imageconfig config = { 0 };
 	struct pfs_manifest manifest;
 	int rc;
 
@@ -341,8 +341,8 @@ int pfs_image_list(struct pfs_ctrd *c,
 		   void (*each)(void *arg, const char *name, const char *digest), void *arg,
 		   struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"images.v1.Images/List", PFS_CTRD_REPEAT,
-						      PFS_CTRD_QUICK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "images.v1.Images/List", PFS_CTRD_REPEAT,
+						       PFS_CTRD_QUICK_MS, NULL };
 	PFS_AUTO(pfs_ctrd_free) ProtobufCMessage *m = NULL;
 	Ctrd__ImageList request = CTRD__IMAGE_LIST__INIT;
 	const Ctrd__ImageListReply *reply;

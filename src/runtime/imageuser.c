@@ -17,8 +17,8 @@
 /* Open a file as the container would see it in this layer; negative errno. */
 static int open_in_layer(const char *layer, const char *name, struct stat *st)
 {
-	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
 	PFS_AUTO(pfs_fd_close) int dir = open(layer, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int fd;
 
@@ -216,7 +216,7 @@ int pfs_imageuser_find(const char *text, const char *layers, struct pfs_ocispec_
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf passwd = PFS_BUF_INIT(FILE_MAX);
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf group = PFS_BUF_INIT(FILE_MAX);
-	struct pfs_ocispec_user u = {0};
+	struct pfs_ocispec_user u = { 0 };
 	const char *name = text[0] ? text : "0";
 	size_t len = strcspn(name, ":");
 	int rc;

@@ -128,7 +128,7 @@ int pfs_manifest_parse(const void *data, size_t len, struct pfs_manifest *out,
 		       struct pfs_error *err)
 {
 	PFS_AUTO(pfs_json_free) json_t *v = NULL;
-	struct pfs_manifest m = {0};
+	struct pfs_manifest m = { 0 };
 	const json_t *layers, *layer;
 	size_t i;
 	int rc;
@@ -220,7 +220,7 @@ static int check_platform(const json_t *v, struct pfs_error *err)
 int pfs_imageconfig_parse(const void *data, size_t len, struct pfs_imageconfig *out,
 			  struct pfs_error *err)
 {
-	PFS_AUTO(pfs_imageconfig_fini) struct pfs_imageconfig c = {0};
+	PFS_AUTO(pfs_imageconfig_fini) struct pfs_imageconfig c = { 0 };
 	const json_t *config;
 	int rc;
 

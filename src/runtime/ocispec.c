@@ -35,12 +35,13 @@ struct fixed_mount {
 };
 
 static const struct fixed_mount fixed_mounts[] = {
-	{"/proc", "proc", "proc", "nosuid,noexec,nodev"},
-	{"/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"},
-	{"/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"},
-	{"/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev,mode=1777,size=65536k"},
-	{"/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"},
-	{"/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro"},
+	{ "/proc", "proc", "proc", "nosuid,noexec,nodev" },
+	{ "/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k" },
+	{ "/dev/pts", "devpts", "devpts",
+	  "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5" },
+	{ "/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev,mode=1777,size=65536k" },
+	{ "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev" },
+	{ "/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro" },
 };
 
 static json_t *strings(const char *const *list, size_t n)
@@ -76,8 +77,8 @@ static int add_mounts(const struct pfs_ocispec *spec, json_t *list, struct pfs_e
 	for (size_t i = 0; i < sizeof(fixed_mounts) / sizeof(*fixed_mounts); i++)
 		json_array_append_new(list, make_mount(&fixed_mounts[i]));
 	if (spec->cgroup_v2) {
-		static const struct fixed_mount cgroup = {"/sys/fs/cgroup", "cgroup", "cgroup",
-							  "ro,nosuid,noexec,nodev"};
+		static const struct fixed_mount cgroup = { "/sys/fs/cgroup", "cgroup", "cgroup",
+							   "ro,nosuid,noexec,nodev" };
 
 		json_array_append_new(list, make_mount(&cgroup));
 	}
@@ -85,7 +86,7 @@ static int add_mounts(const struct pfs_ocispec *spec, json_t *list, struct pfs_e
 		const struct pfs_run_mount *m = &spec->run->mounts[i];
 		const char *options = m->readonly ? "rbind,rslave,nosuid,nodev,ro"
 						  : "rbind,rslave,nosuid,nodev,rw";
-		const struct fixed_mount bind = {m->target, "bind", m->source, options};
+		const struct fixed_mount bind = { m->target, "bind", m->source, options };
 		json_t *v;
 
 		if (m->source[0] != '/' || m->target[0] != '/' || strstr(m->target, ".."))

@@ -39,7 +39,7 @@ void pfs_outpipe_close(struct pfs_outpipe *p)
 bool pfs_outpipe_pump(struct pfs_outpipe *p, int wait_ms,
 		      void (*output)(void *arg, const void *data, size_t len), void *arg)
 {
-	struct pollfd poll_fd = {.fd = p->fd, .events = POLLIN};
+	struct pollfd poll_fd = { .fd = p->fd, .events = POLLIN };
 	char data[PIECE];
 
 	if (poll(&poll_fd, 1, wait_ms) <= 0)

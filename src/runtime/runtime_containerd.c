@@ -77,8 +77,8 @@ static const struct pfs_runtime_ops containerd_ops = {
 /* Is somebody there, and who? */
 static int ask_version(struct pfs_ctrd *c, struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"version.v1.Version/Version", PFS_CTRD_ONCE,
-						      PFS_CTRD_QUICK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "version.v1.Version/Version", PFS_CTRD_ONCE,
+						       PFS_CTRD_QUICK_MS, NULL };
 	PFS_AUTO(pfs_ctrd_free) ProtobufCMessage *m = NULL;
 	Ctrd__Empty request = CTRD__EMPTY__INIT;
 	int rc;

@@ -146,7 +146,7 @@ static json_t *architectures(void)
 /* personality(2) only to ask, and for the harmless ones: Linux, 32 bits, with or without UNAME26. */
 static void add_personality(json_t *rules)
 {
-	static const json_int_t values[] = {0, 8, 0x20000, 0x20008, 0xffffffff};
+	static const json_int_t values[] = { 0, 8, 0x20000, 0x20008, 0xffffffff };
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++)
 		json_array_append_new(rules, json_pack("{s:[s],s:s,s:[{s:i,s:I,s:s}]}", "names",

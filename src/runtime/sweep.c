@@ -34,7 +34,7 @@ static int list(struct sweep *s, const char *name, const ProtobufCMessage *reque
 		const ProtobufCMessageDescriptor *type,
 		void (*each)(struct sweep *s, const ProtobufCMessage *m))
 {
-	const struct pfs_ctrd_method method = {name, PFS_CTRD_ONCE, PFS_CTRD_QUICK_MS, NULL};
+	const struct pfs_ctrd_method method = { name, PFS_CTRD_ONCE, PFS_CTRD_QUICK_MS, NULL };
 	PFS_AUTO(pfs_grpc_end) struct pfs_grpc_call *call = NULL;
 	int rc;
 
@@ -76,8 +76,8 @@ static void sweep_snapshots(struct sweep *s, const ProtobufCMessage *m)
 
 static int sweep_leases(struct sweep *s)
 {
-	static const struct pfs_ctrd_method method = {"leases.v1.Leases/List", PFS_CTRD_REPEAT,
-						      PFS_CTRD_QUICK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "leases.v1.Leases/List", PFS_CTRD_REPEAT,
+						       PFS_CTRD_QUICK_MS, NULL };
 	PFS_AUTO(pfs_ctrd_free) ProtobufCMessage *m = NULL;
 	Ctrd__LeaseList request = CTRD__LEASE_LIST__INIT;
 	const Ctrd__LeaseListReply *reply;
@@ -100,7 +100,7 @@ static int sweep_leases(struct sweep *s)
 int pfs_sweep(struct pfs_ctrd *c, bool (*is_alive)(void *arg, const char *id), void *arg,
 	      struct pfs_error *err)
 {
-	struct sweep s = {.c = c, .is_alive = is_alive, .arg = arg, .err = err};
+	struct sweep s = { .c = c, .is_alive = is_alive, .arg = arg, .err = err };
 	Ctrd__ContainerList containers = CTRD__CONTAINER_LIST__INIT;
 	Ctrd__SnapshotList snapshots = CTRD__SNAPSHOT_LIST__INIT;
 	char *filter = s.filter;

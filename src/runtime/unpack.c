@@ -21,8 +21,8 @@ struct unpacking {
 int pfs_snapshot_check(struct pfs_ctrd *c, const char *lease, const char *name,
 		       struct pfs_error *err)
 {
-	const struct pfs_ctrd_method method = {"snapshots.v1.Snapshots/Stat", PFS_CTRD_REPEAT,
-					       PFS_CTRD_QUICK_MS, lease};
+	const struct pfs_ctrd_method method = { "snapshots.v1.Snapshots/Stat", PFS_CTRD_REPEAT,
+						PFS_CTRD_QUICK_MS, lease };
 	Ctrd__SnapshotKey request = CTRD__SNAPSHOT_KEY__INIT;
 
 	request.snapshotter = (char *)(uintptr_t)PFS_CTRD_SNAPSHOTTER;
@@ -32,8 +32,8 @@ int pfs_snapshot_check(struct pfs_ctrd *c, const char *lease, const char *name,
 
 int pfs_snapshot_remove(struct pfs_ctrd *c, const char *key, struct pfs_error *err)
 {
-	static const struct pfs_ctrd_method method = {"snapshots.v1.Snapshots/Remove",
-						      PFS_CTRD_REMOVE, PFS_CTRD_QUICK_MS, NULL};
+	static const struct pfs_ctrd_method method = { "snapshots.v1.Snapshots/Remove",
+						       PFS_CTRD_REMOVE, PFS_CTRD_QUICK_MS, NULL };
 	Ctrd__SnapshotKey request = CTRD__SNAPSHOT_KEY__INIT;
 
 	request.snapshotter = (char *)(uintptr_t)PFS_CTRD_SNAPSHOTTER;
@@ -43,8 +43,8 @@ int pfs_snapshot_remove(struct pfs_ctrd *c, const char *key, struct pfs_error *e
 
 static int prepare(struct unpacking *u, ProtobufCMessage **out_mounts, struct pfs_error *err)
 {
-	const struct pfs_ctrd_method method = {"snapshots.v1.Snapshots/Prepare", PFS_CTRD_ONCE,
-					       PFS_CTRD_QUICK_MS, u->lease};
+	const struct pfs_ctrd_method method = { "snapshots.v1.Snapshots/Prepare", PFS_CTRD_ONCE,
+						PFS_CTRD_QUICK_MS, u->lease };
 	Ctrd__SnapshotPrepare request = CTRD__SNAPSHOT_PREPARE__INIT;
 
 	request.snapshotter = (char *)(uintptr_t)PFS_CTRD_SNAPSHOTTER;
@@ -59,8 +59,8 @@ static int prepare(struct unpacking *u, ProtobufCMessage **out_mounts, struct pf
 /* The daemon unpacks; what it unpacked must be what the config says. */
 static int apply(struct unpacking *u, const Ctrd__SnapshotMounts *mounts, struct pfs_error *err)
 {
-	const struct pfs_ctrd_method method = {"diff.v1.Diff/Apply", PFS_CTRD_ONCE,
-					       PFS_CTRD_APPLY_MS, u->lease};
+	const struct pfs_ctrd_method method = { "diff.v1.Diff/Apply", PFS_CTRD_ONCE,
+						PFS_CTRD_APPLY_MS, u->lease };
 	PFS_AUTO(pfs_ctrd_free) ProtobufCMessage *m = NULL;
 	Ctrd__DiffApply request = CTRD__DIFF_APPLY__INIT;
 	Ctrd__Descriptor diff = CTRD__DESCRIPTOR__INIT;
@@ -86,8 +86,8 @@ static int apply(struct unpacking *u, const Ctrd__SnapshotMounts *mounts, struct
 
 static int commit(struct unpacking *u, struct pfs_error *err)
 {
-	const struct pfs_ctrd_method method = {"snapshots.v1.Snapshots/Commit", PFS_CTRD_ONCE,
-					       PFS_CTRD_QUICK_MS, u->lease};
+	const struct pfs_ctrd_method method = { "snapshots.v1.Snapshots/Commit", PFS_CTRD_ONCE,
+						PFS_CTRD_QUICK_MS, u->lease };
 	Ctrd__SnapshotCommit request = CTRD__SNAPSHOT_COMMIT__INIT;
 
 	request.snapshotter = (char *)(uintptr_t)PFS_CTRD_SNAPSHOTTER;
@@ -116,7 +116,7 @@ static int fill(struct unpacking *u, struct pfs_error *err)
 
 static int unpack_layer(struct unpacking *u, struct pfs_error *err)
 {
-	struct pfs_ctrd_labels uncompressed = {0};
+	struct pfs_ctrd_labels uncompressed = { 0 };
 	int rc;
 
 	rc = pfs_chain_id(u->parent, u->diff_id, u->chain, err);
@@ -139,8 +139,8 @@ static int unpack_layer(struct unpacking *u, struct pfs_error *err)
 int pfs_unpack(struct pfs_ctrd *c, const char *lease, const struct pfs_manifest *manifest,
 	       const struct pfs_imageconfig *config, struct pfs_error *err)
 {
-	struct unpacking u = {.c = c, .lease = lease};
-	struct pfs_ctrd_labels keep = {0};
+	struct unpacking u = { .c = c, .lease = lease };
+	struct pfs_ctrd_labels keep = { 0 };
 	char parent[PFS_DIGEST_SIZE] = "";
 	int rc = 0;
 

@@ -24,7 +24,7 @@ void pfs_idtable_fini(struct pfs_idtable *t)
 		free(t->segments[i]);
 	free(t->segments);
 	free(t->slots);
-	*t = (struct pfs_idtable){0};
+	*t = (struct pfs_idtable){ 0 };
 }
 
 static struct pfs_identry *entry(const struct pfs_idtable *t, size_t i)

@@ -8,7 +8,7 @@ struct pfs_counted_object *pfs_object_new(enum pfs_kind kind, const struct pfs_i
 
 	if (!o)
 		return NULL;
-	*o = (struct pfs_counted_object){.refs = 1, .kind = kind, .id = *id};
+	*o = (struct pfs_counted_object){ .refs = 1, .kind = kind, .id = *id };
 	o->object.data = o->bytes;
 	o->object.len = len;
 	return o;

@@ -72,7 +72,7 @@ int pfs_pack_load_header(int fd, const unsigned char uuid[PFS_UUID_SIZE],
 void pfs_packfooter_fini(struct pfs_packfooter *f)
 {
 	free(f->entries);
-	*f = (struct pfs_packfooter){0};
+	*f = (struct pfs_packfooter){ 0 };
 }
 
 static int check_footer(int fd, const struct pfs_packtrailer *t, const unsigned char *entries,

@@ -10,7 +10,7 @@
 int pfs_packscan_init(struct pfs_packscan *s, int fd, uint64_t off, uint64_t end,
 		      struct pfs_error *err)
 {
-	*s = (struct pfs_packscan){.fd = fd, .off = off, .end = end, .window_off = off};
+	*s = (struct pfs_packscan){ .fd = fd, .off = off, .end = end, .window_off = off };
 	s->window = malloc(WINDOW_SIZE);
 	return s->window ? 0 : pfs_fail_nomem(err, "reading a pack");
 }

@@ -235,7 +235,7 @@ size_t pfs_packset_lost(struct pfs_packset *set)
 
 void pfs_packset_count(struct pfs_packset *set, struct pfs_packset_totals *out)
 {
-	*out = (struct pfs_packset_totals){0};
+	*out = (struct pfs_packset_totals){ 0 };
 	pfs_rwlock_read(&set->lock);
 	out->objects = set->table.live;
 	out->object_bytes = set->table.live_bytes;

@@ -127,18 +127,18 @@ static size_t scan_four(const struct pfs_gear *g, const unsigned char *p, size_t
 			uint64_t *hash, struct pfs_candidate *out)
 {
 	const uint64_t *t = g->table;
-	size_t lane = n / LANES, found[LANES] = {0}, total;
+	size_t lane = n / LANES, found[LANES] = { 0 }, total;
 	const unsigned char *p1 = p + lane, *p2 = p1 + lane, *p3 = p2 + lane;
 	uint64_t h0 = *hash, h1 = warm(g, p1 - WINDOW), h2 = warm(g, p2 - WINDOW),
 		 h3 = warm(g, p3 - WINDOW);
 
 	/* A branch that is hardly ever taken costs less than putting four tests into one. */
-#define STEP(l, q, h)                                                                     \
-	do {                                                                              \
-		h = (h << 1) + t[(q)[i]];                                                 \
-		if (__builtin_expect(h < CANDIDATE, 0))                                   \
-			out[l * lane + found[l]++] =                                      \
-				(struct pfs_candidate){pos + l * lane + i + 1, h, false}; \
+#define STEP(l, q, h)                                                                       \
+	do {                                                                                \
+		h = (h << 1) + t[(q)[i]];                                                   \
+		if (__builtin_expect(h < CANDIDATE, 0))                                     \
+			out[l * lane + found[l]++] =                                        \
+				(struct pfs_candidate){ pos + l * lane + i + 1, h, false }; \
 	} while (0)
 	for (size_t i = 0; i < lane; i++) {
 		STEP(0, p, h0);
@@ -208,7 +208,7 @@ static int feed_block(struct pfs_chunker *c, const unsigned char *p, size_t n,
 			c->hash = (c->hash << 1) + c->gear->table[p[i]];
 		c->fed += skip;
 		if (c->fed == WINDOW && c->hash < CANDIDATE) {
-			c->found[0] = (struct pfs_candidate){.pos = WINDOW, .priority = c->hash};
+			c->found[0] = (struct pfs_candidate){ .pos = WINDOW, .priority = c->hash };
 			rc = add_candidate(c, c->found, err);
 		}
 		p += skip;
@@ -244,7 +244,7 @@ int pfs_chunker_feed(struct pfs_chunker *c, const void *data, size_t len, struct
 
 void pfs_chunker_end(struct pfs_chunker *c)
 {
-	struct pfs_candidate last = {0};
+	struct pfs_candidate last = { 0 };
 
 	c->ended = true;
 	for (; c->maxima.len > 0; pop_front(&c->maxima)) {

@@ -119,7 +119,7 @@ int pfs_content_reader_open(struct pfs_store *st, const struct pfs_content *cont
 	r->st = st;
 	r->content = *content;
 	if (content->form == PFS_CONTENT_SEQ) {
-		struct expected root = {.id = content->id, .bytes = content->size, .root = true};
+		struct expected root = { .id = content->id, .bytes = content->size, .root = true };
 
 		rc = load_node(r, &root, err);
 		if (rc < 0)
@@ -166,12 +166,12 @@ static int stand_at(struct frame *f, uint64_t off, struct pfs_error *err)
 /* From the item `f` stands at to the node it names, one level lower. */
 static int descend(struct pfs_content_reader *r, const struct frame *f, struct pfs_error *err)
 {
-	struct expected want = {.id = f->it.e.id,
-				.start = f->start + f->it.start,
-				.bytes = f->it.e.bytes,
-				.chunks = f->it.e.chunks,
-				.last_seed = f->it.e.last_seed,
-				.level = f->node.level - 1};
+	struct expected want = { .id = f->it.e.id,
+				 .start = f->start + f->it.start,
+				 .bytes = f->it.e.bytes,
+				 .chunks = f->it.e.chunks,
+				 .last_seed = f->it.e.last_seed,
+				 .level = f->node.level - 1 };
 
 	return load_node(r, &want, err);
 }
@@ -208,7 +208,7 @@ static int find_extent(struct pfs_content_reader *r, uint64_t off, struct extent
 {
 	if (r->content.form == PFS_CONTENT_SEQ)
 		return find_in_sequence(r, off, out, err);
-	*out = (struct extent){.start = 0, .end = r->content.size, .id = r->content.id};
+	*out = (struct extent){ .start = 0, .end = r->content.size, .id = r->content.id };
 	return 0;
 }
 

@@ -104,7 +104,7 @@ static int put_pieces(struct pfs_content_writer *w, struct pfs_error *err)
 static int add_piece(struct pfs_content_writer *w, enum pfs_seqnode_kind kind, uint64_t len,
 		     struct pfs_error *err)
 {
-	w->pieces[w->n_pieces++] = (struct piece){kind, len};
+	w->pieces[w->n_pieces++] = (struct piece){ kind, len };
 	if (kind != PFS_SEQNODE_HOLE)
 		w->cut += (size_t)len;
 	if (w->n_pieces == PIECES_MAX || w->cut - w->head >= PIECES_BYTES)
@@ -345,7 +345,7 @@ int pfs_content_write_hole(struct pfs_content_writer *w, uint64_t len, struct pf
 
 int pfs_content_finish(struct pfs_content_writer *w, struct pfs_content *out, struct pfs_error *err)
 {
-	struct pfs_content c = {.size = w->size};
+	struct pfs_content c = { .size = w->size };
 	const struct pfs_seqnode_entry *only;
 	int rc;
 
@@ -379,7 +379,7 @@ int pfs_content_from_bytes(struct pfs_store *st, const void *data, size_t len,
 			   struct pfs_content *out, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_content_writer_close) struct pfs_content_writer *w = NULL;
-	struct pfs_content c = {.size = len};
+	struct pfs_content c = { .size = len };
 	int rc;
 
 	if (len <= PFS_INLINE_SIZE_MAX) {

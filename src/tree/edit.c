@@ -89,7 +89,7 @@ static int edit_levels(struct pfs_store *st, struct pfs_walk *old, const struct 
 		       struct pfs_changes *in, struct pfs_id *out, struct pfs_error *err)
 {
 	for (unsigned level = 0; level <= PFS_TREE_LEVEL_MAX; level++) {
-		struct pfs_level l = {.st = st, .old = old, .level = level};
+		struct pfs_level l = { .st = st, .old = old, .level = level };
 		size_t nodes;
 		int rc;
 
@@ -99,7 +99,7 @@ static int edit_levels(struct pfs_store *st, struct pfs_walk *old, const struct 
 		if (rc < 0)
 			return rc;
 		if (nodes <= 1) {
-			*out = nodes ? l.first : (struct pfs_id){0};
+			*out = nodes ? l.first : (struct pfs_id){ 0 };
 			return 0;
 		}
 		if (in->n == 0) {
@@ -113,7 +113,7 @@ static int edit_levels(struct pfs_store *st, struct pfs_walk *old, const struct 
 int pfs_tree_edit(struct pfs_store *st, const struct pfs_id *dir, const struct pfs_edit *edits,
 		  size_t n, struct pfs_id *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_changes_fini) struct pfs_changes in = {.edits = edits, .n = n};
+	PFS_AUTO(pfs_changes_fini) struct pfs_changes in = { .edits = edits, .n = n };
 	PFS_AUTO(pfs_walk_fini) struct pfs_walk old;
 	int rc;
 

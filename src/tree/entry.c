@@ -72,11 +72,11 @@ void pfs_entry_from_node(const struct pfs_treenode_entry *in, struct pfs_entry *
 	out->name = in->name;
 	out->name_len = in->name_len;
 	out->type = type_of(in->kind);
-	out->attrs = (struct pfs_attrs){.mode = in->mode,
-					.uid = in->uid,
-					.gid = in->gid,
-					.mtime_sec = in->mtime_sec,
-					.mtime_nsec = in->mtime_nsec};
+	out->attrs = (struct pfs_attrs){ .mode = in->mode,
+					 .uid = in->uid,
+					 .gid = in->gid,
+					 .mtime_sec = in->mtime_sec,
+					 .mtime_nsec = in->mtime_nsec };
 	out->xattrs = in->xattrs;
 	out->link = in->link;
 	switch (out->type) {

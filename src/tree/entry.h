@@ -31,32 +31,32 @@ enum pfs_content_form {
 struct pfs_content {
 	uint64_t size;
 	enum pfs_content_form form;
-	struct pfs_id id;                          /* zero when inline */
-	unsigned char bytes[PFS_INLINE_SIZE_MAX];  /* the first `size` count, when inline */
+	struct pfs_id id;                         /* zero when inline */
+	unsigned char bytes[PFS_INLINE_SIZE_MAX]; /* the first `size` count, when inline */
 };
 
 struct pfs_attrs {
-	uint16_t mode;       /* permission bits, setuid, setgid, sticky: 12 bits */
+	uint16_t mode; /* permission bits, setuid, setgid, sticky: 12 bits */
 	uint32_t uid, gid;
 	int64_t mtime_sec;
 	uint32_t mtime_nsec;
 };
 
 struct pfs_entry {
-	const char *name;     /* borrowed; not terminated */
+	const char *name; /* borrowed; not terminated */
 	size_t name_len;
 	enum pfs_entry_type type;
 	struct pfs_attrs attrs;
 	struct pfs_id xattrs; /* PFS_KIND_XATTRS object; zero: none */
 	uint64_t link;        /* hard-link group within the commit; 0: a file of its own */
 
-	struct pfs_content content;  /* FILE */
-	struct pfs_id dir;           /* DIR: root node; zero: empty */
-	uint64_t dir_entries;        /* DIR: everything below, recursively */
-	uint64_t dir_bytes;          /* DIR: sizes of all files below */
-	const char *target;          /* SYMLINK: borrowed; not terminated */
+	struct pfs_content content; /* FILE */
+	struct pfs_id dir;          /* DIR: root node; zero: empty */
+	uint64_t dir_entries;       /* DIR: everything below, recursively */
+	uint64_t dir_bytes;         /* DIR: sizes of all files below */
+	const char *target;         /* SYMLINK: borrowed; not terminated */
 	size_t target_len;
-	uint64_t rdev;               /* CHR, BLK */
+	uint64_t rdev; /* CHR, BLK */
 };
 
 bool pfs_content_equal(const struct pfs_content *a, const struct pfs_content *b);

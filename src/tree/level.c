@@ -97,10 +97,10 @@ static int changes_add(struct pfs_changes *c, struct node_ref *ref, bool present
 		c->list = list;
 		c->cap = cap;
 	}
-	c->list[c->n++] = (struct pfs_change){.name = (char *)ref->e.name,
-					      .name_len = ref->e.name_len,
-					      .present = present,
-					      .e = ref->e};
+	c->list[c->n++] = (struct pfs_change){ .name = (char *)ref->e.name,
+					       .name_len = ref->e.name_len,
+					       .present = present,
+					       .e = ref->e };
 	ref->e.name = NULL;
 	return 0;
 }
@@ -189,7 +189,7 @@ static int encode_node(struct zone *z, size_t n, unsigned flags, struct pfs_erro
 {
 	const struct pfs_treenode_entry *last = &z->entries[n - 1];
 	size_t start = z->bytes.len;
-	struct node_ref ref = {.e = {.name = last->name, .name_len = last->name_len}};
+	struct node_ref ref = { .e = { .name = last->name, .name_len = last->name_len } };
 	struct pfs_treenode node;
 	int rc;
 
@@ -288,7 +288,7 @@ static int add_item(struct zone *z, const struct pfs_treenode_entry *e, uint32_t
 	if (rc < 0)
 		return rc;
 	z->entries[z->n] = *e;
-	z->pending[z->n] = (struct pending){.from = from};
+	z->pending[z->n] = (struct pending){ .from = from };
 	if (from) {
 		z->pending[z->n].hold = copy_borrowed(&z->entries[z->n]);
 		if (!z->pending[z->n].hold)
@@ -351,12 +351,12 @@ static int merge_old_item(struct zone *z, const struct pfs_treenode_entry *old, 
 
 static int note_old_node(struct zone *z, const struct pfs_treenode *node, struct pfs_error *err)
 {
-	struct node_ref ref = {.count = node->count, .flags = node->flags};
+	struct node_ref ref = { .count = node->count, .flags = node->flags };
 
 	if (z->l->level < z->l->old->root_level)
 		ref.e = *pfs_walk_node_item(z->l->old, z->l->level);
 	else
-		ref = (struct node_ref){.e.name = ""}; /* nobody above asks for the root */
+		ref = (struct node_ref){ .e.name = "" }; /* nobody above asks for the root */
 	return refs_add(&z->old, &ref, err);
 }
 
@@ -561,7 +561,7 @@ static int apply_zone(struct pfs_level *l, const struct pfs_changes *in, size_t 
 		      struct pfs_error *err)
 {
 	PFS_AUTO(zone_fini)
-	struct zone z = {.l = l, .in = in, .next = next, .bytes = PFS_BUF_INIT(SIZE_MAX / 2)};
+	struct zone z = { .l = l, .in = in, .next = next, .bytes = PFS_BUF_INIT(SIZE_MAX / 2) };
 	const struct pfs_treenode_entry *before = NULL;
 	bool same;
 	int rc = 0;

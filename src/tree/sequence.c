@@ -45,7 +45,7 @@ static int put_node(struct pfs_sequence *s, unsigned level, size_t n, bool force
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf bytes = PFS_BUF_INIT(PFS_OBJECT_SIZE_MAX);
 	struct pfs_sequence_level *l = &s->levels[level];
-	struct pfs_seqnode_entry e = {.kind = PFS_SEQNODE_CHILD};
+	struct pfs_seqnode_entry e = { .kind = PFS_SEQNODE_CHILD };
 	int rc;
 
 	rc = pfs_seqnode_encode(l->entries, n, level, forced ? PFS_SEQNODE_FORCED : 0, &bytes, err);
@@ -111,7 +111,7 @@ static int add_at(struct pfs_sequence *s, unsigned level, const struct pfs_seqno
 int pfs_sequence_add(struct pfs_sequence *s, enum pfs_seqnode_kind kind, uint64_t bytes,
 		     const struct pfs_id *id, struct pfs_error *err)
 {
-	struct pfs_seqnode_entry e = {.kind = kind, .bytes = bytes};
+	struct pfs_seqnode_entry e = { .kind = kind, .bytes = bytes };
 
 	if (kind != PFS_SEQNODE_HOLE)
 		e.id = *id;

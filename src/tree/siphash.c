@@ -35,8 +35,8 @@ static inline void absorb(struct state *s, uint64_t word)
 uint64_t pfs_siphash(const unsigned char key[16], uint8_t first, const void *data, size_t len)
 {
 	uint64_t k0 = pfs_get_le64(key), k1 = pfs_get_le64(key + 8);
-	struct state s = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
-			  k1 ^ 0x7465646279746573};
+	struct state s = { k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d,
+			   k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573 };
 	const unsigned char *p = data;
 	uint64_t word = first; /* bytes not yet absorbed, low first */
 	unsigned have = 1;

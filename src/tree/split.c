@@ -15,7 +15,7 @@ void pfs_split_init(struct pfs_split *s)
 
 int pfs_split_init_after(struct pfs_split *s, uint64_t priority, struct pfs_error *err)
 {
-	struct pfs_split_item before = {.priority = priority};
+	struct pfs_split_item before = { .priority = priority };
 
 	memset(s, 0, sizeof(*s));
 	/* It keeps what follows within reach from being a boundary; it is none to hand out itself. */
@@ -45,7 +45,7 @@ static int settle_front(struct pfs_split *s, struct pfs_error *err)
 
 int pfs_split_add(struct pfs_split *s, uint64_t weight, uint64_t priority, struct pfs_error *err)
 {
-	struct pfs_split_item item = {s->pos + weight, priority, s->fed + 1, false};
+	struct pfs_split_item item = { s->pos + weight, priority, s->fed + 1, false };
 	int rc = 0;
 
 	while (rc == 0 && s->maxima.len > 0 && at(&s->maxima, 0)->end + REACH < item.end)
@@ -68,7 +68,7 @@ int pfs_split_add(struct pfs_split *s, uint64_t weight, uint64_t priority, struc
 /* Memory for the last boundary is there: it has a place in `maxima`, which is freed first. */
 void pfs_split_finish(struct pfs_split *s, bool at_boundary)
 {
-	struct pfs_split_item last = {0};
+	struct pfs_split_item last = { 0 };
 
 	s->finished = true;
 	for (; s->maxima.len > 0; pop_front(&s->maxima)) {

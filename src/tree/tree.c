@@ -8,14 +8,14 @@ int pfs_tree_totals(struct pfs_store *st, const struct pfs_id *dir, struct pfs_t
 		    struct pfs_error *err)
 {
 	PFS_AUTO(pfs_object_unref) const struct pfs_object *hold = NULL;
-	struct pfs_treenode node = {0};
+	struct pfs_treenode node = { 0 };
 	int rc = 0;
 
 	if (!pfs_id_is_zero(dir))
 		rc = pfs_walk_load(st, dir, &hold, &node, err);
 	if (rc < 0)
 		return rc;
-	*out = (struct pfs_tree_totals){node.direct, node.entries, node.bytes};
+	*out = (struct pfs_tree_totals){ node.direct, node.entries, node.bytes };
 	return 0;
 }
 
@@ -75,7 +75,7 @@ int pfs_tree_find(struct pfs_store *st, const struct pfs_id *dir, const char *na
 int pfs_tree_lookup(struct pfs_store *st, const struct pfs_id *dir, const char *path,
 		    struct pfs_found *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_found_fini) struct pfs_found f = {0};
+	PFS_AUTO(pfs_found_fini) struct pfs_found f = { 0 };
 	struct pfs_tree_totals totals;
 	const char *rest = path, *name;
 	size_t len;
@@ -84,11 +84,11 @@ int pfs_tree_lookup(struct pfs_store *st, const struct pfs_id *dir, const char *
 	rc = pfs_tree_totals(st, dir, &totals, err);
 	if (rc < 0)
 		return rc;
-	f.e = (struct pfs_entry){.name = "",
-				 .type = PFS_ENTRY_DIR,
-				 .dir = *dir,
-				 .dir_entries = totals.entries,
-				 .dir_bytes = totals.bytes};
+	f.e = (struct pfs_entry){ .name = "",
+				  .type = PFS_ENTRY_DIR,
+				  .dir = *dir,
+				  .dir_entries = totals.entries,
+				  .dir_bytes = totals.bytes };
 	while ((rc = pfs_path_next(&rest, &name, &len, err)) > 0) {
 		struct pfs_id in = f.e.dir;
 

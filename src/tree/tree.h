@@ -35,8 +35,8 @@ struct pfs_found {
 void pfs_found_fini(struct pfs_found *f);
 
 /* One name in one directory; PFS_E_NOTFOUND names it. */
-int pfs_tree_find(struct pfs_store *st, const struct pfs_id *dir, const char *name,
-		  size_t name_len, struct pfs_found *out, struct pfs_error *err);
+int pfs_tree_find(struct pfs_store *st, const struct pfs_id *dir, const char *name, size_t name_len,
+		  struct pfs_found *out, struct pfs_error *err);
 
 /*
  * A path "a/b/c" (pfs_path_next's rules) from `dir`; does not follow symlinks.
@@ -90,9 +90,9 @@ int pfs_tree_edit(struct pfs_store *st, const struct pfs_id *dir, const struct p
 enum pfs_difference_kind { PFS_ADDED = 1, PFS_REMOVED = 2, PFS_CHANGED = 3 };
 struct pfs_difference {
 	enum pfs_difference_kind kind;
-	const char *path;             /* "a/b/c", terminated; borrowed until the next call */
-	const struct pfs_entry *was;  /* NULL when added; borrowed likewise */
-	const struct pfs_entry *is;   /* NULL when removed */
+	const char *path;            /* "a/b/c", terminated; borrowed until the next call */
+	const struct pfs_entry *was; /* NULL when added; borrowed likewise */
+	const struct pfs_entry *is;  /* NULL when removed */
 };
 struct pfs_compare;
 int pfs_compare_open(struct pfs_store *st, const struct pfs_id *a, const struct pfs_id *b,

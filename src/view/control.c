@@ -99,7 +99,7 @@ static int inspect(const struct subject *s, struct pfs_commit *c, struct pfs_err
 static int show_diff(const struct subject *s, struct pfs_buf *out, struct pfs_error *err)
 {
 	struct pfs_change *list = NULL;
-	struct pfs_commit c = {0};
+	struct pfs_commit c = { 0 };
 	size_t n = 0;
 	int rc;
 
@@ -141,7 +141,7 @@ static int show_commit(const struct subject *s, struct pfs_buf *out, struct pfs_
 static int show_log(const struct subject *s, struct pfs_buf *out, struct pfs_error *err)
 {
 	struct pfs_commit *list = NULL;
-	struct pfs_commit c = {0};
+	struct pfs_commit c = { 0 };
 	size_t n = 0;
 	int rc = inspect(s, &c, err);
 
@@ -163,7 +163,7 @@ static int show_log(const struct subject *s, struct pfs_buf *out, struct pfs_err
 
 static int show_provenance(const struct subject *s, struct pfs_buf *out, struct pfs_error *err)
 {
-	struct pfs_commit c = {0};
+	struct pfs_commit c = { 0 };
 	int rc = inspect(s, &c, err);
 
 	if (rc <= 0)
@@ -182,7 +182,7 @@ static int show_provenance(const struct subject *s, struct pfs_buf *out, struct 
 static int show_stats(const struct subject *s, struct pfs_buf *out, struct pfs_error *err)
 {
 	char hex[PFS_COMMIT_ID_HEX_SIZE], when[PFS_CLOCK_TEXT_SIZE];
-	struct pfs_commit c = {0};
+	struct pfs_commit c = { 0 };
 	int rc = inspect(s, &c, err);
 
 	if (rc < 0)
@@ -200,13 +200,13 @@ static int show_stats(const struct subject *s, struct pfs_buf *out, struct pfs_e
 }
 
 static const struct control controls[] = {
-	{"commit", true, true, show_commit},
-	{"diff", false, false, show_diff},
-	{"head", false, false, show_head},
-	{"log", false, false, show_log},
-	{"provenance", false, false, show_provenance},
-	{"stats", false, false, show_stats},
-	{"status", true, false, show_status},
+	{ "commit", true, true, show_commit },
+	{ "diff", false, false, show_diff },
+	{ "head", false, false, show_head },
+	{ "log", false, false, show_log },
+	{ "provenance", false, false, show_provenance },
+	{ "stats", false, false, show_stats },
+	{ "status", true, false, show_status },
 };
 #define N_CONTROLS (sizeof(controls) / sizeof(*controls))
 
@@ -261,7 +261,7 @@ static int control_attr(struct pfs_handle *h, enum pfs_type type, uint16_t mode,
 			struct pfs_attr *out, struct pfs_error *err)
 {
 	struct pfs_handle *place = place_of(h);
-	struct pfs_attr of_place = {0};
+	struct pfs_attr of_place = { 0 };
 	int rc = place->ops->getattr(place, &of_place, err);
 
 	if (rc < 0)
@@ -498,7 +498,7 @@ static void remember_refusal(struct control_file *f, const struct pfs_error *why
 static int control_flush(struct pfs_file *file, struct pfs_error *err)
 {
 	struct control_file *f = control_of(file);
-	struct pfs_error why = {0};
+	struct pfs_error why = { 0 };
 	char *message = NULL;
 	int rc;
 
@@ -542,7 +542,7 @@ static int control_open(struct pfs_handle *h, unsigned flags, struct pfs_file **
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return pfs_fail_nomem(err, "an open control file");
-	f->file = (struct pfs_file){.ops = &control_file_ops, .handle = h, .flags = flags};
+	f->file = (struct pfs_file){ .ops = &control_file_ops, .handle = h, .flags = flags };
 	pfs_lock_init(&f->lock, PFS_RANK_VIEW);
 	pfs_buf_init(&f->text, CONTROL_TEXT_MAX);
 	pfs_buf_init(&f->message, PFS_MESSAGE_SIZE_MAX);

@@ -28,7 +28,7 @@ int pfs_listing_add(struct pfs_listing *l, const char *name, size_t len, enum pf
 	if (rc < 0)
 		return rc;
 	item = &l->names[l->n++];
-	*item = (struct listing_name){.off = off, .len = len, .type = type, .ino = ino};
+	*item = (struct listing_name){ .off = off, .len = len, .type = type, .ino = ino };
 	return 0;
 }
 

@@ -90,7 +90,7 @@ static bool still_at(const struct refused *r, const struct pfs_branch *b)
 int pfs_refused_check(struct pfs_view *v, const struct pfs_branch *b, struct pfs_error *err)
 {
 	struct refused *r, *done = NULL;
-	struct pfs_error why = {0};
+	struct pfs_error why = { 0 };
 
 	pfs_lock(&v->lock);
 	r = take(v, b);

@@ -141,7 +141,7 @@ static int check_name(const char *name, struct pfs_error *err)
 int pfs_view_getattr(struct pfs_view *v, struct pfs_handle *h, struct pfs_attr *out,
 		     struct pfs_error *err)
 {
-	struct pfs_attr a = {0};
+	struct pfs_attr a = { 0 };
 	int rc = h->ops->getattr(h, &a, err);
 
 	(void)v;

@@ -104,7 +104,7 @@ static const struct pfs_id *dir_of(const struct pfs_handle *h)
 static int tree_lookup(struct pfs_handle *dir, const char *name, size_t len,
 		       struct pfs_handle **out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_found_fini) struct pfs_found found = {0};
+	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
 	const struct pfs_id *id = dir_of(dir);
 	int rc;
 
@@ -319,7 +319,7 @@ static int entry_open(struct pfs_handle *h, unsigned flags, struct pfs_file **ou
 		return pfs_fail_nomem(err, "an open file");
 	}
 	pfs_lock_init(&f->lock, PFS_RANK_VIEW);
-	f->file = (struct pfs_file){.ops = &committed_ops, .flags = flags};
+	f->file = (struct pfs_file){ .ops = &committed_ops, .flags = flags };
 	f->file.handle = pfs_handle_ref(h);
 	f->content.size = e->size;
 	f->content.form = e->form;

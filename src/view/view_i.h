@@ -96,8 +96,8 @@ struct pfs_handle {
 
 /* What a place does; what is missing is refused by the facade in view.c. */
 struct place_ops {
-	const char *what;   /* "a repo", for messages */
-	bool writable;      /* else changes are PFS_E_READONLY */
+	const char *what; /* "a repo", for messages */
+	bool writable;    /* else changes are PFS_E_READONLY */
 	int (*lookup)(struct pfs_handle *dir, const char *name, size_t len, struct pfs_handle **out,
 		      struct pfs_error *err);
 	int (*getattr)(struct pfs_handle *h, struct pfs_attr *out, struct pfs_error *err);

@@ -196,7 +196,7 @@ static int repo_list(struct pfs_handle *repo, struct pfs_listing *l, struct pfs_
 static int hand_over(struct pfs_handle *branch, uint16_t mode, const struct pfs_who *who,
 		     struct pfs_error *err)
 {
-	struct pfs_attr want = {.mode = mode, .uid = who->uid, .gid = who->gid};
+	struct pfs_attr want = { .mode = mode, .uid = who->uid, .gid = who->gid };
 	struct pfs_attr is;
 	unsigned which = 0;
 	int rc = branch->ops->getattr(branch, &is, err);

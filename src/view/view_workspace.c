@@ -167,7 +167,7 @@ static int node_getattr(struct pfs_handle *h, struct pfs_attr *out, struct pfs_e
 static int node_setattr(struct pfs_handle *h, unsigned which, const struct pfs_attr *set,
 			struct pfs_error *err)
 {
-	struct pfs_node_attr a = {.size_bytes = set->size_bytes};
+	struct pfs_node_attr a = { .size_bytes = set->size_bytes };
 	unsigned take = which & (PFS_NODE_MODE | PFS_NODE_UID | PFS_NODE_GID | PFS_NODE_SIZE |
 				 PFS_NODE_MTIME);
 
@@ -233,7 +233,7 @@ static int add_name(void *arg, const struct pfs_node_name *item)
 
 static int node_list(struct pfs_handle *dir, struct pfs_listing *l, struct pfs_error *err)
 {
-	struct listing_arg arg = {l, dir, err};
+	struct listing_arg arg = { l, dir, err };
 
 	return pfs_workspace_list(dir->u.node.tenant->ws, dir->u.node.node, add_name, &arg, err);
 }
@@ -273,7 +273,8 @@ static int node_mkdir(struct pfs_handle *dir, const char *name, uint16_t mode,
 		      const struct pfs_who *who, struct pfs_handle **out, struct pfs_error *err)
 {
 	struct pfs_node_make make = {
-		.type = PFS_ENTRY_DIR, .mode = mode, .uid = who->uid, .gid = who->gid};
+		.type = PFS_ENTRY_DIR, .mode = mode, .uid = who->uid, .gid = who->gid
+	};
 
 	return make_node(dir, name, &make, out, err);
 }
@@ -281,12 +282,12 @@ static int node_mkdir(struct pfs_handle *dir, const char *name, uint16_t mode,
 static int node_symlink(struct pfs_handle *dir, const char *name, const char *target,
 			const struct pfs_who *who, struct pfs_handle **out, struct pfs_error *err)
 {
-	struct pfs_node_make make = {.type = PFS_ENTRY_SYMLINK,
-				     .mode = 0777,
-				     .uid = who->uid,
-				     .gid = who->gid,
-				     .target = target,
-				     .target_len = strlen(target)};
+	struct pfs_node_make make = { .type = PFS_ENTRY_SYMLINK,
+				      .mode = 0777,
+				      .uid = who->uid,
+				      .gid = who->gid,
+				      .target = target,
+				      .target_len = strlen(target) };
 
 	return make_node(dir, name, &make, out, err);
 }
@@ -295,13 +296,14 @@ int pfs_view_mknod(struct pfs_view *v, struct pfs_handle *dir, const char *name,
 		   uint16_t mode, uint64_t rdev, const struct pfs_who *who, struct pfs_handle **out,
 		   struct pfs_attr *out_attr, struct pfs_error *err)
 {
-	static const enum pfs_entry_type types[] = {[PFS_TYPE_FILE] = PFS_ENTRY_FILE,
-						    [PFS_TYPE_FIFO] = PFS_ENTRY_FIFO,
-						    [PFS_TYPE_SOCKET] = PFS_ENTRY_SOCKET,
-						    [PFS_TYPE_CHR] = PFS_ENTRY_CHR,
-						    [PFS_TYPE_BLK] = PFS_ENTRY_BLK};
+	static const enum pfs_entry_type types[] = { [PFS_TYPE_FILE] = PFS_ENTRY_FILE,
+						     [PFS_TYPE_FIFO] = PFS_ENTRY_FIFO,
+						     [PFS_TYPE_SOCKET] = PFS_ENTRY_SOCKET,
+						     [PFS_TYPE_CHR] = PFS_ENTRY_CHR,
+						     [PFS_TYPE_BLK] = PFS_ENTRY_BLK };
 	struct pfs_node_make make = {
-		.mode = mode & 07777, .uid = who->uid, .gid = who->gid, .rdev = rdev};
+		.mode = mode & 07777, .uid = who->uid, .gid = who->gid, .rdev = rdev
+	};
 	struct pfs_handle *h;
 	int rc = pfs_path_check_name(name, strlen(name), err);
 
@@ -454,7 +456,7 @@ static int node_open(struct pfs_handle *h, unsigned flags, struct pfs_file **out
 		free(f);
 		return rc;
 	}
-	f->file = (struct pfs_file){.ops = &node_file_ops, .flags = flags};
+	f->file = (struct pfs_file){ .ops = &node_file_ops, .flags = flags };
 	f->file.handle = pfs_handle_ref(h);
 	*out = &f->file;
 	return 0;
@@ -481,7 +483,8 @@ static int node_create(struct pfs_handle *dir, const char *name, unsigned flags,
 		       struct pfs_file **out_file, struct pfs_error *err)
 {
 	struct pfs_node_make make = {
-		.type = PFS_ENTRY_FILE, .mode = mode, .uid = who->uid, .gid = who->gid};
+		.type = PFS_ENTRY_FILE, .mode = mode, .uid = who->uid, .gid = who->gid
+	};
 	struct pfs_handle *h = NULL;
 	bool made = true;
 	int rc = make_node(dir, name, &make, &h, err);
@@ -504,7 +507,8 @@ int pfs_view_create_unnamed(struct pfs_view *v, struct pfs_handle *dir, uint16_t
 			    struct pfs_file **out_file, struct pfs_error *err)
 {
 	struct pfs_node_make make = {
-		.type = PFS_ENTRY_FILE, .mode = mode & 07777, .uid = who->uid, .gid = who->gid};
+		.type = PFS_ENTRY_FILE, .mode = mode & 07777, .uid = who->uid, .gid = who->gid
+	};
 	struct pfs_handle *h = NULL;
 	struct pfs_node *node;
 	int rc;

@@ -68,7 +68,8 @@ static bool push(struct pfs_feed *c, struct pfs_node *n, char *copy)
 	}
 	if (!c->ring || c->n == PFS_FEED_MAX)
 		return false;
-	c->ring[(c->first + c->n++) % PFS_FEED_MAX] = (struct pfs_feed_item){pfs_node_ref(n), copy};
+	c->ring[(c->first + c->n++) % PFS_FEED_MAX] =
+		(struct pfs_feed_item){ pfs_node_ref(n), copy };
 	return true;
 }
 
@@ -130,7 +131,7 @@ int pfs_workspace_next_change(struct pfs_workspace *ws, struct pfs_node_change *
 	if (c->lost) {
 		c->lost = false;
 		pfs_unlock(&c->lock);
-		*out = (struct pfs_node_change){.lost = true};
+		*out = (struct pfs_node_change){ .lost = true };
 		return 1;
 	}
 	if (!c->n) {

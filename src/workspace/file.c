@@ -94,7 +94,7 @@ static int install(struct pfs_node *n, struct draft *d, uint64_t size, struct pf
 
 	if (!s)
 		return pfs_fail_nomem(err, "a spool file");
-	*s = (struct pfs_spooled){.name = d->name, .fd = d->fd, .users = 1, .unsynced = true};
+	*s = (struct pfs_spooled){ .name = d->name, .fd = d->fd, .users = 1, .unsynced = true };
 	d->fd = -1;
 	n->file.spooled = s;
 	n->file.size = size;
@@ -106,7 +106,7 @@ static int install(struct pfs_node *n, struct draft *d, uint64_t size, struct pf
 int pfs_file_use_new(struct pfs_node *n, uint64_t keep, struct pfs_error *err)
 {
 	struct pfs_workspace *ws = n->ws;
-	struct draft d = {.fd = -1};
+	struct draft d = { .fd = -1 };
 	int rc = 0;
 
 	for (;;) {
@@ -450,7 +450,7 @@ int pfs_workspace_write(struct pfs_open *o, uint64_t off, const void *data, size
 
 int pfs_workspace_append(struct pfs_open *o, const void *data, size_t len, struct pfs_error *err)
 {
-	struct iovec piece = {(void *)(uintptr_t)data, len};
+	struct iovec piece = { (void *)(uintptr_t)data, len };
 	int rc = check_write(o, 0, len, err);
 
 	if (rc == 0)

@@ -61,7 +61,7 @@ struct pfs_journal {
 
 void pfs_journal_batch_init(struct pfs_journal_batch *b)
 {
-	*b = (struct pfs_journal_batch){0};
+	*b = (struct pfs_journal_batch){ 0 };
 	pfs_buf_init(&b->blobs, SIZE_MAX / 2);
 }
 
@@ -431,7 +431,7 @@ static int read_rows(struct pfs_journal *j, const char *sql, const struct pass *
 int pfs_journal_load(struct pfs_journal *j, const struct pfs_journal_reader *reader, void *arg,
 		     struct pfs_error *err)
 {
-	struct pass p = {reader, arg};
+	struct pass p = { reader, arg };
 	int64_t n;
 	int rc;
 

@@ -171,11 +171,9 @@ int pfs_workspace_list(struct pfs_workspace *ws, struct pfs_node *dir,
 		       int (*each)(void *arg, const struct pfs_node_name *item), void *arg,
 		       struct pfs_error *err)
 {
-	struct listing l = {.ws = ws,
-			    .dir = dir,
-			    .each = each,
-			    .arg = arg,
-			    .names = PFS_BUF_INIT(SIZE_MAX / 2)};
+	struct listing l = {
+		.ws = ws, .dir = dir, .each = each, .arg = arg, .names = PFS_BUF_INIT(SIZE_MAX / 2)
+	};
 	int rc;
 
 	if (dir->type != PFS_ENTRY_DIR)

@@ -12,7 +12,9 @@ struct load {
 
 static int make_root(struct pfs_workspace *ws, struct pfs_error *err)
 {
-	struct pfs_entry e = {.type = PFS_ENTRY_DIR, .attrs = ws->base.attrs, .dir = ws->base.dir};
+	struct pfs_entry e = { .type = PFS_ENTRY_DIR,
+			       .attrs = ws->base.attrs,
+			       .dir = ws->base.dir };
 	int rc = pfs_node_new(ws, PFS_ENTRY_DIR, PFS_ROOT_INO, &ws->root, err);
 
 	return rc < 0 ? rc : pfs_node_fill(ws->root, &e, err);
@@ -35,7 +37,7 @@ static int take_spool_file(struct pfs_node *n, const struct pfs_journal_node *ro
 
 	if (!s)
 		return pfs_fail_nomem(err, "a spool file");
-	*s = (struct pfs_spooled){.name = {row->ino, row->serial}, .fd = -1, .journaled = true};
+	*s = (struct pfs_spooled){ .name = { row->ino, row->serial }, .fd = -1, .journaled = true };
 	n->file.spooled = s;
 	n->file.state = PFS_FILE_NEW;
 	rc = pfs_spool_stat(&n->ws->spool, &s->name, -1, &st, err);
@@ -165,9 +167,9 @@ static bool is_wanted(void *arg, const struct pfs_spool_name *name)
 
 int pfs_workspace_load(struct pfs_workspace *ws, struct pfs_error *err)
 {
-	static const struct pfs_journal_reader base_only = {take_base, NULL, NULL};
-	static const struct pfs_journal_reader everything = {take_base, take_node, take_name};
-	struct load l = {.ws = ws};
+	static const struct pfs_journal_reader base_only = { take_base, NULL, NULL };
+	static const struct pfs_journal_reader everything = { take_base, take_node, take_name };
+	struct load l = { .ws = ws };
 	int rc = pfs_journal_load(ws->journal, &base_only, &l, err);
 
 	if (rc == 0)

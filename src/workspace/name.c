@@ -16,7 +16,7 @@ struct base_count {
 static int count_base(struct pfs_workspace *ws, struct pfs_node *n, struct base_count *out,
 		      struct pfs_error *err)
 {
-	struct pfs_tree_totals totals = {0};
+	struct pfs_tree_totals totals = { 0 };
 	int rc = 0;
 
 	memset(out, 0, sizeof(*out));
@@ -90,7 +90,7 @@ static int fill_made(struct pfs_node *n, const struct pfs_node_make *make,
 {
 	struct pfs_entry e = {
 		.type = make->type,
-		.attrs = {.mode = make->mode & 07777, .uid = make->uid, .gid = make->gid},
+		.attrs = { .mode = make->mode & 07777, .uid = make->uid, .gid = make->gid },
 		.target = make->target,
 		.target_len = make->target_len,
 		.rdev = make->rdev,
@@ -153,7 +153,7 @@ int pfs_workspace_make(struct pfs_workspace *ws, struct pfs_node *dir, const cha
 		       size_t name_len, const struct pfs_node_make *make, struct pfs_node **out,
 		       struct pfs_error *err)
 {
-	PFS_AUTO(pfs_probe_fini) struct pfs_probe p = {dir, name, name_len};
+	PFS_AUTO(pfs_probe_fini) struct pfs_probe p = { dir, name, name_len };
 	int rc = check_make(make, err);
 
 	if (rc == 0)
@@ -226,7 +226,7 @@ static int place_locked(struct pfs_node *n, struct pfs_probe *p, struct pfs_erro
 int pfs_workspace_place(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_node *dir,
 			const char *name, size_t name_len, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_probe_fini) struct pfs_probe p = {dir, name, name_len};
+	PFS_AUTO(pfs_probe_fini) struct pfs_probe p = { dir, name, name_len };
 	int rc = pfs_probe_lock(ws, &p, NULL, err);
 
 	if (rc < 0)
@@ -312,7 +312,7 @@ static int remove_locked(struct pfs_probe *p, bool directory, const struct base_
 int pfs_workspace_remove_name(struct pfs_workspace *ws, struct pfs_node *dir, const char *name,
 			      size_t name_len, bool directory, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_probe_fini) struct pfs_probe p = {dir, name, name_len};
+	PFS_AUTO(pfs_probe_fini) struct pfs_probe p = { dir, name, name_len };
 	struct base_count count;
 	int rc = lock_and_count(ws, &p, NULL, &count, err);
 
@@ -406,8 +406,8 @@ int pfs_workspace_rename(struct pfs_workspace *ws, struct pfs_node *from, const 
 			 size_t name_len, struct pfs_node *to, const char *new_name,
 			 size_t new_name_len, bool noreplace, bool exchange, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_probe_fini) struct pfs_probe a = {from, name, name_len};
-	PFS_AUTO(pfs_probe_fini) struct pfs_probe b = {to, new_name, new_name_len};
+	PFS_AUTO(pfs_probe_fini) struct pfs_probe a = { from, name, name_len };
+	PFS_AUTO(pfs_probe_fini) struct pfs_probe b = { to, new_name, new_name_len };
 	struct base_count count;
 	int rc;
 

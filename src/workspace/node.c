@@ -180,7 +180,7 @@ static void drop_row(struct pfs_workspace *ws, const struct pfs_journal_row *row
 /* The journal is to forget the node, when it knows it. */
 static void forget_node(struct pfs_node *n)
 {
-	struct pfs_journal_row row = {.op = PFS_JOURNAL_DROP_NODE, .node.ino = n->ino};
+	struct pfs_journal_row row = { .op = PFS_JOURNAL_DROP_NODE, .node.ino = n->ino };
 
 	pfs_link_remove(&n->queued);
 	if (n->journaled)
@@ -192,7 +192,7 @@ static void forget_slot(struct pfs_slot *s)
 {
 	struct pfs_journal_row row = {
 		.op = PFS_JOURNAL_DROP_NAME,
-		.name = {s->dir->ino, s->name, s->name_len, 0, false},
+		.name = { s->dir->ino, s->name, s->name_len, 0, false },
 	};
 
 	pfs_link_remove(&s->queued);

@@ -70,7 +70,7 @@ static int instantiate(struct pfs_workspace *ws, struct pfs_probe *p, const stru
 
 static int look_in_base(struct pfs_workspace *ws, struct pfs_probe *p, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_found_fini) struct pfs_found found = {0};
+	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
 	struct pfs_error why;
 	int rc = pfs_tree_find(ws->store, &p->base, p->name, p->name_len, &found, &why);
 
@@ -147,7 +147,7 @@ int pfs_probe_lock(struct pfs_workspace *ws, struct pfs_probe *a, struct pfs_pro
 int pfs_workspace_lookup(struct pfs_workspace *ws, struct pfs_node *dir, const char *name,
 			 size_t name_len, struct pfs_node **out, struct pfs_error *err)
 {
-	struct pfs_probe p = {.dir = dir, .name = name, .name_len = name_len};
+	struct pfs_probe p = { .dir = dir, .name = name, .name_len = name_len };
 	int rc = pfs_probe(ws, &p, err);
 
 	if (rc < 0)

@@ -72,7 +72,7 @@ static size_t take_loose(struct pfs_workspace *ws, struct pfs_spool_name *out, s
 	d->n -= n;
 	if (d->n == 0) {
 		free(d->names);
-		*d = (struct pfs_doomed){0};
+		*d = (struct pfs_doomed){ 0 };
 	}
 	atomic_store_explicit(&ws->n_loose, d->n, memory_order_relaxed);
 	pfs_rwlock_unlock(&ws->lock);
@@ -125,7 +125,8 @@ static int hand_over_slot(struct pfs_workspace *ws, struct pfs_slot *s, struct p
 {
 	struct pfs_journal_row row = {
 		.op = PFS_JOURNAL_SAVE_NAME,
-		.name = {s->dir->ino, s->name, s->name_len, s->node ? s->node->ino : 0, s->in_base},
+		.name = { s->dir->ino, s->name, s->name_len, s->node ? s->node->ino : 0,
+			  s->in_base },
 	};
 	int rc = pfs_journal_batch_add(&ws->writing, &row, err);
 
@@ -158,8 +159,8 @@ static int hand_over_gone(struct pfs_workspace *ws, struct pfs_error *err)
 /* A row could not be noted for want of memory: say everything anew. */
 static int requeue_everything(struct pfs_workspace *ws, struct pfs_error *err)
 {
-	struct pfs_journal_row rows[2] = {{.op = PFS_JOURNAL_CLEAR},
-					  {.op = PFS_JOURNAL_BASE, .base = ws->base}};
+	struct pfs_journal_row rows[2] = { { .op = PFS_JOURNAL_CLEAR },
+					   { .op = PFS_JOURNAL_BASE, .base = ws->base } };
 	struct pfs_node *n;
 	size_t pos = 0;
 	int rc;
@@ -194,7 +195,7 @@ static int requeue_everything(struct pfs_workspace *ws, struct pfs_error *err)
 /* All that was sealed is among the rows handed over until now. */
 static int hand_over_sealed(struct pfs_workspace *ws, struct pfs_error *err)
 {
-	struct pfs_journal_row row = {.op = PFS_JOURNAL_SEALED, .base.mark = ws->sealed};
+	struct pfs_journal_row row = { .op = PFS_JOURNAL_SEALED, .base.mark = ws->sealed };
 	int rc = pfs_journal_batch_add(&ws->writing, &row, err);
 
 	if (rc == 0)
@@ -275,7 +276,7 @@ static int make_durable(struct pfs_workspace *ws, struct bytes *bytes, struct pf
 
 int pfs_workspace_save(struct pfs_workspace *ws, struct pfs_error *err)
 {
-	struct bytes bytes = {0};
+	struct bytes bytes = { 0 };
 	int rc;
 
 	pfs_lock(&ws->flush_lock);

@@ -140,7 +140,7 @@ static int add_dir(struct dirs *d, struct pfs_node *n, struct pfs_error *err)
 /* Files that have to be chunked; the lock is held for reading. */
 static int collect(struct pfs_workspace *ws, struct tasks *t, struct pfs_error *err)
 {
-	struct dirs dirs = {0};
+	struct dirs dirs = { 0 };
 	int rc = add_dir(&dirs, ws->root, err);
 
 	for (size_t i = 0; rc == 0 && i < dirs.n; i++) {
@@ -183,7 +183,7 @@ static void finish_tasks(struct pfs_workspace *ws, struct tasks *t)
 /* One round: 1 when there was something to do. */
 static int chunk_round(struct pfs_workspace *ws, struct pfs_error *err)
 {
-	struct tasks t = {0};
+	struct tasks t = { 0 };
 	size_t n;
 	int rc;
 
@@ -324,7 +324,7 @@ static int make_entry(struct pfs_store *st, const struct pfs_sealed_item *item,
 		      struct pfs_entry *out, struct pfs_error *err)
 {
 	const struct pfs_node *n = item->node;
-	struct pfs_tree_totals totals = {0};
+	struct pfs_tree_totals totals = { 0 };
 	int rc = 0;
 
 	memset(out, 0, offsetof(struct pfs_entry, content));

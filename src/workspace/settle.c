@@ -10,8 +10,8 @@
 
 static void note_base(struct pfs_workspace *ws)
 {
-	struct pfs_journal_row clear = {.op = PFS_JOURNAL_CLEAR};
-	struct pfs_journal_row base = {.op = PFS_JOURNAL_BASE, .base = ws->base};
+	struct pfs_journal_row clear = { .op = PFS_JOURNAL_CLEAR };
+	struct pfs_journal_row base = { .op = PFS_JOURNAL_BASE, .base = ws->base };
 
 	pfs_workspace_note_pending(ws);
 	if (!ws->root->dirty) {
@@ -163,7 +163,7 @@ static void free_whiteouts(struct pfs_node *dir)
 /* The node becomes what the new base has at its name; false when it cannot. */
 static bool take_over(struct pfs_workspace *ws, struct pfs_node *n)
 {
-	PFS_AUTO(pfs_found_fini) struct pfs_found found = {0};
+	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
 	struct pfs_slot *s = n->place;
 	int rc;
 
@@ -247,7 +247,7 @@ static int start_anew(struct pfs_workspace *ws, const struct pfs_root *base, boo
 		      struct pfs_error *err)
 {
 	struct pfs_node *next = NULL;
-	struct met m = {0};
+	struct met m = { 0 };
 	int rc;
 
 	pfs_sealing_free(ws);

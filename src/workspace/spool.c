@@ -85,7 +85,7 @@ int pfs_spool_spare(int fd, struct pfs_error *err)
 int pfs_spool_create(struct pfs_spool *s, uint64_t ino, struct pfs_spool_name *out,
 		     struct pfs_error *err)
 {
-	struct pfs_spool_name name = {ino, atomic_fetch_add(&s->next_serial, 1)};
+	struct pfs_spool_name name = { ino, atomic_fetch_add(&s->next_serial, 1) };
 	char text[NAME_SIZE];
 	int fd = pfs_fault("spool.create", err);
 
@@ -140,8 +140,8 @@ int pfs_spool_set_mtime(struct pfs_spool *s, const struct pfs_spool_name *name, 
 			const struct pfs_attrs *attrs, struct pfs_error *err)
 {
 	struct timespec times[2] = {
-		{.tv_nsec = UTIME_OMIT},
-		{.tv_sec = attrs->mtime_sec, .tv_nsec = (long)attrs->mtime_nsec},
+		{ .tv_nsec = UTIME_OMIT },
+		{ .tv_sec = attrs->mtime_sec, .tv_nsec = (long)attrs->mtime_nsec },
 	};
 	char text[NAME_SIZE];
 	int rc;

@@ -64,7 +64,9 @@ static void bench_write(const char *path, long mib)
 	double start;
 
 	must(blocks != NULL, "memory");
-	fill(blocks, (size_t)BLOCK * 16); /* repeats every 16 MiB with a counter in it: not compressible, never equal */
+	fill(blocks,
+	     (size_t)BLOCK *
+		     16); /* repeats every 16 MiB with a counter in it: not compressible, never equal */
 	start = now();
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 	must(fd >= 0, path);
@@ -171,8 +173,9 @@ int main(int argc, char **argv)
 	else if (argc == 4 && strcmp(argv[1], "stat") == 0)
 		bench_stat(argv[2], atol(argv[3]));
 	else {
-		fprintf(stderr, "usage: bench_fs write FILE MIB | read FILE | randread FILE COUNT | "
-				"create DIR N BYTES | stat DIR N\n");
+		fprintf(stderr,
+			"usage: bench_fs write FILE MIB | read FILE | randread FILE COUNT | "
+			"create DIR N BYTES | stat DIR N\n");
 		return 2;
 	}
 	return 0;

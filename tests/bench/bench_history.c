@@ -39,7 +39,7 @@ static void print_times(const char *what, double *us, size_t n)
 
 static void open_world(struct world *w, const char *data)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	char path[300];
 
 	memset(w, 0, sizeof(*w));
@@ -59,7 +59,7 @@ static void close_world(struct world *w)
 
 static void write_file(struct world *w, unsigned i, unsigned version)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	char path[64], text[64];
 
 	snprintf(path, sizeof(path), "d%u/file%u", i / PER_DIR, i % PER_DIR);
@@ -69,7 +69,7 @@ static void write_file(struct world *w, unsigned i, unsigned version)
 
 static struct pfs_commit_id commit(struct world *w)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_commit_id id;
 
 	CHECK(pfs_commit_branch(w->h, "books", "master", NULL, &id, &err) == 0, "%s", err.text);
@@ -96,7 +96,7 @@ static void bench_commits(struct world *w, unsigned files)
 static void bench_branches(struct world *w)
 {
 	static double create[ROUNDS], use[ROUNDS], old[ROUNDS];
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	char name[32], text[64];
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
@@ -144,8 +144,8 @@ static void bench_events(struct world *w)
 	static double us[ROUNDS];
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		struct listener l = {.w = w, .after = pfs_event_newest(w->h)};
-		struct timespec pause = {.tv_nsec = 2000000};
+		struct listener l = { .w = w, .after = pfs_event_newest(w->h) };
+		struct timespec pause = { .tv_nsec = 2000000 };
 		pthread_t t;
 		double done;
 
@@ -164,7 +164,7 @@ int main(int argc, char **argv)
 	struct scratch dir = scratch_new();
 	const char *data = argc > 1 ? argv[1] : dir.path;
 	unsigned files = argc > 2 ? (unsigned)atoi(argv[2]) : 100000;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct world w;
 	double start;
 

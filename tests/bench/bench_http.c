@@ -41,7 +41,7 @@ static double now(void)
 
 static int dial(int port)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
 	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -120,7 +120,7 @@ static void *drive(void *arg)
 
 int main(int argc, char **argv)
 {
-	struct bench b = {0};
+	struct bench b = { 0 };
 	pthread_t threads[CONNECTIONS_MAX];
 	int n = argc > 2 ? atoi(argv[2]) : 0;
 	double start = now();

@@ -28,7 +28,7 @@ static double read_clock(clockid_t clock)
 
 static struct moment now(void)
 {
-	return (struct moment){read_clock(CLOCK_MONOTONIC), read_clock(CLOCK_PROCESS_CPUTIME_ID)};
+	return (struct moment){ read_clock(CLOCK_MONOTONIC), read_clock(CLOCK_PROCESS_CPUTIME_ID) };
 }
 
 static void rate(const char *name, double bytes, struct moment from)
@@ -53,7 +53,7 @@ static void put_all(struct pfs_store *st, unsigned char *data, unsigned n, unsig
 	struct pfs_error err = { 0 };
 
 	for (unsigned i = 0; i < n; i++) {
-		unsigned stamp[2] = {i, salt};
+		unsigned stamp[2] = { i, salt };
 		struct pfs_id id;
 
 		memcpy(data, stamp, sizeof(stamp));
@@ -113,7 +113,7 @@ static void get_chunks(struct pfs_store *st, unsigned char *data, unsigned n, un
 
 	for (unsigned i = 0; i < n; i++) {
 		PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
-		unsigned stamp[2] = {i, salt};
+		unsigned stamp[2] = { i, salt };
 		struct pfs_id id;
 
 		memcpy(data, stamp, sizeof(stamp));

@@ -50,7 +50,7 @@ static void bench_chunker(const unsigned char *d, size_t n)
 {
 	static const unsigned char key[32];
 	static struct pfs_gear gear;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_chunker c;
 	struct pfs_cut cut;
 	double best = 1e9;
@@ -80,7 +80,7 @@ static void bench_content(const unsigned char *d, size_t n, const char *what)
 	struct pfs_store *st = NULL;
 	struct pfs_content_reader *r = NULL;
 	struct pfs_content c;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	unsigned char *got = malloc(1 << 20);
 	FILE *f = tmpfile();
 	size_t len, sum = 0;
@@ -117,8 +117,9 @@ static struct pfs_edit *make_edits(size_t n)
 	if (!edits || !e)
 		exit(1);
 	e->type = PFS_ENTRY_FILE;
-	e->attrs =
-		(struct pfs_attrs){.mode = 0644, .mtime_sec = 1700000000, .mtime_nsec = 123456789};
+	e->attrs = (struct pfs_attrs){ .mode = 0644,
+				       .mtime_sec = 1700000000,
+				       .mtime_nsec = 123456789 };
 	e->content.size = 100000;
 	e->content.form = PFS_CONTENT_CHUNK;
 	e->content.id.bytes[0] = 1;
@@ -126,7 +127,7 @@ static struct pfs_edit *make_edits(size_t n)
 		char name[32];
 
 		snprintf(name, sizeof(name), "file-%09zu.bin", 2 * i);
-		edits[i] = (struct pfs_edit){strdup(name), strlen(name), e};
+		edits[i] = (struct pfs_edit){ strdup(name), strlen(name), e };
 	}
 	return edits;
 }
@@ -138,7 +139,7 @@ static struct pfs_id edit_spread(struct pfs_store *st, const struct pfs_id *root
 	struct pfs_edit edits[100];
 	static char names[100][32];
 	struct pfs_entry e = *all[0].entry;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_id out;
 
 	e.content.id.bytes[1] = (unsigned char)roll();
@@ -147,7 +148,7 @@ static struct pfs_id edit_spread(struct pfs_store *st, const struct pfs_id *root
 		size_t at = total / n * i + (size_t)(roll() % (total / n));
 
 		snprintf(names[i], sizeof(names[i]), "file-%09zu.bin", 2 * at + insert);
-		edits[i] = (struct pfs_edit){names[i], strlen(names[i]), &e};
+		edits[i] = (struct pfs_edit){ names[i], strlen(names[i]), &e };
 	}
 	must(pfs_tree_edit(st, root, edits, n, &out, &err), &err);
 	return out;
@@ -184,7 +185,7 @@ static void bench_compare(struct pfs_store *st, const struct pfs_id *root,
 	for (int round = 0; round < 10; round++) {
 		struct pfs_compare *c = NULL;
 		struct pfs_difference d;
-		struct pfs_error err = {0};
+		struct pfs_error err = { 0 };
 		double t = now();
 
 		must(pfs_compare_open(st, root, &other, false, &c, &err), &err);
@@ -204,9 +205,9 @@ static void bench_directory(size_t n)
 	struct pfs_edit *edits = make_edits(n);
 	struct pfs_store *st = NULL;
 	struct pfs_store_stats stats;
-	struct pfs_error err = {0};
-	struct pfs_id zero = {0}, root;
-	struct pfs_found found = {0};
+	struct pfs_error err = { 0 };
+	struct pfs_id zero = { 0 }, root;
+	struct pfs_found found = { 0 };
 	struct pfs_cursor *cur = NULL;
 	const struct pfs_entry *e;
 	double t;

@@ -60,7 +60,7 @@ static double create_native(int dir, unsigned n)
 
 static double create_ours(struct pfs_workspace *ws, struct pfs_node *dir, unsigned n)
 {
-	struct pfs_node_make make = {.type = PFS_ENTRY_FILE, .mode = 0644};
+	struct pfs_node_make make = { .type = PFS_ENTRY_FILE, .mode = 0644 };
 	struct pfs_error err;
 	double spent = 0;
 
@@ -120,7 +120,7 @@ int main(int argc, char **argv)
 {
 	unsigned n = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 100000;
 	struct scratch dir = scratch_new();
-	struct pfs_root base = {.attrs.mode = 0755};
+	struct pfs_root base = { .attrs.mode = 0755 };
 	struct pfs_workspace *ws;
 	struct pfs_node *root;
 	struct pfs_store *st;

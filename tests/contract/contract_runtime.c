@@ -124,8 +124,8 @@ static void stop_containerd(struct world *w, int signal)
 
 static int open_runtime(const struct world *w, const char *owner, struct pfs_runtime **out)
 {
-	struct pfs_error err = {0};
-	struct timespec pause = {.tv_nsec = 100 * 1000000L};
+	struct pfs_error err = { 0 };
+	struct timespec pause = { .tv_nsec = 100 * 1000000L };
 	int rc = -1;
 
 	for (int i = 0; i < 150 && rc != 0; i++) {
@@ -171,7 +171,7 @@ static void world_open(struct world *w)
 
 static void world_close(struct world *w)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	EXPECT(pfs_runtime_sweep(w->rt, &err) == 0, "%s", err.text);
 	pfs_runtime_close(&w->rt);
@@ -218,7 +218,7 @@ static const char *next_id(void)
 static int run(struct world *w, struct pfs_run *r, const char *line, struct talk *t,
 	       struct pfs_run_result *out, struct pfs_error *err)
 {
-	const char *argv[] = {"sh", "-c", line, NULL};
+	const char *argv[] = { "sh", "-c", line, NULL };
 
 	if (!r->id)
 		r->id = next_id();
@@ -237,9 +237,9 @@ static int run(struct world *w, struct pfs_run *r, const char *line, struct talk
 /* The exit status of a line, with what it said. */
 static int status_of(struct world *w, const char *line, struct talk *t)
 {
-	struct pfs_run r = {0};
-	struct pfs_run_result result = {.exit_status = -1};
-	struct pfs_error err = {0};
+	struct pfs_run r = { 0 };
+	struct pfs_run_result result = { .exit_status = -1 };
+	struct pfs_error err = { 0 };
 	int rc = run(w, &r, line, t, &result, &err);
 
 	EXPECT(rc == 0, "%s: %s", line, err.text);
@@ -249,8 +249,8 @@ static int status_of(struct world *w, const char *line, struct talk *t)
 /* What containerd still has, as its own tool sees it. */
 static void expect_nothing_left(struct world *w, const char *after)
 {
-	static const char *const lists[] = {"containers ls -q", "tasks ls -q", "leases ls -q",
-					    "snapshots ls | grep -E ' Active' || true"};
+	static const char *const lists[] = { "containers ls -q", "tasks ls -q", "leases ls -q",
+					     "snapshots ls | grep -E ' Active' || true" };
 	char command[512], line[256];
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
@@ -270,7 +270,7 @@ static void expect_nothing_left(struct world *w, const char *after)
 static void brings_an_image_in_and_knows_it_by_its_short_name(struct world *w)
 {
 	char name[256] = "", digest[PFS_IMAGE_DIGEST_SIZE] = "", again[PFS_IMAGE_DIGEST_SIZE] = "";
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	EXPECT(pfs_runtime_import(w->rt, w->archive, NULL, name, sizeof(name), &err) == 0, "%s",
 	       err.text);
@@ -288,7 +288,7 @@ static void brings_an_image_in_and_knows_it_by_its_short_name(struct world *w)
 static void refuses_a_damaged_archive_and_leaves_nothing(struct world *w)
 {
 	char path[192], command[1024];
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc;
 
 	snprintf(path, sizeof(path), "%s/bad.tar", w->dir);
@@ -304,7 +304,7 @@ static void refuses_a_damaged_archive_and_leaves_nothing(struct world *w)
 	EXPECT(system(command) == 0, "%s", command);
 	rc = pfs_runtime_import(w->rt, path, NULL, NULL, 0, &err);
 	EXPECT(rc == PFS_E_CORRUPT && strstr(err.text, "digest"), "%d %s", rc, err.text);
-	rc = pfs_runtime_resolve(w->rt, "busybox", (char[PFS_IMAGE_DIGEST_SIZE]){0}, NULL);
+	rc = pfs_runtime_resolve(w->rt, "busybox", (char[PFS_IMAGE_DIGEST_SIZE]){ 0 }, NULL);
 	EXPECT(rc == PFS_E_NOTFOUND, "%d", rc);
 	expect_nothing_left(w, "a refused import");
 	rc = pfs_runtime_import(w->rt, w->archive, NULL, NULL, 0, &err);
@@ -313,10 +313,10 @@ static void refuses_a_damaged_archive_and_leaves_nothing(struct world *w)
 
 static void says_how_to_bring_a_missing_image_in(struct world *w)
 {
-	struct pfs_run r = {.image = "nosuch"};
+	struct pfs_run r = { .image = "nosuch" };
 	struct pfs_run_result result;
-	struct pfs_error err = {0};
-	struct talk t = {0};
+	struct pfs_error err = { 0 };
+	struct talk t = { 0 };
 	int rc = run(w, &r, "true", &t, &result, &err);
 
 	EXPECT(rc == PFS_E_NOTFOUND, "%d", rc);
@@ -330,13 +330,13 @@ static void tells_the_exit_status(struct world *w)
 		const char *line;
 		int want;
 	} rows[] = {
-		{"true", 0},
-		{"false", 1},
-		{"exit 3", 3},
-		{"no-such-program", 127},
-		{"sh -c 'kill -9 $$'; exit $?", 137},
+		{ "true", 0 },
+		{ "false", 1 },
+		{ "exit 3", 3 },
+		{ "no-such-program", 127 },
+		{ "sh -c 'kill -9 $$'; exit $?", 137 },
 	};
-	struct talk t = {0};
+	struct talk t = { 0 };
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		int got = status_of(w, rows[i].line, &t);
@@ -348,7 +348,7 @@ static void tells_the_exit_status(struct world *w)
 
 static void hands_on_ten_megabytes_and_both_streams(struct world *w)
 {
-	struct talk t = {0};
+	struct talk t = { 0 };
 
 	EXPECT(status_of(w, "dd if=/dev/zero bs=1024 count=10240 2>/dev/null", &t) == 0, "dd");
 	EXPECT(t.total == 10240 * 1024, "%zu bytes", t.total);
@@ -360,11 +360,11 @@ static void hands_on_ten_megabytes_and_both_streams(struct world *w)
 
 static void gives_the_images_environment_and_ours_wins(struct world *w)
 {
-	static const char *const env[] = {"PATH=/bin:/mine", "GREETING=hello world", NULL};
-	struct pfs_run r = {.env = env, .cwd = "/tmp"};
-	struct pfs_run_result result = {.exit_status = -1};
-	struct pfs_error err = {0};
-	struct talk t = {0};
+	static const char *const env[] = { "PATH=/bin:/mine", "GREETING=hello world", NULL };
+	struct pfs_run r = { .env = env, .cwd = "/tmp" };
+	struct pfs_run_result result = { .exit_status = -1 };
+	struct pfs_error err = { 0 };
+	struct talk t = { 0 };
 
 	EXPECT(run(w, &r, "echo $PATH; echo $GREETING; echo $HOME; pwd", &t, &result, &err) == 0,
 	       "%s", err.text);
@@ -376,11 +376,11 @@ static void gives_the_images_environment_and_ours_wins(struct world *w)
 static void a_read_only_mount_refuses_writes_and_a_writable_one_takes_them(struct world *w)
 {
 	char in[192], out[192], file[256];
-	const struct pfs_run_mount mounts[] = {{in, "/in/text", true}, {out, "/out", false}};
-	struct pfs_run r = {.mounts = mounts, .n_mounts = 2};
-	struct pfs_run_result result = {.exit_status = -1};
-	struct pfs_error err = {0};
-	struct talk t = {0};
+	const struct pfs_run_mount mounts[] = { { in, "/in/text", true }, { out, "/out", false } };
+	struct pfs_run r = { .mounts = mounts, .n_mounts = 2 };
+	struct pfs_run_result result = { .exit_status = -1 };
+	struct pfs_error err = { 0 };
+	struct talk t = { 0 };
 
 	snprintf(in, sizeof(in), "%s/in", w->dir);
 	snprintf(out, sizeof(out), "%s/out", w->dir);
@@ -401,11 +401,11 @@ static void a_read_only_mount_refuses_writes_and_a_writable_one_takes_them(struc
 
 static void a_mount_source_that_is_gone_is_no_fault_of_the_command(struct world *w)
 {
-	const struct pfs_run_mount mount = {"/nowhere/at/all", "/in", true};
-	struct pfs_run r = {.mounts = &mount, .n_mounts = 1};
+	const struct pfs_run_mount mount = { "/nowhere/at/all", "/in", true };
+	struct pfs_run r = { .mounts = &mount, .n_mounts = 1 };
 	struct pfs_run_result result;
-	struct pfs_error err = {0};
-	struct talk t = {0};
+	struct pfs_error err = { 0 };
+	struct talk t = { 0 };
 	int rc = run(w, &r, "true", &t, &result, &err);
 
 	EXPECT(rc == PFS_E_IO && strstr(err.text, "/nowhere/at/all"), "%d %s", rc, err.text);
@@ -413,11 +413,11 @@ static void a_mount_source_that_is_gone_is_no_fault_of_the_command(struct world 
 
 static void kills_what_takes_too_long(struct world *w)
 {
-	struct pfs_run r = {.timeout_ms = 300};
-	struct pfs_run polite = {.timeout_ms = 300};
-	struct pfs_run_result result = {0};
-	struct pfs_error err = {0};
-	struct talk t = {0};
+	struct pfs_run r = { .timeout_ms = 300 };
+	struct pfs_run polite = { .timeout_ms = 300 };
+	struct pfs_run_result result = { 0 };
+	struct pfs_error err = { 0 };
+	struct talk t = { 0 };
 
 	EXPECT(run(w, &r, "sleep 60; true", &t, &result, &err) == 0, "%s", err.text);
 	EXPECT(result.timed_out && result.exit_status == 137, "%d", result.exit_status);
@@ -430,7 +430,7 @@ static void kills_what_takes_too_long(struct world *w)
 
 static void *cancel_soon(void *arg)
 {
-	struct timespec pause = {.tv_nsec = 400 * 1000000L};
+	struct timespec pause = { .tv_nsec = 400 * 1000000L };
 
 	nanosleep(&pause, NULL);
 	atomic_store(&((struct talk *)arg)->cancel, 1);
@@ -439,10 +439,10 @@ static void *cancel_soon(void *arg)
 
 static void kills_what_is_cancelled(struct world *w)
 {
-	struct pfs_run r = {0};
-	struct pfs_run_result result = {0};
-	struct pfs_error err = {0};
-	struct talk t = {0};
+	struct pfs_run r = { 0 };
+	struct pfs_run_result result = { 0 };
+	struct pfs_error err = { 0 };
+	struct talk t = { 0 };
 	pthread_t thread;
 
 	pthread_create(&thread, NULL, cancel_soon, &t);
@@ -455,11 +455,11 @@ static void kills_what_is_cancelled(struct world *w)
 
 static void names_a_command_that_cannot_be_started(struct world *w)
 {
-	const char *argv[] = {"/no/such/program", NULL};
-	struct pfs_run r = {.argv = argv};
+	const char *argv[] = { "/no/such/program", NULL };
+	struct pfs_run r = { .argv = argv };
 	struct pfs_run_result result;
-	struct pfs_error err = {0};
-	struct talk t = {0};
+	struct pfs_error err = { 0 };
+	struct talk t = { 0 };
 	int rc = run(w, &r, NULL, &t, &result, &err);
 
 	EXPECT(rc == PFS_E_FAILED && strstr(err.text, "/no/such/program"), "%d %s", rc, err.text);
@@ -468,21 +468,21 @@ static void names_a_command_that_cannot_be_started(struct world *w)
 
 static void refuses_ids_and_mounts_that_make_no_sense(struct world *w)
 {
-	static const char *const ids[] = {"",
-					  "a b",
-					  "../x",
-					  "a..b",
-					  "-a",
-					  "a-",
-					  "0123456789012345678901234567890123456789"
-					  "0123456789012345678901234567890123456789"};
-	const struct pfs_run_mount mount = {"/tmp", "/in/../etc", true};
-	struct pfs_run r = {.mounts = &mount, .n_mounts = 1};
+	static const char *const ids[] = { "",
+					   "a b",
+					   "../x",
+					   "a..b",
+					   "-a",
+					   "a-",
+					   "0123456789012345678901234567890123456789"
+					   "0123456789012345678901234567890123456789" };
+	const struct pfs_run_mount mount = { "/tmp", "/in/../etc", true };
+	struct pfs_run r = { .mounts = &mount, .n_mounts = 1 };
 	struct pfs_run_result result;
-	struct talk t = {0};
+	struct talk t = { 0 };
 
 	for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
-		struct pfs_run bad = {.id = ids[i]};
+		struct pfs_run bad = { .id = ids[i] };
 
 		EXPECT(run(w, &bad, "true", &t, &result, NULL) == PFS_E_INVALID, "%s", ids[i]);
 	}
@@ -516,7 +516,7 @@ static void walls_the_command_in(struct world *w)
 		"ifconfig lo down",
 	};
 	char line[256];
-	struct talk t = {0};
+	struct talk t = { 0 };
 
 	EXPECT(status_of(w, "cat /proc/self/status; echo limit $(ulimit -n); ls /sys/class/net",
 			 &t) == 0,
@@ -536,10 +536,10 @@ static void walls_the_command_in(struct world *w)
 
 static void tells_when_memory_ran_out(struct world *w)
 {
-	struct pfs_run r = {.memory_limit = 16 << 20};
-	struct pfs_run_result result = {0};
-	struct pfs_error err = {0};
-	struct talk t = {0};
+	struct pfs_run r = { .memory_limit = 16 << 20 };
+	struct pfs_run_result result = { 0 };
+	struct pfs_error err = { 0 };
+	struct talk t = { 0 };
 
 	EXPECT(run(w, &r, "tail /dev/zero", &t, &result, &err) == 0, "%s", err.text);
 	EXPECT(result.out_of_memory && result.exit_status == 137, "%d", result.exit_status);
@@ -566,7 +566,7 @@ static void *run_background(void *arg)
 
 static void does_not_notice_that_containerd_was_killed(struct world *w)
 {
-	struct timespec second = {.tv_sec = 1};
+	struct timespec second = { .tv_sec = 1 };
 	struct background *b = calloc(1, sizeof(*b));
 	pthread_t thread;
 
@@ -587,11 +587,11 @@ static void does_not_notice_that_containerd_was_killed(struct world *w)
 
 static void an_absent_containerd_is_an_io_error(struct world *w)
 {
-	struct pfs_run r = {0};
+	struct pfs_run r = { 0 };
 	struct pfs_run_result result;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_runtime *rt = NULL;
-	struct talk t = {0};
+	struct talk t = { 0 };
 	int rc;
 
 	stop_containerd(w, SIGTERM);
@@ -608,15 +608,15 @@ static void an_absent_containerd_is_an_io_error(struct world *w)
 /* A runner that dies while its container runs. */
 static void die_while_running(struct world *w, const char *id)
 {
-	struct timespec while_it_starts = {.tv_sec = 3};
+	struct timespec while_it_starts = { .tv_sec = 3 };
 	char command[512];
 	pid_t child = fork();
 
 	if (child == 0) {
 		struct world own = *w;
-		struct pfs_run r = {.id = id};
+		struct pfs_run r = { .id = id };
 		struct pfs_run_result result;
-		struct talk t = {0};
+		struct talk t = { 0 };
 
 		if (open_runtime(&own, OWNER, &own.rt) == 0)
 			run(&own, &r, "sleep 1000", &t, &result, NULL);
@@ -632,9 +632,9 @@ static void die_while_running(struct world *w, const char *id)
 
 static void sweeps_what_a_dead_runner_left_and_spares_the_living(struct world *w)
 {
-	struct timespec second = {.tv_sec = 1};
+	struct timespec second = { .tv_sec = 1 };
 	struct background *b = calloc(1, sizeof(*b));
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	pthread_t thread;
 
 	die_while_running(w, "orphan");
@@ -652,10 +652,10 @@ static void sweeps_what_a_dead_runner_left_and_spares_the_living(struct world *w
 
 static void takes_over_an_id_that_a_dead_runner_left(struct world *w)
 {
-	struct pfs_run r = {.id = "again"};
-	struct pfs_run_result result = {0};
-	struct pfs_error err = {0};
-	struct talk t = {0};
+	struct pfs_run r = { .id = "again" };
+	struct pfs_run_result result = { 0 };
+	struct pfs_error err = { 0 };
+	struct talk t = { 0 };
 
 	die_while_running(w, "again");
 	EXPECT(run(w, &r, "exit 9", &t, &result, &err) == 0, "%s", err.text);
@@ -667,11 +667,11 @@ static void does_not_touch_what_somebody_else_owns(struct world *w)
 {
 	struct world other = *w;
 	struct background *b = calloc(1, sizeof(*b));
-	struct timespec second = {.tv_sec = 1};
-	struct pfs_run r = {.id = "theirs"};
+	struct timespec second = { .tv_sec = 1 };
+	struct pfs_run r = { .id = "theirs" };
 	struct pfs_run_result result;
-	struct pfs_error err = {0};
-	struct talk t = {0};
+	struct pfs_error err = { 0 };
+	struct talk t = { 0 };
 	pthread_t thread;
 	int rc;
 
@@ -733,9 +733,9 @@ static void measure(struct world *w)
 	char command[256];
 
 	for (int i = 0; i < N; i++) {
-		struct pfs_run r = {0};
-		struct pfs_run_result result = {0};
-		struct talk t = {0};
+		struct pfs_run r = { 0 };
+		struct pfs_run_result result = { 0 };
+		struct talk t = { 0 };
 		int64_t began;
 
 		EXPECT(run(w, &r, "true", &t, &result, NULL) == 0, "run");
@@ -788,7 +788,7 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	struct world w = {0};
+	struct world w = { 0 };
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	world_open(&w);

@@ -46,10 +46,10 @@ static void expect_bytes(struct pfs_store *st, enum pfs_kind kind, const struct 
 
 static void gives_back_what_was_put_of_every_size_and_kind(struct pfs_store *st)
 {
-	static const size_t sizes[] = {0,  1,  7,    8,     55,     56,
-				       64, 65, 4095, 65536, 262144, PFS_OBJECT_SIZE_MAX};
-	static const enum pfs_kind kinds[] = {PFS_KIND_CHUNK, PFS_KIND_SEQNODE, PFS_KIND_DIRNODE,
-					      PFS_KIND_COMMIT, PFS_KIND_XATTRS};
+	static const size_t sizes[] = { 0,  1,  7,    8,     55,     56,
+					64, 65, 4095, 65536, 262144, PFS_OBJECT_SIZE_MAX };
+	static const enum pfs_kind kinds[] = { PFS_KIND_CHUNK, PFS_KIND_SEQNODE, PFS_KIND_DIRNODE,
+					       PFS_KIND_COMMIT, PFS_KIND_XATTRS };
 	unsigned char *data = malloc(PFS_OBJECT_SIZE_MAX);
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
@@ -103,9 +103,9 @@ static void stores_the_same_bytes_once(struct pfs_store *st)
 static void refuses_what_is_too_large_or_of_no_kind(struct pfs_store *st)
 {
 	unsigned char *data = calloc(1, PFS_OBJECT_SIZE_MAX + 1);
-	struct pfs_id id = {{42}}, before = id;
+	struct pfs_id id = { { 42 } }, before = id;
 	struct pfs_error err = { 0 };
-	struct pfs_store_item items[2] = {{data, 10}, {data, PFS_OBJECT_SIZE_MAX + 1}};
+	struct pfs_store_item items[2] = { { data, 10 }, { data, PFS_OBJECT_SIZE_MAX + 1 } };
 
 	CHECK(pfs_store_put(st, PFS_KIND_CHUNK, data, PFS_OBJECT_SIZE_MAX + 1, &id, &err) ==
 		      PFS_E_LIMIT,
@@ -140,7 +140,7 @@ static void puts_a_batch_as_if_one_by_one(struct pfs_store *st)
 
 	for (unsigned i = 0; i < N; i++) {
 		scratch_fill(data[i], sizeof(data[i]), 1000 + i / 2); /* every one twice */
-		items[i] = (struct pfs_store_item){.data = data[i], .len = i % 100};
+		items[i] = (struct pfs_store_item){ .data = data[i], .len = i % 100 };
 	}
 	CHECK(pfs_store_put_batch(st, PFS_KIND_CHUNK, items, N, &err) == 0, "%s", err.text);
 	CHECK(pfs_store_put_batch(st, PFS_KIND_CHUNK, items, 0, NULL) == 0, "an empty batch");
@@ -201,7 +201,7 @@ static void serves_many_threads_at_once(struct pfs_store *st)
 	struct worker workers[4];
 
 	for (unsigned i = 0; i < 4; i++) {
-		workers[i] = (struct worker){.st = st, .number = i};
+		workers[i] = (struct worker){ .st = st, .number = i };
 		CHECK(pthread_create(&workers[i].thread, NULL, work, &workers[i]) == 0, "thread");
 	}
 	for (unsigned i = 0; i < 4; i++)
@@ -224,7 +224,7 @@ static void is_whole_after_all_that(struct pfs_store *st)
 static const struct {
 	const char *name;
 	int (*open)(struct fixture *f, struct pfs_error *err);
-} backends[] = {{"mem", open_mem}, {"pack", open_pack}};
+} backends[] = { { "mem", open_mem }, { "pack", open_pack } };
 
 static void (*const claims[])(struct pfs_store *st) = {
 	gives_back_what_was_put_of_every_size_and_kind,

@@ -39,7 +39,7 @@ static const char *name_of(unsigned i)
 /* Every third file is flushed. */
 static int write_file(struct pfs_workspace *ws, struct pfs_node *root, unsigned i)
 {
-	struct pfs_node_make make = {.type = PFS_ENTRY_FILE, .mode = 0644};
+	struct pfs_node_make make = { .type = PFS_ENTRY_FILE, .mode = 0644 };
 	const char *name = name_of(i);
 	struct pfs_open *o = NULL;
 	struct pfs_node *n;
@@ -78,7 +78,7 @@ static bool is_whole(struct pfs_workspace *ws, struct pfs_node *root, unsigned i
 int main(void)
 {
 	struct scratch dir = scratch_new();
-	struct pfs_root base = {.attrs.mode = 0755};
+	struct pfs_root base = { .attrs.mode = 0755 };
 	struct pfs_workspace *ws;
 	struct pfs_node *root;
 	struct pfs_store *st;

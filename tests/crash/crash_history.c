@@ -165,7 +165,7 @@ static int play_round(struct world *w, unsigned round, struct pfs_commit_id *out
 /* In the child. A failure is met as a user would meet it: try again. */
 static void tell(const char *data, int fd)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct promise p;
 	struct world w;
 
@@ -198,7 +198,7 @@ static void read_content(struct world *w, const struct pfs_content *content, str
 {
 	static unsigned char data[65536];
 	PFS_AUTO(pfs_content_reader_close) struct pfs_content_reader *r = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	uint64_t off = 0;
 	size_t got;
 
@@ -216,7 +216,7 @@ static void walk(struct world *w, const struct pfs_id *dir, struct sums *sums)
 {
 	PFS_AUTO(pfs_cursor_close) struct pfs_cursor *c = NULL;
 	const struct pfs_entry *e;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc;
 
 	CHECK(pfs_cursor_open(w->store, dir, &c, &err) == 0, "%s", err.text);
@@ -235,8 +235,8 @@ static void expect_file(struct world *w, const struct pfs_id *root, const char *
 {
 	static unsigned char got[BIG_SIZE + 1];
 	PFS_AUTO(pfs_content_reader_close) struct pfs_content_reader *r = NULL;
-	PFS_AUTO(pfs_found_fini) struct pfs_found found = {0};
-	struct pfs_error err = {0};
+	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
+	struct pfs_error err = { 0 };
 	size_t n;
 
 	CHECK(pfs_tree_lookup(w->store, root, name, &found, &err) == 0, "%s", err.text);
@@ -248,7 +248,7 @@ static void expect_file(struct world *w, const struct pfs_id *root, const char *
 static void expect_round(struct world *w, const struct pfs_id *root, unsigned round)
 {
 	static unsigned char data[BIG_SIZE];
-	PFS_AUTO(pfs_found_fini) struct pfs_found found = {0};
+	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
 	char name[32];
 	size_t len;
 
@@ -264,8 +264,8 @@ static void expect_round(struct world *w, const struct pfs_id *root, unsigned ro
 static void expect_record(struct world *w, const struct pfs_commit *c)
 {
 	PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
-	PFS_AUTO(pfs_commitrec_fini) struct pfs_commitrec rec = {0};
-	struct pfs_error err = {0};
+	PFS_AUTO(pfs_commitrec_fini) struct pfs_commitrec rec = { 0 };
+	struct pfs_error err = { 0 };
 
 	CHECK(pfs_store_get(w->store, PFS_KIND_COMMIT, &c->digest, &o, &err) == 0, "%s", err.text);
 	CHECK(pfs_commitrec_decode(o->data, o->len, &rec, &err) == 0, "%s", err.text);
@@ -276,7 +276,7 @@ static void expect_record(struct world *w, const struct pfs_commit *c)
 /* One commit that has a name: it is commit `number` of the branch. */
 static void expect_commit(struct world *w, const struct pfs_commit *c, unsigned number)
 {
-	struct sums sums = {0};
+	struct sums sums = { 0 };
 
 	walk(w, &c->root, &sums);
 	CHECK(sums.files == c->files && sums.bytes == c->size_bytes, "sums of commit %u", number);
@@ -287,7 +287,7 @@ static void expect_commit(struct world *w, const struct pfs_commit *c, unsigned 
 static size_t expect_line(struct world *w, const struct promise *promises, size_t n)
 {
 	struct pfs_commit *list = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_repo repo;
 	size_t found = 0;
 	int rc = pfs_repo_inspect(w->h, "books", &repo, &err);
@@ -308,8 +308,8 @@ static size_t expect_line(struct world *w, const struct promise *promises, size_
 
 static void check_after(const char *data, const struct promise *promises, size_t n)
 {
-	PFS_AUTO(pfs_commit_fini) struct pfs_commit c = {0};
-	struct pfs_error err = {0};
+	PFS_AUTO(pfs_commit_fini) struct pfs_commit c = { 0 };
+	struct pfs_error err = { 0 };
 	struct pfs_commit_id id;
 	struct world w;
 	size_t found;
@@ -363,8 +363,9 @@ int main(void)
 	static const struct {
 		enum pfs_fault_mode mode;
 		const char *name;
-	} modes[] = {
-		{PFS_FAULT_STOP, "stop"}, {PFS_FAULT_FAIL, "fail"}, {PFS_FAULT_NOSPACE, "nospace"}};
+	} modes[] = { { PFS_FAULT_STOP, "stop" },
+		      { PFS_FAULT_FAIL, "fail" },
+		      { PFS_FAULT_NOSPACE, "nospace" } };
 
 #ifdef NDEBUG
 	return 77; /* a release build has no fault points */

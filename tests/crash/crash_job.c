@@ -56,7 +56,7 @@ static int make_commits(struct world *w, struct pfs_error *err)
 static int run_jobs(struct world *w, struct pfs_error *err)
 {
 	char hex[PFS_COMMIT_ID_HEX_SIZE];
-	struct pfs_task t = {0};
+	struct pfs_task t = { 0 };
 	int rc;
 
 	while ((rc = pfs_job_claim(w->p, "runner", 60000, &t, err)) == 1) {
@@ -75,7 +75,7 @@ static int run_jobs(struct world *w, struct pfs_error *err)
 /* In the child: the whole story, from wherever the point is reached. */
 static int tell(const char *data)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct world w;
 	int rc;
 
@@ -92,10 +92,10 @@ static int tell(const char *data)
 /* Leases of a process that is gone run out by the clock; a test cannot wait a minute. */
 static void expire_leases(struct world *w)
 {
-	struct pfs_job_query query = {.state = PFS_JOB_RUNNING};
+	struct pfs_job_query query = { .state = PFS_JOB_RUNNING };
 	struct pfs_job_row *rows = NULL;
 	struct pfs_txn *txn = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	size_t n = 0;
 
 	CHECK(pfs_meta_list_jobs(w->meta, &query, &rows, &n, &err) == 0, "%s", err.text);
@@ -112,8 +112,8 @@ static void expire_leases(struct world *w)
 static bool has_commit(struct world *w, const char *repo, const struct pfs_commit_id *id)
 {
 	char hex[PFS_COMMIT_ID_HEX_SIZE];
-	struct pfs_commit c = {0};
-	struct pfs_error err = {0};
+	struct pfs_commit c = { 0 };
+	struct pfs_error err = { 0 };
 	int rc = pfs_commit_inspect(w->h, repo, pfs_commit_id_format(id, hex), &c, &err);
 
 	CHECK(rc == 0 || rc == PFS_E_NOTFOUND, "%s", err.text);
@@ -125,7 +125,7 @@ static bool has_commit(struct world *w, const char *repo, const struct pfs_commi
 static void check_agreement(struct world *w)
 {
 	struct pfs_job *jobs = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	size_t n = 0;
 
 	CHECK(pfs_job_list(w->p, NULL, 0, &jobs, &n, &err) == 0, "%s", err.text);
@@ -142,7 +142,7 @@ static void check_agreement(struct world *w)
 static void check_output(struct world *w, const char *pipeline, const struct pfs_commit_id *id)
 {
 	char hex[PFS_COMMIT_ID_HEX_SIZE], got[64] = "";
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_job job;
 
 	pfs_commit_id_format(id, hex);
@@ -157,7 +157,7 @@ static void check_output(struct world *w, const char *pipeline, const struct pfs
 static void check_after(const char *data)
 {
 	struct pfs_commit *commits = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_job *jobs = NULL;
 	size_t n = 0, n_jobs = 0;
 	struct world w;
@@ -183,7 +183,7 @@ static void check_after(const char *data)
 static int story(enum pfs_fault_mode mode, unsigned at)
 {
 	struct scratch dir = scratch_new();
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct world w;
 	int status;
 	pid_t child;
@@ -208,8 +208,8 @@ static int story(enum pfs_fault_mode mode, unsigned at)
 
 int main(void)
 {
-	static const enum pfs_fault_mode modes[] = {PFS_FAULT_STOP, PFS_FAULT_FAIL,
-						    PFS_FAULT_NOSPACE};
+	static const enum pfs_fault_mode modes[] = { PFS_FAULT_STOP, PFS_FAULT_FAIL,
+						     PFS_FAULT_NOSPACE };
 
 #ifdef NDEBUG
 	return 77; /* a release build has no fault points */

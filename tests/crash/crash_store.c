@@ -148,8 +148,9 @@ int main(void)
 	static const struct {
 		enum pfs_fault_mode mode;
 		const char *name;
-	} modes[] = {
-		{PFS_FAULT_STOP, "stop"}, {PFS_FAULT_FAIL, "fail"}, {PFS_FAULT_NOSPACE, "nospace"}};
+	} modes[] = { { PFS_FAULT_STOP, "stop" },
+		      { PFS_FAULT_FAIL, "fail" },
+		      { PFS_FAULT_NOSPACE, "nospace" } };
 
 #ifdef NDEBUG
 	return 77; /* a release build has no fault points */

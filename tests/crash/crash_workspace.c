@@ -62,7 +62,7 @@ static char *bytes_of(uint64_t seed)
 
 static void world_open(struct world *w)
 {
-	struct pfs_root base = {.attrs.mode = 0755};
+	struct pfs_root base = { .attrs.mode = 0755 };
 	char path[300];
 
 	snprintf(path, sizeof(path), "%s/store", w->dir.path);
@@ -81,7 +81,7 @@ static void world_close(struct world *w)
 
 static void write_file(struct world *w, struct pfs_node *dir, const char *name, uint64_t seed)
 {
-	struct pfs_node_make make = {.type = PFS_ENTRY_FILE, .mode = 0644};
+	struct pfs_node_make make = { .type = PFS_ENTRY_FILE, .mode = 0644 };
 	struct pfs_node *n;
 	struct pfs_open *o;
 
@@ -127,7 +127,7 @@ static void remove_file(struct world *w, struct pfs_node *dir, unsigned i)
 
 static void story(struct world *w)
 {
-	struct pfs_node_make make = {.type = PFS_ENTRY_DIR, .mode = 0755};
+	struct pfs_node_make make = { .type = PFS_ENTRY_DIR, .mode = 0755 };
 	struct pfs_node *dir;
 	char name[8];
 
@@ -232,7 +232,7 @@ static void check(struct world *w)
 /* Whether the story met its n-th fault point. */
 static bool run(enum pfs_fault_mode mode, unsigned n)
 {
-	struct world w = {.dir = scratch_new()};
+	struct world w = { .dir = scratch_new() };
 	unsigned passed;
 	int status;
 	pid_t pid;
@@ -259,8 +259,8 @@ static bool run(enum pfs_fault_mode mode, unsigned n)
 
 int main(void)
 {
-	static const enum pfs_fault_mode modes[] = {PFS_FAULT_STOP, PFS_FAULT_FAIL,
-						    PFS_FAULT_NOSPACE};
+	static const enum pfs_fault_mode modes[] = { PFS_FAULT_STOP, PFS_FAULT_FAIL,
+						     PFS_FAULT_NOSPACE };
 
 	promised = mmap(NULL, sizeof(*promised), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 			-1, 0);

@@ -21,8 +21,8 @@ static void insist(bool ok, const char *what)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct pfs_buf back = PFS_BUF_INIT(PFS_COMMITREC_SIZE_MAX);
-	struct pfs_commitrec rec = {0};
-	struct pfs_error err = {0};
+	struct pfs_commitrec rec = { 0 };
+	struct pfs_error err = { 0 };
 	int rc = pfs_commitrec_decode(data, size, &rec, &err);
 
 	if (rc < 0) {

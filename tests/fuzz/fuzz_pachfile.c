@@ -59,8 +59,8 @@ static void compare(const struct pfs_pachfile *a, const struct pfs_pachfile *b)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct pfs_buf text = PFS_BUF_INIT(1u << 30);
-	struct pfs_pachfile p = {0}, again = {0};
-	struct pfs_error err = {0};
+	struct pfs_pachfile p = { 0 }, again = { 0 };
+	struct pfs_error err = { 0 };
 	int rc;
 
 	rc = pfs_pachfile_parse((const char *)data, size, &p, &err);

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static unsigned replay_file(const char *path)
 {
 	struct pfs_buf b = PFS_BUF_INIT(64u << 20);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	unsigned char *exact;
 
 	CHECK(pfs_io_load(AT_FDCWD, path, &b, &err) == 0, "%s: %s", path, err.text);

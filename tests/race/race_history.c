@@ -18,7 +18,7 @@ struct hand {
 static void *write_and_commit(void *arg)
 {
 	struct hand *hand = arg;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_commit_id id;
 	char text[64], got[64];
 
@@ -38,7 +38,7 @@ static void *write_and_commit(void *arg)
 static void *come_and_go(void *arg)
 {
 	struct hand *hand = arg;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	for (int i = 0; i < ROUNDS; i++) {
 		CHECK(pfs_branch_create(hand->w->h, "books", "guest", NULL, &err) == 0, "%s",
@@ -55,7 +55,7 @@ static void *look(void *arg)
 {
 	struct hand *hand = arg;
 	struct pfs_workspace *ws = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	for (int i = 0; i < ROUNDS; i++) {
 		struct pfs_commit *list = NULL;
@@ -79,7 +79,7 @@ static void *follow(void *arg)
 {
 	struct hand *hand = arg;
 	struct pfs_event events[16];
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	uint64_t after = 0;
 	unsigned commits = 0;
 	size_t n;
@@ -100,7 +100,7 @@ static void *follow(void *arg)
 static void expect_commits(struct world *w, const char *branch)
 {
 	struct pfs_commit *list = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	size_t n = 0;
 
 	CHECK(pfs_commit_list(w->h, "books", branch, 0, &list, &n, &err) == 0, "%s", err.text);
@@ -110,7 +110,7 @@ static void expect_commits(struct world *w, const char *branch)
 
 static void open_world(struct world *w, const char *data)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	char path[300];
 
 	memset(w, 0, sizeof(*w));
@@ -128,9 +128,11 @@ int main(void)
 {
 	struct scratch dir = scratch_new();
 	struct world w;
-	struct hand hands[] = {{&w, "left"}, {&w, "right"}, {&w, NULL}, {&w, NULL}, {&w, NULL}};
-	void *(*work[])(void *arg) = {write_and_commit, write_and_commit, come_and_go, look,
-				      follow};
+	struct hand hands[] = {
+		{ &w, "left" }, { &w, "right" }, { &w, NULL }, { &w, NULL }, { &w, NULL }
+	};
+	void *(*work[])(void *arg) = { write_and_commit, write_and_commit, come_and_go, look,
+				       follow };
 
 	open_world(&w, dir.path);
 	for (size_t i = 0; i < 5; i++)

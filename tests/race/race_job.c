@@ -24,9 +24,9 @@ static atomic_uint claimed, lost, late, finished, refused;
 static const struct {
 	const char *name, *text;
 } pipelines[] = {
-	{"a", "image i\ninput text\nrun x\n"},
-	{"b", "image i\ninput pps://a\nrun x\n"},
-	{"c", "image i\nrun x\n"},
+	{ "a", "image i\ninput text\nrun x\n" },
+	{ "b", "image i\ninput pps://a\nrun x\n" },
+	{ "c", "image i\nrun x\n" },
 };
 
 #define N_PIPELINES (sizeof(pipelines) / sizeof(*pipelines))
@@ -34,7 +34,7 @@ static const struct {
 static void *make_commits(void *arg)
 {
 	struct pfs_commit_options o = PFS_COMMIT_OPTIONS_INIT;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_commit_id id;
 	char text[16];
 
@@ -50,9 +50,9 @@ static void *make_commits(void *arg)
 
 static bool all_done(void)
 {
-	struct pfs_job_query query = {.unfinished = true, .max = 1};
+	struct pfs_job_query query = { .unfinished = true, .max = 1 };
 	struct pfs_job_row *rows = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	bool committed = atomic_load(&all_committed);
 	size_t n = 0;
 
@@ -64,7 +64,7 @@ static bool all_done(void)
 
 static void *plan(void *arg)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	while (!all_done())
 		CHECK(pfs_planner_turn(w.p, &err) >= 0, "%s", err.text);
@@ -88,7 +88,7 @@ static int work(const struct pfs_task *t, const char *file, struct pfs_error *er
  */
 static void run_one(struct pfs_task *t, bool lose)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	bool stop = false;
 	int rc;
 
@@ -111,10 +111,10 @@ static void run_one(struct pfs_task *t, bool lose)
 
 static void *run_jobs(void *arg)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	while (!all_done()) {
-		struct pfs_task t = {0};
+		struct pfs_task t = { 0 };
 		bool lose = atomic_fetch_add(&claimed, 1) % 5 == 4;
 		int rc = pfs_job_claim(w.p, "runner", lose ? LOST_MS : 60000, &t, &err);
 
@@ -129,7 +129,7 @@ static void *run_jobs(void *arg)
 /* Stop one of c's jobs now and then, and look at everything all the time. */
 static void *look_on(void *arg)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	for (unsigned i = 0; !all_done(); i++) {
 		struct pfs_job job;
@@ -149,8 +149,8 @@ static void *look_on(void *arg)
 static void check_job(const struct pfs_job *job)
 {
 	char hex[PFS_COMMIT_ID_HEX_SIZE], want[64], got[64] = "";
-	struct pfs_error err = {0};
-	struct pfs_commit c = {0};
+	struct pfs_error err = { 0 };
+	struct pfs_commit c = { 0 };
 	int rc;
 
 	pfs_commit_id_format(&job->id, hex);
@@ -172,7 +172,7 @@ static void check_job(const struct pfs_job *job)
 
 static void check_all(void)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_job *jobs = NULL;
 	size_t n = 0;
 
@@ -185,10 +185,10 @@ static void check_all(void)
 
 int main(void)
 {
-	void *(*const roles[])(void *) = {make_commits, plan, look_on};
+	void *(*const roles[])(void *) = { make_commits, plan, look_on };
 	pthread_t threads[3 + RUNNERS];
 	struct scratch dir = scratch_new();
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	size_t n = 0;
 
 	CHECK(world_open(&w, dir.path, &err) == 0, "%s", err.text);

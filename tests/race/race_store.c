@@ -37,7 +37,7 @@ static void read_again(struct worker *w, unsigned i)
 {
 	PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
 	static _Thread_local unsigned char data[SIZE];
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	size_t len = fill(data, w->number, i);
 	struct pfs_id id;
 
@@ -58,7 +58,7 @@ static void *work(void *arg)
 	struct worker *w = arg;
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		struct pfs_error err = {0};
+		struct pfs_error err = { 0 };
 		struct pfs_id id;
 		size_t len = fill(data, w->number, i);
 
@@ -78,12 +78,12 @@ int main(void)
 	struct scratch dir = scratch_new();
 	struct worker workers[WORKERS];
 	struct pfs_store *st = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	pfs_packwriter_set_targets(1 << 20, 1 << 20);
 	CHECK(pfs_store_open(dir.path, &st, &err) == 0, "%s", err.text);
 	for (unsigned i = 0; i < WORKERS; i++) {
-		workers[i] = (struct worker){.st = st, .number = i};
+		workers[i] = (struct worker){ .st = st, .number = i };
 		CHECK(pthread_create(&workers[i].thread, NULL, work, &workers[i]) == 0, "thread");
 	}
 	for (unsigned i = 0; i < WORKERS; i++)

@@ -42,7 +42,7 @@ static void check(int rc, const struct pfs_error *err, const char *what)
 
 static void read_all(struct pfs_handle *f)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_file *file = NULL;
 	char data[256];
 	size_t n;
@@ -57,8 +57,8 @@ static void read_all(struct pfs_handle *f)
 
 static void write_some(struct pfs_handle *d, const char *name)
 {
-	const struct pfs_who who = {0, 0};
-	struct pfs_error err = {0};
+	const struct pfs_who who = { 0, 0 };
+	struct pfs_error err = { 0 };
 	struct pfs_handle *f = NULL;
 	struct pfs_file *file = NULL;
 	struct pfs_attr a;
@@ -73,7 +73,7 @@ static void write_some(struct pfs_handle *d, const char *name)
 
 static void list_all(struct pfs_handle *d)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_listing *l = NULL;
 	struct pfs_list_item item;
 
@@ -87,7 +87,7 @@ static void list_all(struct pfs_handle *d)
 static void one_round(unsigned r, const char *path)
 {
 	char name[8], other[8];
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_handle *d = NULL, *f = NULL;
 	struct pfs_attr a;
 
@@ -121,8 +121,8 @@ static void one_round(unsigned r, const char *path)
 
 static void *use(void *arg)
 {
-	static const char *const paths[] = {"/r/b", "/r/side", "/r/b.1", "/r/b",
-					    "/.pfs/datum/d/out"};
+	static const char *const paths[] = { "/r/b", "/r/side", "/r/b.1", "/r/b",
+					     "/.pfs/datum/d/out" };
 	unsigned seed = (unsigned)(uintptr_t)arg;
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
@@ -134,12 +134,12 @@ static void *use(void *arg)
 
 static void *commit_and_branch(void *arg)
 {
-	const struct pfs_who who = {0, 0};
-	struct pfs_error err = {0};
+	const struct pfs_who who = { 0, 0 };
+	struct pfs_error err = { 0 };
 
 	(void)arg;
 	for (unsigned i = 0; i < 60; i++) {
-		struct pfs_datum_input in = {.name = "x", .repo = "r", .path = ""};
+		struct pfs_datum_input in = { .name = "x", .repo = "r", .path = "" };
 		struct pfs_handle *repo = NULL, *made = NULL;
 
 		check(pfs_commit_branch(h, "r", "b", NULL, &in.commit, &err), &err, "commit");
@@ -180,7 +180,7 @@ static void *watch(void *arg)
 static int run(const char *folder)
 {
 	pthread_t users[THREADS], branches, changes, watcher;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc = pfs_open(folder, &pfs, &err);
 
 	if (rc == 0) {

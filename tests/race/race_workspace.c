@@ -62,8 +62,8 @@ static void check_whole(struct pfs_node *n, unsigned value)
 /* Each writer has names of its own, in a directory that all share. */
 static void *writer(void *arg)
 {
-	unsigned self = *(unsigned *)arg, last[FILES] = {0};
-	struct pfs_node_make make = {.type = PFS_ENTRY_FILE, .mode = 0644};
+	unsigned self = *(unsigned *)arg, last[FILES] = { 0 };
+	struct pfs_node_make make = { .type = PFS_ENTRY_FILE, .mode = 0644 };
 	struct pfs_node *root = pfs_workspace_root(ws), *dir = find(root, "shared");
 	struct pfs_node *common = find(root, "common");
 	struct pfs_error err;
@@ -164,8 +164,8 @@ static void *committer(void *arg)
 int main(void)
 {
 	struct scratch dir = scratch_new();
-	struct pfs_root base = {.attrs.mode = 0755};
-	struct pfs_node_make make = {.type = PFS_ENTRY_DIR, .mode = 0755};
+	struct pfs_root base = { .attrs.mode = 0755 };
+	struct pfs_node_make make = { .type = PFS_ENTRY_DIR, .mode = 0755 };
 	pthread_t writers[WRITERS], others[2];
 	unsigned self[WRITERS];
 	struct pfs_node *root, *shared;

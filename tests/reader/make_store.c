@@ -31,8 +31,8 @@ static void put(struct pfs_store *st, enum pfs_kind kind, size_t len, unsigned s
 
 int main(int argc, char **argv)
 {
-	static const enum pfs_kind kinds[] = {PFS_KIND_CHUNK, PFS_KIND_SEQNODE, PFS_KIND_DIRNODE,
-					      PFS_KIND_COMMIT, PFS_KIND_XATTRS};
+	static const enum pfs_kind kinds[] = { PFS_KIND_CHUNK, PFS_KIND_SEQNODE, PFS_KIND_DIRNODE,
+					       PFS_KIND_COMMIT, PFS_KIND_XATTRS };
 	struct pfs_store *st = NULL;
 	struct pfs_error err = { 0 };
 

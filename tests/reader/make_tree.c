@@ -16,9 +16,9 @@
 static void put_file(struct pfs_store *st, int dir, const char *name, struct pfs_id *root)
 {
 	PFS_AUTO(pfs_fd_close) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-	struct pfs_entry e = {.type = PFS_ENTRY_FILE};
-	struct pfs_edit edit = {name, strlen(name), &e};
-	struct pfs_error err = {0};
+	struct pfs_entry e = { .type = PFS_ENTRY_FILE };
+	struct pfs_edit edit = { name, strlen(name), &e };
+	struct pfs_error err = { 0 };
 	struct stat sb;
 
 	CHECK(fd >= 0 && fstat(fd, &sb) == 0, "%s", name);
@@ -33,8 +33,8 @@ static void put_file(struct pfs_store *st, int dir, const char *name, struct pfs
 int main(int argc, char **argv)
 {
 	PFS_AUTO(pfs_store_close) struct pfs_store *st = NULL;
-	struct pfs_id root = {0};
-	struct pfs_error err = {0};
+	struct pfs_id root = { 0 };
+	struct pfs_error err = { 0 };
 	char hex[PFS_ID_HEX_SIZE];
 	struct dirent *d;
 	DIR *dir;

@@ -88,8 +88,7 @@ static int add_datum(char **word, struct pfs_error *err)
 	return pfs_view_add_datum(pfs_instance_view(pfs), word[1], &in, 1, word[5], word[6], err);
 }
 
-static int commit(const char *repo, const char *branch, const char *message,
-		  struct pfs_error *err)
+static int commit(const char *repo, const char *branch, const char *message, struct pfs_error *err)
 {
 	struct pfs_commit_options o = PFS_COMMIT_OPTIONS_INIT;
 	struct pfs_commit_id id;

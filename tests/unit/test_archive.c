@@ -26,7 +26,7 @@ static void put_checksum(unsigned char *h)
 
 static void add_header(struct pfs_buf *tar, const char *name, char type, const char *size)
 {
-	unsigned char h[BLOCK] = {0};
+	unsigned char h[BLOCK] = { 0 };
 
 	memcpy(h, name, strnlen(name, 100));
 	memcpy(h + 100, "0000644", 8);
@@ -78,7 +78,7 @@ Test(archive, finds_files_in_any_order_under_any_kind_of_name)
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf text = PFS_BUF_INIT(100);
 	struct pfs_archive_place place;
 	char deep[200], pax[300];
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	TAR;
 
 	memset(deep, 'd', sizeof(deep) - 1);
@@ -114,26 +114,27 @@ Test(archive, refuses_tars_that_lie)
 		int want;
 		const char *why;
 	} rows[] = {
-		{"a", '0', "00000000003", "abc", 0, "an honest one"},
-		{"a", '0', "00000002000", "abc", PFS_E_CORRUPT, "1024 bytes where 512 are"},
-		{"a", '0', "77777777777", "abc", PFS_E_CORRUPT, "8 GiB"},
-		{"a", '0', "0000000000z", "abc", PFS_E_CORRUPT, "a size that is no number"},
-		{"../a", '0', "00000000003", "abc", PFS_E_CORRUPT, "a name that climbs out"},
-		{"x/../../a", '0', "00000000003", "abc", PFS_E_CORRUPT, "the same further in"},
-		{"a/..", '0', "00000000003", "abc", PFS_E_CORRUPT, "the same at the end"},
-		{"..a/b..", '0', "00000000003", "abc", 0, "dots that do not climb"},
-		{"x", 'x', "00000000003", "abc", PFS_E_CORRUPT, "a pax header of no records"},
-		{"x", 'x', "00000000013", "99 path=abc", PFS_E_CORRUPT,
-		 "a pax record past its end"},
-		{"x", 'x', "00000000013", "11 path_abc", PFS_E_CORRUPT, "a pax record without ="},
-		{"x", 'x', "00000000014", "12 size=1x2\n", PFS_E_CORRUPT,
-		 "a pax size that is no number"},
-		{"x", 'x', "00000000004", "3 =\n", PFS_E_CORRUPT, "a pax record that is too short"},
+		{ "a", '0', "00000000003", "abc", 0, "an honest one" },
+		{ "a", '0', "00000002000", "abc", PFS_E_CORRUPT, "1024 bytes where 512 are" },
+		{ "a", '0', "77777777777", "abc", PFS_E_CORRUPT, "8 GiB" },
+		{ "a", '0', "0000000000z", "abc", PFS_E_CORRUPT, "a size that is no number" },
+		{ "../a", '0', "00000000003", "abc", PFS_E_CORRUPT, "a name that climbs out" },
+		{ "x/../../a", '0', "00000000003", "abc", PFS_E_CORRUPT, "the same further in" },
+		{ "a/..", '0', "00000000003", "abc", PFS_E_CORRUPT, "the same at the end" },
+		{ "..a/b..", '0', "00000000003", "abc", 0, "dots that do not climb" },
+		{ "x", 'x', "00000000003", "abc", PFS_E_CORRUPT, "a pax header of no records" },
+		{ "x", 'x', "00000000013", "99 path=abc", PFS_E_CORRUPT,
+		  "a pax record past its end" },
+		{ "x", 'x', "00000000013", "11 path_abc", PFS_E_CORRUPT, "a pax record without =" },
+		{ "x", 'x', "00000000014", "12 size=1x2\n", PFS_E_CORRUPT,
+		  "a pax size that is no number" },
+		{ "x", 'x', "00000000004", "3 =\n", PFS_E_CORRUPT,
+		  "a pax record that is too short" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		PFS_AUTO(pfs_archive_close) struct pfs_archive *a = NULL;
-		unsigned char data[BLOCK] = {0};
+		unsigned char data[BLOCK] = { 0 };
 		TAR;
 
 		memcpy(data, rows[i].data, strlen(rows[i].data));
@@ -189,7 +190,7 @@ Test(archive, refuses_each_cut_and_each_damaged_header_byte)
 Test(archive, a_compressed_archive_is_named_as_such)
 {
 	PFS_AUTO(pfs_archive_close) struct pfs_archive *a = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	TAR;
 
 	cr_assert_eq(pfs_buf_add(&tar, "\x1f\x8b\x08\x00", 4, NULL), 0);
@@ -231,26 +232,26 @@ Test(archive, completes_image_names)
 	static const struct {
 		const char *in, *want; /* NULL: refused */
 	} rows[] = {
-		{"busybox", "docker.io/library/busybox:latest"},
-		{"busybox:1.36", "docker.io/library/busybox:1.36"},
-		{"me/tool", "docker.io/me/tool:latest"},
-		{"localhost/x", "localhost/x:latest"},
-		{"localhost:5000/x:y", "localhost:5000/x:y"},
-		{"quay.io/a/b/c:v1", "quay.io/a/b/c:v1"},
-		{"x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-		 "docker.io/library/"
-		 "x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
-		{"", NULL},
-		{"a b", NULL},
-		{"Busybox", NULL},
-		{"a/", NULL},
-		{"/a", NULL},
-		{"a//b", NULL},
-		{"a:", NULL},
-		{"a:t t", NULL},
-		{"a@sha256:12", NULL},
-		{"a\nb", NULL},
-		{"quay.io/", NULL},
+		{ "busybox", "docker.io/library/busybox:latest" },
+		{ "busybox:1.36", "docker.io/library/busybox:1.36" },
+		{ "me/tool", "docker.io/me/tool:latest" },
+		{ "localhost/x", "localhost/x:latest" },
+		{ "localhost:5000/x:y", "localhost:5000/x:y" },
+		{ "quay.io/a/b/c:v1", "quay.io/a/b/c:v1" },
+		{ "x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+		  "docker.io/library/"
+		  "x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" },
+		{ "", NULL },
+		{ "a b", NULL },
+		{ "Busybox", NULL },
+		{ "a/", NULL },
+		{ "/a", NULL },
+		{ "a//b", NULL },
+		{ "a:", NULL },
+		{ "a:t t", NULL },
+		{ "a@sha256:12", NULL },
+		{ "a\nb", NULL },
+		{ "quay.io/", NULL },
 	};
 	char out[PFS_IMAGENAME_SIZE];
 
@@ -272,21 +273,21 @@ Test(archive, refuses_indexes_and_manifests_that_make_no_sense)
 		const char *text;
 		int want;
 	} rows[] = {
-		{"{\"manifests\":[" M "}]}", 0},
-		{"{\"manifests\":[]}", PFS_E_NOTFOUND},
-		{"{\"manifests\":[" M ","
-		 "\"platform\":{\"os\":\"plan9\",\"architecture\":\"mips\"}}]}",
-		 PFS_E_NOTFOUND},
-		{"{\"manifests\":[" M "}," M "}]}", PFS_E_INVALID},
-		{"{}", PFS_E_CORRUPT},
-		{"[]", PFS_E_CORRUPT},
-		{"{\"manifests\":[7]}", PFS_E_CORRUPT},
-		{"{\"manifests\":[{\"mediaType\":\"m\",\"digest\":\"../x\",\"size\":1}]}",
-		 PFS_E_CORRUPT},
-		{"{\"manifests\":[{\"digest\":\"" D "\",\"size\":1}]}", PFS_E_CORRUPT},
-		{"{\"manifests\":[{\"mediaType\":\"m\",\"digest\":\"" D "\",\"size\":-1}]}",
-		 PFS_E_CORRUPT},
-		{"{\"manifests\"", PFS_E_INVALID},
+		{ "{\"manifests\":[" M "}]}", 0 },
+		{ "{\"manifests\":[]}", PFS_E_NOTFOUND },
+		{ "{\"manifests\":[" M ","
+		  "\"platform\":{\"os\":\"plan9\",\"architecture\":\"mips\"}}]}",
+		  PFS_E_NOTFOUND },
+		{ "{\"manifests\":[" M "}," M "}]}", PFS_E_INVALID },
+		{ "{}", PFS_E_CORRUPT },
+		{ "[]", PFS_E_CORRUPT },
+		{ "{\"manifests\":[7]}", PFS_E_CORRUPT },
+		{ "{\"manifests\":[{\"mediaType\":\"m\",\"digest\":\"../x\",\"size\":1}]}",
+		  PFS_E_CORRUPT },
+		{ "{\"manifests\":[{\"digest\":\"" D "\",\"size\":1}]}", PFS_E_CORRUPT },
+		{ "{\"manifests\":[{\"mediaType\":\"m\",\"digest\":\"" D "\",\"size\":-1}]}",
+		  PFS_E_CORRUPT },
+		{ "{\"manifests\"", PFS_E_INVALID },
 	};
 	struct pfs_manifest *m = calloc(1, sizeof(*m));
 	struct pfs_descriptor d;
@@ -310,7 +311,7 @@ Test(archive, of_several_images_the_named_one_is_taken)
 		"{\"manifests\":[" M ",\"annotations\":{\"io.containerd.image.name\":\"a:1\"}},"
 		"{\"mediaType\":\"second\",\"digest\":\"" D "\",\"size\":2,"
 		"\"annotations\":{\"org.opencontainers.image.ref.name\":\"b\"}}]}";
-	struct pfs_descriptor d = {0};
+	struct pfs_descriptor d = { 0 };
 	char name[PFS_IMAGENAME_SIZE];
 
 	cr_expect_eq(

@@ -2,10 +2,12 @@
 
 #include <criterion/criterion.h>
 
-static const struct pfs_option known[] = {
-	{'f', "file", "FILE", ""}, {'r', "recursive", NULL, ""}, {0}};
-static const struct pfs_option common[] = {
-	{'h', "help", NULL, ""}, {'z' + 1, "raw", NULL, ""}, {0}};
+static const struct pfs_option known[] = { { 'f', "file", "FILE", "" },
+					   { 'r', "recursive", NULL, "" },
+					   { 0 } };
+static const struct pfs_option common[] = { { 'h', "help", NULL, "" },
+					    { 'z' + 1, "raw", NULL, "" },
+					    { 0 } };
 
 static int parse(const char *const *argv, struct pfs_args *out)
 {
@@ -18,11 +20,11 @@ static int parse(const char *const *argv, struct pfs_args *out)
 
 Test(args, options_stand_anywhere_and_words_keep_their_order)
 {
-	const char *argv[] = {"a",      "-rf",   "one", "b",  "--file=two", "--file", "three",
-			      "-ffour", "--raw", "-",   "--", "-r",         NULL};
-	const char *values[] = {"one", "two", "three", "four"};
-	const char *words[] = {"a", "b", "-", "-r"};
-	struct pfs_args a = {0};
+	const char *argv[] = { "a",      "-rf",   "one", "b",  "--file=two", "--file", "three",
+			       "-ffour", "--raw", "-",   "--", "-r",         NULL };
+	const char *values[] = { "one", "two", "three", "four" };
+	const char *words[] = { "a", "b", "-", "-r" };
+	struct pfs_args a = { 0 };
 	size_t pos = 0;
 
 	cr_assert_eq(parse(argv, &a), 0);
@@ -42,12 +44,12 @@ Test(args, options_stand_anywhere_and_words_keep_their_order)
 Test(args, refuses_what_is_not_known_and_leaves_out_untouched)
 {
 	static const char *const cases[][3] = {
-		{"-x", NULL},  {"--fil", "x", NULL}, {"--file", NULL},
-		{"-rf", NULL}, {"--raw=1", NULL},    {"-{", NULL},
+		{ "-x", NULL },  { "--fil", "x", NULL }, { "--file", NULL },
+		{ "-rf", NULL }, { "--raw=1", NULL },    { "-{", NULL },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct pfs_args a = {.n_words = 77};
+		struct pfs_args a = { .n_words = 77 };
 
 		cr_expect_eq(parse(cases[i], &a), PFS_E_INVALID, "%s", cases[i][0]);
 		cr_expect_eq(a.n_words, 77, "%s: wrote to out", cases[i][0]);

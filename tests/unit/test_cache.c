@@ -7,7 +7,7 @@
 
 static struct pfs_id id_of(unsigned i)
 {
-	struct pfs_id id = {{0}};
+	struct pfs_id id = { { 0 } };
 
 	memcpy(id.bytes, &i, sizeof(i));
 	memcpy(id.bytes + 8, &i, sizeof(i));

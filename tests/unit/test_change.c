@@ -16,7 +16,7 @@ static struct pfs_view *v;
 static struct pfs_history *h;
 static struct pfs_pipelines *p;
 static struct pfs_error err;
-static const struct pfs_who me = {7, 8};
+static const struct pfs_who me = { 7, 8 };
 
 #define OK(call) cr_assert_geq((call), 0, "%s", err.text)
 
@@ -217,8 +217,8 @@ static int64_t now_ms(void)
 Test(change, the_reader_sleeps_until_a_change_a_wake_or_its_time)
 {
 	struct pfs_handle *top = at("/data/master");
-	struct later cases[] = {{50, wake}, {50, write_something}};
-	int want[] = {0, 1};
+	struct later cases[] = { { 50, wake }, { 50, write_something } };
+	int want[] = { 0, 1 };
 	struct pfs_view_change c;
 	int64_t begin;
 
@@ -254,10 +254,10 @@ static struct pfs_commit_id run_job(const char *text)
 
 	OK(pfs_planner_turn(p, &err));
 	cr_assert_eq(pfs_job_claim(p, "test", 60000, &t, &err), 1, "a job to run: %s", err.text);
-	in = (struct pfs_datum_input){.name = t.inputs[0].name,
-				      .repo = t.inputs[0].repo,
-				      .commit = t.inputs[0].commit,
-				      .path = t.inputs[0].path};
+	in = (struct pfs_datum_input){ .name = t.inputs[0].name,
+				       .repo = t.inputs[0].repo,
+				       .commit = t.inputs[0].commit,
+				       .path = t.inputs[0].path };
 	OK(pfs_view_add_datum(v, "job", &in, 1, t.out_repo, t.out_branch, &err));
 	out = at("/.pfs/datum/job/out");
 	OK(put_in(out, "copy", text));
@@ -304,7 +304,7 @@ Test(change, a_pipelines_branch_shows_its_head_and_follows_it)
 /* Claim what is next under a lease that ends at once; its folder in the mount is `name`. */
 static struct pfs_job claim_briefly(const char *name)
 {
-	const struct timespec moment = {.tv_nsec = 5000000};
+	const struct timespec moment = { .tv_nsec = 5000000 };
 	struct pfs_task t;
 	struct pfs_job job;
 
@@ -401,7 +401,7 @@ Test(change, provenance_names_the_input)
 Test(change, a_datum_sees_its_inputs_read_only_and_writes_its_output)
 {
 	struct pfs_commit_id id = commit_data("one");
-	struct pfs_datum_input in[] = {{"all", "data", id, ""}, {"one", "data", id, "f"}};
+	struct pfs_datum_input in[] = { { "all", "data", id, "" }, { "one", "data", id, "f" } };
 	struct pfs_handle *d, *out = NULL;
 	struct pfs_file *file = NULL;
 
@@ -430,10 +430,10 @@ Test(change, a_datum_sees_its_inputs_read_only_and_writes_its_output)
 Test(change, a_datum_whose_input_is_missing_is_refused_by_its_name)
 {
 	struct pfs_commit_id id = commit_data("one");
-	struct pfs_datum_input missing = {"x", "data", id, "nowhere/at/all"};
-	struct pfs_datum_input twice[] = {{"x", "data", id, ""}, {"x", "data", id, "f"}};
-	struct pfs_datum_input slash = {"a/b", "data", id, ""};
-	struct pfs_datum_input climbs = {"x", "data", id, "../f"};
+	struct pfs_datum_input missing = { "x", "data", id, "nowhere/at/all" };
+	struct pfs_datum_input twice[] = { { "x", "data", id, "" }, { "x", "data", id, "f" } };
+	struct pfs_datum_input slash = { "a/b", "data", id, "" };
+	struct pfs_datum_input climbs = { "x", "data", id, "../f" };
 
 	cr_expect_eq(pfs_view_add_datum(v, "d", &missing, 1, "data", "master", &err),
 		     PFS_E_NOTFOUND);

@@ -47,7 +47,7 @@ static size_t find_candidates(const unsigned char *d, size_t n, struct spot *out
 		for (unsigned k = 0; k < 64; k++)
 			g += gear.table[d[i - 1 - k]] << k;
 		if (g >> 54 == 0)
-			out[found++] = (struct spot){i, mix64(g ^ gear.key2)};
+			out[found++] = (struct spot){ i, mix64(g ^ gear.key2) };
 	}
 	return found;
 }
@@ -67,7 +67,7 @@ static bool is_intrinsic(const struct spot *c, size_t found, size_t i, size_t n)
 
 static void add_cut(struct cuts *c, size_t from, size_t to, bool forced)
 {
-	c->v[c->n++] = (struct pfs_cut){(uint32_t)(to - from), forced};
+	c->v[c->n++] = (struct pfs_cut){ (uint32_t)(to - from), forced };
 }
 
 /* From one intrinsic boundary (or the start) to the next (or the end). */
@@ -91,7 +91,7 @@ static struct cuts by_definition(const unsigned char *d, size_t n)
 {
 	struct spot *c = calloc(n + 1, sizeof(*c));
 	size_t found = find_candidates(d, n, c), s = 0;
-	struct cuts out = {calloc(n / 8192 + 8, sizeof(struct pfs_cut)), 0};
+	struct cuts out = { calloc(n / 8192 + 8, sizeof(struct pfs_cut)), 0 };
 
 	for (size_t i = 0; i < found; i++) {
 		if (!is_intrinsic(c, found, i, n))
@@ -174,8 +174,8 @@ static void check_feed(struct pfs_chunker *c, const unsigned char *d, size_t n,
 
 Test(chunker, cuts_as_the_definition_does_however_it_is_fed, .timeout = 300)
 {
-	static const size_t sizes[] = {1,     63,     64,     65,     8192,   40959,
-				       40960, 100000, 262144, 262145, 700000, 1200000};
+	static const size_t sizes[] = { 1,     63,     64,     65,     8192,   40959,
+					40960, 100000, 262144, 262145, 700000, 1200000 };
 	struct pfs_chunker c;
 
 	seed = 1234567;
@@ -233,7 +233,7 @@ Test(chunker, an_edit_moves_cuts_only_near_it, .timeout = 300)
 	for (int round = 0; round < 10; round++) {
 		unsigned char *d = make_data(TEXT, n + 1000);
 		size_t at = 200000 + roll(n - 500000), added = roll(1000), pos;
-		bool old[(3 << 20) + 2000] = {0};
+		bool old[(3 << 20) + 2000] = { 0 };
 		struct pfs_cut cut;
 
 		pfs_chunker_feed(&c, d, n, NULL);
@@ -260,7 +260,7 @@ Test(chunker, an_edit_moves_cuts_only_near_it, .timeout = 300)
 
 Test(chunker, the_table_follows_from_the_key)
 {
-	unsigned char key[32] = {1};
+	unsigned char key[32] = { 1 };
 	struct pfs_gear other;
 
 	cr_assert_eq(pfs_gear_init(&gear, no_key, NULL), 0);

@@ -60,7 +60,7 @@ static struct pfs_commitrec sample(void)
 static struct pfs_buf encoded(const struct pfs_commitrec *rec)
 {
 	struct pfs_buf b = PFS_BUF_INIT(PFS_COMMITREC_SIZE_MAX);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	cr_assert_eq(pfs_commitrec_encode(rec, &b, &err), 0, "%s", err.text);
 	return b;
@@ -69,9 +69,9 @@ static struct pfs_buf encoded(const struct pfs_commitrec *rec)
 Test(commitrec, writes_the_golden_bytes)
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf golden = PFS_BUF_INIT(PFS_COMMITREC_SIZE_MAX);
-	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = {0};
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = { 0 };
 	struct pfs_commitrec rec = sample();
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	b = encoded(&rec);
 	cr_assert_eq(pfs_io_load(AT_FDCWD, PFS_GOLDEN "/commit-v1/record", &golden, &err), 0, "%s",
@@ -82,10 +82,10 @@ Test(commitrec, writes_the_golden_bytes)
 
 Test(commitrec, reads_back_every_field)
 {
-	PFS_AUTO(pfs_commitrec_fini) struct pfs_commitrec got = {0};
-	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = {0};
+	PFS_AUTO(pfs_commitrec_fini) struct pfs_commitrec got = { 0 };
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = { 0 };
 	struct pfs_commitrec rec = sample();
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	b = encoded(&rec);
 	cr_assert_eq(pfs_commitrec_decode(b.data, b.len, &got, &err), 0, "%s", err.text);
@@ -118,9 +118,9 @@ Test(commitrec, reads_back_every_field)
 
 Test(commitrec, the_least_there_can_be)
 {
-	PFS_AUTO(pfs_commitrec_fini) struct pfs_commitrec got = {0};
-	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = {0};
-	struct pfs_commitrec rec = {.origin = 1, .number = 1, .repo = "a", .branch = "b"};
+	PFS_AUTO(pfs_commitrec_fini) struct pfs_commitrec got = { 0 };
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = { 0 };
+	struct pfs_commitrec rec = { .origin = 1, .number = 1, .repo = "a", .branch = "b" };
 
 	rec.id.bytes[0] = 1;
 	b = encoded(&rec);
@@ -138,47 +138,47 @@ static const struct {
 	int want;
 	const char *why;
 } damage[] = {
-	{0, 'X', PFS_E_CORRUPT, "magic"},
-	{4, 2, PFS_E_UNSUPPORTED, "a version to come"},
-	{6, 0, PFS_E_CORRUPT, "no origin"},
-	{6, 3, PFS_E_CORRUPT, "unknown origin"},
-	{7, 7, PFS_E_CORRUPT, "unknown flag"},
-	{7, 2, PFS_E_CORRUPT, "a parent without its flag"},
-	{7, 1, PFS_E_CORRUPT, "an error without its flag"},
-	{105, 0x11, PFS_E_CORRUPT, "mode past 07777"},
-	{106, 1, PFS_E_CORRUPT, "reserved"},
-	{107, 1, PFS_E_CORRUPT, "reserved"},
-	{119, 0x40, PFS_E_CORRUPT, "nanoseconds past a second"},
-	{144, 1, PFS_E_CORRUPT, "first of its line, with a parent"},
-	{144, 0, PFS_E_CORRUPT, "numbers begin at 1"},
-	{168, 8, PFS_E_CORRUPT, "repo shorter: branch is \"tmaste\", what is left over moves"},
-	{169, 1, PFS_E_CORRUPT, "repo longer than the record"},
-	{170, 0, PFS_E_CORRUPT, "no branch"},
-	{172, 12, PFS_E_CORRUPT, "message into the error, the error into a source"},
-	{175, 0xff, PFS_E_CORRUPT, "message past the end"},
-	{176, 0, PFS_E_CORRUPT, "error flag without an error"},
-	{179, 0xff, PFS_E_CORRUPT, "error past the end"},
-	{180, 1, PFS_E_CORRUPT, "bytes left over"},
-	{180, 3, PFS_E_CORRUPT, "a source missing"},
-	{183, 0xff, PFS_E_CORRUPT, "more sources than can be"},
-	{184, '/', PFS_E_CORRUPT, "a slash in the repo"},
-	{184, 0, PFS_E_CORRUPT, "a NUL in the repo"},
-	{193, '.', PFS_E_CORRUPT, "a dot in the branch"},
-	{200, 0, PFS_E_CORRUPT, "a NUL in the message"},
-	{215, 0, PFS_E_CORRUPT, "a NUL in the error"},
-	{231, 64, PFS_E_CORRUPT, "a source's name too long"},
-	{232, 'z', PFS_E_CORRUPT, "sources out of order"},
+	{ 0, 'X', PFS_E_CORRUPT, "magic" },
+	{ 4, 2, PFS_E_UNSUPPORTED, "a version to come" },
+	{ 6, 0, PFS_E_CORRUPT, "no origin" },
+	{ 6, 3, PFS_E_CORRUPT, "unknown origin" },
+	{ 7, 7, PFS_E_CORRUPT, "unknown flag" },
+	{ 7, 2, PFS_E_CORRUPT, "a parent without its flag" },
+	{ 7, 1, PFS_E_CORRUPT, "an error without its flag" },
+	{ 105, 0x11, PFS_E_CORRUPT, "mode past 07777" },
+	{ 106, 1, PFS_E_CORRUPT, "reserved" },
+	{ 107, 1, PFS_E_CORRUPT, "reserved" },
+	{ 119, 0x40, PFS_E_CORRUPT, "nanoseconds past a second" },
+	{ 144, 1, PFS_E_CORRUPT, "first of its line, with a parent" },
+	{ 144, 0, PFS_E_CORRUPT, "numbers begin at 1" },
+	{ 168, 8, PFS_E_CORRUPT, "repo shorter: branch is \"tmaste\", what is left over moves" },
+	{ 169, 1, PFS_E_CORRUPT, "repo longer than the record" },
+	{ 170, 0, PFS_E_CORRUPT, "no branch" },
+	{ 172, 12, PFS_E_CORRUPT, "message into the error, the error into a source" },
+	{ 175, 0xff, PFS_E_CORRUPT, "message past the end" },
+	{ 176, 0, PFS_E_CORRUPT, "error flag without an error" },
+	{ 179, 0xff, PFS_E_CORRUPT, "error past the end" },
+	{ 180, 1, PFS_E_CORRUPT, "bytes left over" },
+	{ 180, 3, PFS_E_CORRUPT, "a source missing" },
+	{ 183, 0xff, PFS_E_CORRUPT, "more sources than can be" },
+	{ 184, '/', PFS_E_CORRUPT, "a slash in the repo" },
+	{ 184, 0, PFS_E_CORRUPT, "a NUL in the repo" },
+	{ 193, '.', PFS_E_CORRUPT, "a dot in the branch" },
+	{ 200, 0, PFS_E_CORRUPT, "a NUL in the message" },
+	{ 215, 0, PFS_E_CORRUPT, "a NUL in the error" },
+	{ 231, 64, PFS_E_CORRUPT, "a source's name too long" },
+	{ 232, 'z', PFS_E_CORRUPT, "sources out of order" },
 };
 
 Test(commitrec, refuses_each_damaged_byte_and_leaves_out_untouched)
 {
-	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = {0};
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = { 0 };
 	struct pfs_commitrec rec = sample();
 
 	b = encoded(&rec);
 	for (size_t i = 0; i < sizeof(damage) / sizeof(*damage); i++) {
-		struct pfs_commitrec got = {.number = 99};
-		struct pfs_error err = {0};
+		struct pfs_commitrec got = { .number = 99 };
+		struct pfs_error err = { 0 };
 		unsigned char was = b.data[damage[i].off];
 		int rc;
 
@@ -195,8 +195,8 @@ Test(commitrec, refuses_each_damaged_byte_and_leaves_out_untouched)
 
 Test(commitrec, refuses_every_cut_and_every_tail)
 {
-	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = {0};
-	struct pfs_commitrec rec = sample(), got = {.number = 99};
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = { 0 };
+	struct pfs_commitrec rec = sample(), got = { .number = 99 };
 
 	b = encoded(&rec);
 	for (size_t len = 0; len < b.len; len++) {
@@ -267,24 +267,24 @@ Test(commitrec, writes_nothing_that_it_would_not_read)
 		void (*spoil)(struct pfs_commitrec *r);
 		const char *why;
 	} table[] = {
-		{no_id, "no id"},
-		{half_parent, "flag without parent"},
-		{no_digest, "parent without digest"},
-		{origin, "unknown origin"},
-		{first, "number 1 with a parent"},
-		{bad_repo, "a repo that is a path"},
-		{bad_branch, "no branch"},
-		{long_message, "message too long"},
-		{empty_error, "an error without words"},
-		{twice, "a source twice"},
-		{many, "too many sources"},
-		{nsec, "nanoseconds"},
+		{ no_id, "no id" },
+		{ half_parent, "flag without parent" },
+		{ no_digest, "parent without digest" },
+		{ origin, "unknown origin" },
+		{ first, "number 1 with a parent" },
+		{ bad_repo, "a repo that is a path" },
+		{ bad_branch, "no branch" },
+		{ long_message, "message too long" },
+		{ empty_error, "an error without words" },
+		{ twice, "a source twice" },
+		{ many, "too many sources" },
+		{ nsec, "nanoseconds" },
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
 		PFS_AUTO(pfs_buf_fini) struct pfs_buf b = PFS_BUF_INIT(PFS_COMMITREC_SIZE_MAX);
 		struct pfs_commitrec rec = sample();
-		struct pfs_error err = {0};
+		struct pfs_error err = { 0 };
 
 		table[i].spoil(&rec);
 		cr_expect_eq(pfs_commitrec_encode(&rec, &b, &err), PFS_E_INVALID, "%s",
@@ -297,8 +297,8 @@ Test(commitrec, writes_nothing_that_it_would_not_read)
 Test(commitrec, the_largest_record_is_an_object)
 {
 	static struct pfs_commitrec_source list[PFS_PROVENANCE_MAX];
-	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = {0};
-	PFS_AUTO(pfs_commitrec_fini) struct pfs_commitrec got = {0};
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = { 0 };
+	PFS_AUTO(pfs_commitrec_fini) struct pfs_commitrec got = { 0 };
 	char *text = malloc(PFS_MESSAGE_SIZE_MAX);
 	struct pfs_commitrec rec = sample();
 

@@ -99,8 +99,8 @@ static void name_of(size_t i, char *out)
 
 static struct pfs_entry entry_of(const struct item *it, const struct pfs_id *dir)
 {
-	struct pfs_entry e = {.type = it->dir ? PFS_ENTRY_DIR : PFS_ENTRY_FILE,
-			      .attrs.mode = (uint16_t)it->mode};
+	struct pfs_entry e = { .type = it->dir ? PFS_ENTRY_DIR : PFS_ENTRY_FILE,
+			       .attrs.mode = (uint16_t)it->mode };
 	struct pfs_tree_totals t;
 
 	if (it->dir) {
@@ -125,12 +125,12 @@ static struct pfs_id build(const struct item *it)
 	struct pfs_edit *edits = calloc(it->n + 1, sizeof(*edits));
 	struct pfs_entry *entries = calloc(it->n + 1, sizeof(*entries));
 	char(*names)[16] = calloc(it->n + 1, sizeof(*names));
-	struct pfs_id root = {0};
-	struct pfs_error err = {0};
+	struct pfs_id root = { 0 };
+	struct pfs_error err = { 0 };
 	size_t n = 0;
 
 	for (size_t i = 0; i < it->n; i++) {
-		struct pfs_id below = {0};
+		struct pfs_id below = { 0 };
 
 		if (!it->below[i].there)
 			continue;
@@ -138,7 +138,7 @@ static struct pfs_id build(const struct item *it)
 			below = build(&it->below[i]);
 		entries[n] = entry_of(&it->below[i], &below);
 		name_of(i, names[n]);
-		edits[n] = (struct pfs_edit){names[n], strlen(names[n]), &entries[n]};
+		edits[n] = (struct pfs_edit){ names[n], strlen(names[n]), &entries[n] };
 		n++;
 	}
 	qsort(edits, n, sizeof(*edits), by_name);
@@ -227,7 +227,7 @@ static void compare(const struct pfs_id *a, const struct pfs_id *b, bool attribu
 {
 	PFS_AUTO(pfs_compare_close) struct pfs_compare *c = NULL;
 	struct pfs_difference d;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc;
 
 	cr_assert_eq(pfs_compare_open(st, a, b, attributes, &c, &err), 0, "%s", err.text);
@@ -244,13 +244,13 @@ Test(compare, finds_what_a_walk_over_everything_finds)
 	static const struct {
 		size_t n;
 		int depth;
-	} rows[] = {{3, 1}, {30, 3}, {3000, 0}, {2000, 1}, {200, 2}};
+	} rows[] = { { 3, 1 }, { 30, 3 }, { 3000, 0 }, { 2000, 1 }, { 200, 2 } };
 
 	for (size_t r = 0; r < sizeof(rows) / sizeof(*rows); r++) {
 		for (int round = 0; round < 3; round++) {
 			struct item a, b;
 			struct pfs_id ra, rb;
-			struct text want = {0}, got = {0};
+			struct text want = { 0 }, got = { 0 };
 
 			make_item(&a, rows[r].depth + 1, rows[r].n);
 			b = copy_item(&a);
@@ -273,8 +273,8 @@ Test(compare, finds_what_a_walk_over_everything_finds)
 Test(compare, one_side_may_be_empty_and_equal_sides_say_nothing)
 {
 	struct item a;
-	struct pfs_id root, zero = {0};
-	struct text got = {0}, want = {0};
+	struct pfs_id root, zero = { 0 };
+	struct text got = { 0 }, want = { 0 };
 
 	make_item(&a, 3, 40);
 	root = build(&a);
@@ -295,16 +295,18 @@ Test(compare, one_side_may_be_empty_and_equal_sides_say_nothing)
 
 Test(compare, directories_may_be_as_deep_as_paths_get_and_no_deeper)
 {
-	struct pfs_id dir = {0}, zero = {0};
-	struct pfs_tree_totals t = {0};
-	struct text got = {0};
+	struct pfs_id dir = { 0 }, zero = { 0 };
+	struct pfs_tree_totals t = { 0 };
+	struct text got = { 0 };
 	PFS_AUTO(pfs_compare_close) struct pfs_compare *c = NULL;
 	struct pfs_difference d;
 	int rc;
 
 	for (unsigned i = 0; i < PFS_TREE_DEPTH_MAX; i++) {
-		struct pfs_entry e = {.type = PFS_ENTRY_DIR, .dir = dir, .dir_entries = t.entries};
-		struct pfs_edit edit = {"d", 1, &e};
+		struct pfs_entry e = { .type = PFS_ENTRY_DIR,
+				       .dir = dir,
+				       .dir_entries = t.entries };
+		struct pfs_edit edit = { "d", 1, &e };
 
 		cr_assert_eq(pfs_tree_edit(st, &zero, &edit, 1, &dir, NULL), 0);
 		cr_assert_eq(pfs_tree_totals(st, &dir, &t, NULL), 0);
@@ -313,8 +315,10 @@ Test(compare, directories_may_be_as_deep_as_paths_get_and_no_deeper)
 	say(&got, ':', "");
 	compare(&zero, &dir, false, &got);
 	{
-		struct pfs_entry e = {.type = PFS_ENTRY_DIR, .dir = dir, .dir_entries = t.entries};
-		struct pfs_edit edit = {"d", 1, &e};
+		struct pfs_entry e = { .type = PFS_ENTRY_DIR,
+				       .dir = dir,
+				       .dir_entries = t.entries };
+		struct pfs_edit edit = { "d", 1, &e };
 
 		cr_assert_eq(pfs_tree_edit(st, &zero, &edit, 1, &dir, NULL), 0);
 	}
@@ -330,8 +334,8 @@ Test(compare, directories_may_be_as_deep_as_paths_get_and_no_deeper)
 static struct pfs_id put_node(const struct pfs_treenode_entry *e, size_t n, unsigned level)
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = PFS_BUF_INIT(1 << 20);
-	struct pfs_id id = {0};
-	struct pfs_error err = {0};
+	struct pfs_id id = { 0 };
+	struct pfs_error err = { 0 };
 
 	cr_assert_eq(pfs_treenode_encode(e, n, level, 0, &b, &err), 0, "%s", err.text);
 	cr_assert_eq(pfs_store_put(st, PFS_KIND_DIRNODE, b.data, b.len, &id, NULL), 0);
@@ -340,19 +344,19 @@ static struct pfs_id put_node(const struct pfs_treenode_entry *e, size_t n, unsi
 
 static struct pfs_treenode_entry child(const char *name, struct pfs_id id, uint64_t direct)
 {
-	return (struct pfs_treenode_entry){.name = name,
-					   .name_len = strlen(name),
-					   .id = id,
-					   .direct = direct,
-					   .entries = direct};
+	return (struct pfs_treenode_entry){ .name = name,
+					    .name_len = strlen(name),
+					    .id = id,
+					    .direct = direct,
+					    .entries = direct };
 }
 
 Test(compare, trees_whose_nodes_do_not_fit_together_are_corrupt_to_everybody)
 {
-	struct pfs_treenode_entry ab[2] = {{.name = "a", .name_len = 1},
-					   {.name = "b", .name_len = 1}};
-	struct pfs_treenode_entry c = {.name = "c", .name_len = 1}, inner[2];
-	struct pfs_id leaf = put_node(ab, 2, 0), leaf_c = put_node(&c, 1, 0), mid, zero = {0};
+	struct pfs_treenode_entry ab[2] = { { .name = "a", .name_len = 1 },
+					    { .name = "b", .name_len = 1 } };
+	struct pfs_treenode_entry c = { .name = "c", .name_len = 1 }, inner[2];
+	struct pfs_id leaf = put_node(ab, 2, 0), leaf_c = put_node(&c, 1, 0), mid, zero = { 0 };
 	struct {
 		const char *why;
 		struct pfs_id root;
@@ -379,10 +383,10 @@ Test(compare, trees_whose_nodes_do_not_fit_together_are_corrupt_to_everybody)
 	for (size_t i = 0; i < 5; i++) {
 		PFS_AUTO(pfs_compare_close) struct pfs_compare *cmp = NULL;
 		PFS_AUTO(pfs_cursor_close) struct pfs_cursor *cur = NULL;
-		struct pfs_edit edits[2] = {{"a", 1, NULL}, {"zz", 2, NULL}};
+		struct pfs_edit edits[2] = { { "a", 1, NULL }, { "zz", 2, NULL } };
 		struct pfs_difference d;
 		const struct pfs_entry *e;
-		struct pfs_id out = {{77}};
+		struct pfs_id out = { { 77 } };
 		int rc;
 
 		cr_assert_eq(pfs_compare_open(st, &rows[i].root, &zero, false, &cmp, NULL), 0);

@@ -60,7 +60,7 @@ static unsigned char *make_data(size_t n, bool holes)
 static struct pfs_content from_bytes(const void *d, size_t n)
 {
 	struct pfs_content c;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	cr_assert_eq(pfs_content_from_bytes(st, d, n, &c, &err), 0, "%s", err.text);
 	return c;
@@ -70,7 +70,7 @@ static void check_reads(const struct pfs_content *c, const unsigned char *d, siz
 {
 	PFS_AUTO(pfs_content_reader_close) struct pfs_content_reader *r = NULL;
 	unsigned char *got = malloc(n + 1);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	size_t len, off = 0;
 
 	cr_assert_eq(pfs_content_reader_open(st, c, &r, &err), 0, "%s", err.text);
@@ -92,8 +92,8 @@ static void check_reads(const struct pfs_content *c, const unsigned char *d, siz
 	free(got);
 }
 
-static const size_t sizes[] = {0,     1,     255,   256,    257,    4096,    40959,
-			       40960, 65536, 65537, 131072, 300000, 2000000, 9000000};
+static const size_t sizes[] = { 0,     1,     255,   256,    257,    4096,    40959,
+				40960, 65536, 65537, 131072, 300000, 2000000, 9000000 };
 
 Test(content, reads_back_what_was_written_at_any_offset)
 {
@@ -115,7 +115,7 @@ static struct pfs_content write_in_steps(const unsigned char *d, size_t n, size_
 {
 	PFS_AUTO(pfs_content_writer_close) struct pfs_content_writer *w = NULL;
 	struct pfs_content c;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	cr_assert_eq(pfs_content_writer_open(st, &w, &err), 0);
 	for (size_t off = 0; off < n;) {
@@ -184,14 +184,14 @@ Test(content, long_runs_of_zeros_are_holes_and_short_ones_are_data)
 		const char *want; /* NULL: one chunk */
 		const char *why;
 	} rows[] = {
-		{10, 65536, 0, "D10 H65536 ", "a hole at the end"},
-		{0, 65536, 10, "H65536 D10 ", "a hole at the start"},
-		{7, 65536, 9, "D7 H65536 D9 ", "a hole at an odd place"},
-		{0, 65536, 0, "H65536 ", "nothing but a hole"},
-		{0, 1000000, 0, "H1000000 ", "a hole is one entry, however long"},
-		{10000, 65535, 10000, NULL, "one byte short of a hole"},
-		{0, 65535, 0, NULL, "one byte short of a hole, nothing else"},
-		{300, 70000, 300, "D300 H70000 D300 ", "data ends where zeros begin"},
+		{ 10, 65536, 0, "D10 H65536 ", "a hole at the end" },
+		{ 0, 65536, 10, "H65536 D10 ", "a hole at the start" },
+		{ 7, 65536, 9, "D7 H65536 D9 ", "a hole at an odd place" },
+		{ 0, 65536, 0, "H65536 ", "nothing but a hole" },
+		{ 0, 1000000, 0, "H1000000 ", "a hole is one entry, however long" },
+		{ 10000, 65535, 10000, NULL, "one byte short of a hole" },
+		{ 0, 65535, 0, NULL, "one byte short of a hole, nothing else" },
+		{ 300, 70000, 300, "D300 H70000 D300 ", "data ends where zeros begin" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -230,7 +230,7 @@ Test(content, a_local_file_gives_the_same_as_its_bytes_and_comes_back_with_its_h
 		unsigned char *d = make_data(n, true), *got = malloc(n + 1);
 		PFS_AUTO(pfs_fd_close) int in = temp_file(), out = temp_file();
 		struct pfs_content want = from_bytes(d, n), c;
-		struct pfs_error err = {0};
+		struct pfs_error err = { 0 };
 		struct stat sb;
 
 		for (size_t off = 0; off < n; off += 4096) { /* zero pages are never written */
@@ -263,7 +263,7 @@ Test(content, the_first_part_of_a_file_is_the_content_of_that_part)
 	size_t n = 1000000;
 	unsigned char *d = make_data(n, true);
 	PFS_AUTO(pfs_fd_close) int in = temp_file();
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	cr_assert_eq(pfs_io_pwrite(in, d, n, 0, NULL), 0);
 	for (int i = 0; i < 30; i++) {
@@ -281,7 +281,7 @@ Test(content, a_file_of_holes_may_be_as_large_as_files_get)
 	PFS_AUTO(pfs_content_writer_close) struct pfs_content_writer *w = NULL;
 	PFS_AUTO(pfs_content_reader_close) struct pfs_content_reader *r = NULL;
 	struct pfs_content c;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	char end[8] = "zzzzzzz";
 	size_t len;
 
@@ -311,7 +311,7 @@ Test(content, a_sequence_of_many_levels_reads_back_in_a_row_and_anywhere)
 	PFS_AUTO(pfs_object_unref) const struct pfs_object *root = NULL;
 	const uint64_t n = 120000;
 	struct pfs_content c;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	uint32_t word, got;
 	size_t len;
 
@@ -359,31 +359,38 @@ Test(content, refuses_sequences_that_lie)
 {
 	struct pfs_id chunk, seq, inner;
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = PFS_BUF_INIT(100000);
-	struct pfs_seqnode_entry leaf[2] = {{.kind = PFS_SEQNODE_DATA, .bytes = 1000, .chunks = 1},
-					    {.kind = PFS_SEQNODE_HOLE, .bytes = 100000}};
-	struct pfs_seqnode_entry child = {.kind = PFS_SEQNODE_CHILD, .bytes = 101000, .chunks = 1};
+	struct pfs_seqnode_entry leaf[2] = {
+		{ .kind = PFS_SEQNODE_DATA, .bytes = 1000, .chunks = 1 },
+		{ .kind = PFS_SEQNODE_HOLE, .bytes = 100000 }
+	};
+	struct pfs_seqnode_entry child = { .kind = PFS_SEQNODE_CHILD,
+					   .bytes = 101000,
+					   .chunks = 1 };
 	struct {
 		const char *why;
 		struct pfs_content c;
-	} rows[6] = {{.why = "chunk shorter than its entry"}, {.why = "root of another size"},
-		     {.why = "node that is not there"},       {.why = "a level is skipped"},
-		     {.why = "a chunk for a node"},           {.why = "one chunk of another size"}};
+	} rows[6] = {
+		{ .why = "chunk shorter than its entry" }, { .why = "root of another size" },
+		{ .why = "node that is not there" },       { .why = "a level is skipped" },
+		{ .why = "a chunk for a node" },           { .why = "one chunk of another size" }
+	};
 	char data[101000];
 
 	cr_assert_eq(pfs_store_put(st, PFS_KIND_CHUNK, "short", 5, &chunk, NULL), 0);
 	leaf[0].id = chunk;
 	cr_assert_eq(pfs_seqnode_encode(leaf, 2, 0, 0, &b, NULL), 0);
 	cr_assert_eq(pfs_store_put(st, PFS_KIND_SEQNODE, b.data, b.len, &seq, NULL), 0);
-	rows[0].c = (struct pfs_content){.size = 101000, .form = PFS_CONTENT_SEQ, .id = seq};
-	rows[1].c = (struct pfs_content){.size = 101001, .form = PFS_CONTENT_SEQ, .id = seq};
-	rows[2].c = (struct pfs_content){.size = 101000, .form = PFS_CONTENT_SEQ, .id = {{1}}};
+	rows[0].c = (struct pfs_content){ .size = 101000, .form = PFS_CONTENT_SEQ, .id = seq };
+	rows[1].c = (struct pfs_content){ .size = 101001, .form = PFS_CONTENT_SEQ, .id = seq };
+	rows[2].c =
+		(struct pfs_content){ .size = 101000, .form = PFS_CONTENT_SEQ, .id = { { 1 } } };
 	pfs_buf_clear(&b);
 	child.id = seq;
 	cr_assert_eq(pfs_seqnode_encode(&child, 1, 2, 0, &b, NULL), 0);
 	cr_assert_eq(pfs_store_put(st, PFS_KIND_SEQNODE, b.data, b.len, &inner, NULL), 0);
-	rows[3].c = (struct pfs_content){.size = 101000, .form = PFS_CONTENT_SEQ, .id = inner};
-	rows[4].c = (struct pfs_content){.size = 5, .form = PFS_CONTENT_SEQ, .id = chunk};
-	rows[5].c = (struct pfs_content){.size = 1000, .form = PFS_CONTENT_CHUNK, .id = chunk};
+	rows[3].c = (struct pfs_content){ .size = 101000, .form = PFS_CONTENT_SEQ, .id = inner };
+	rows[4].c = (struct pfs_content){ .size = 5, .form = PFS_CONTENT_SEQ, .id = chunk };
+	rows[5].c = (struct pfs_content){ .size = 1000, .form = PFS_CONTENT_CHUNK, .id = chunk };
 	for (size_t i = 0; i < 6; i++) {
 		PFS_AUTO(pfs_content_reader_close) struct pfs_content_reader *r = NULL;
 		size_t len = 77;
@@ -400,7 +407,7 @@ Test(content, refuses_sequences_that_lie)
 
 static void load_golden(const char *path, struct pfs_buf *out)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	cr_assert_eq(pfs_io_load(AT_FDCWD, path, out, &err), 0, "%s", err.text);
 }

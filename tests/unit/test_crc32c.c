@@ -5,7 +5,7 @@
 
 Test(crc32c, gives_the_published_numbers)
 {
-	unsigned char zeros[32] = {0}, ones[32], up[32];
+	unsigned char zeros[32] = { 0 }, ones[32], up[32];
 
 	memset(ones, 0xff, sizeof(ones));
 	for (unsigned i = 0; i < sizeof(up); i++)

@@ -15,9 +15,10 @@ static const struct {
 	size_t len;
 	const char *id;
 } objects[] = {
-	{PFS_KIND_CHUNK, 11, "b749166b3269bf02c37502c1780c78df7f095953c52bdf642c3c9d989092f07f"},
-	{PFS_KIND_XATTRS, 0, "cb8c60727669dba0c2217202ce40e8629cb2915c5f6301177866d50f66ac307c"},
-	{PFS_KIND_CHUNK, 1000, "e7ffecc0baa69920949f758b7aa95753f9f1153370337f6ca1afe716239a7923"},
+	{ PFS_KIND_CHUNK, 11, "b749166b3269bf02c37502c1780c78df7f095953c52bdf642c3c9d989092f07f" },
+	{ PFS_KIND_XATTRS, 0, "cb8c60727669dba0c2217202ce40e8629cb2915c5f6301177866d50f66ac307c" },
+	{ PFS_KIND_CHUNK, 1000,
+	  "e7ffecc0baa69920949f758b7aa95753f9f1153370337f6ca1afe716239a7923" },
 };
 
 static const unsigned char *bytes_of(size_t i)
@@ -39,8 +40,8 @@ static void load(const char *name, struct pfs_buf *out)
 
 static struct pfs_superblock golden_superblock(void)
 {
-	struct pfs_superblock s = {.created_ns = 1700000000000000000u,
-				   .chunker = pfs_chunker_params_v1};
+	struct pfs_superblock s = { .created_ns = 1700000000000000000u,
+				    .chunker = pfs_chunker_params_v1 };
 
 	for (unsigned i = 0; i < sizeof(s.uuid); i++)
 		s.uuid[i] = (unsigned char)(i * 0x11);
@@ -90,8 +91,9 @@ static size_t write_record(size_t i, const unsigned char *golden, unsigned char 
 static size_t write_pack(const unsigned char *golden, unsigned char *out)
 {
 	struct pfs_superblock s = golden_superblock();
-	struct pfs_packhdr h = {
-		.kind = PFS_PACK_META, .created_ns = 1700000001000000000u, .seq = 1};
+	struct pfs_packhdr h = { .kind = PFS_PACK_META,
+				 .created_ns = 1700000001000000000u,
+				 .seq = 1 };
 	unsigned char entries[3 * PFS_PACKENTRY_SIZE], *footer;
 	struct pfs_hasher *hasher = NULL;
 	struct pfs_store_keys keys;
@@ -109,7 +111,7 @@ static size_t write_pack(const unsigned char *golden, unsigned char *out)
 		size_t n = write_record(i, golden + len, out + len, hasher);
 
 		cr_assert_eq(pfs_packrec_check(out + len, n, &r, NULL), 0);
-		e = (struct pfs_packentry){r.id, len, r.clen, r.ulen, r.type, r.codec};
+		e = (struct pfs_packentry){ r.id, len, r.clen, r.ulen, r.type, r.codec };
 		pfs_packentry_encode(&e, entries + i * PFS_PACKENTRY_SIZE);
 		len += n;
 	}

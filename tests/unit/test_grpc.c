@@ -45,11 +45,11 @@ Test(grpc, refuses_frames_it_cannot_take)
 		int want;
 		const char *why;
 	} rows[] = {
-		{{1, 0, 0, 0, 1}, PFS_E_CORRUPT, "compressed"},
-		{{255, 0, 0, 0, 1}, PFS_E_CORRUPT, "an unknown flag"},
-		{{0, 1, 0, 0, 1}, PFS_E_LIMIT, "one byte past 16 MiB"},
-		{{0, 255, 255, 255, 255}, PFS_E_LIMIT, "the longest length"},
-		{{0, 1, 0, 0, 0}, 0, "16 MiB are taken"},
+		{ { 1, 0, 0, 0, 1 }, PFS_E_CORRUPT, "compressed" },
+		{ { 255, 0, 0, 0, 1 }, PFS_E_CORRUPT, "an unknown flag" },
+		{ { 0, 1, 0, 0, 1 }, PFS_E_LIMIT, "one byte past 16 MiB" },
+		{ { 0, 255, 255, 255, 255 }, PFS_E_LIMIT, "the longest length" },
+		{ { 0, 1, 0, 0, 0 }, 0, "16 MiB are taken" },
 	};
 	size_t from, len;
 
@@ -75,7 +75,8 @@ Test(grpc, reads_statuses_and_calls_everything_else_unknown)
 		const char *text;
 		int want;
 	} rows[] = {
-		{"0", 0}, {"14", 14}, {"", 2}, {"-1", 2}, {"5 ", 2}, {"9999", 2}, {"x", 2},
+		{ "0", 0 },  { "14", 14 },  { "", 2 },  { "-1", 2 },
+		{ "5 ", 2 }, { "9999", 2 }, { "x", 2 },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
@@ -88,13 +89,13 @@ Test(grpc, decodes_percent_and_lets_nothing_hide)
 	static const struct {
 		const char *in, *want;
 	} rows[] = {
-		{"plain", "plain"},
-		{"a%20b%0Ac", "a b\nc"},
-		{"%c3%a4", "\xc3\xa4"},
-		{"100%", "100%"},
-		{"%4", "%4"},
-		{"%zz", "%zz"},
-		{"before%00after", "before after"},
+		{ "plain", "plain" },
+		{ "a%20b%0Ac", "a b\nc" },
+		{ "%c3%a4", "\xc3\xa4" },
+		{ "100%", "100%" },
+		{ "%4", "%4" },
+		{ "%zz", "%zz" },
+		{ "before%00after", "before after" },
 	};
 	char out[PFS_GRPC_TEXT_SIZE], small[4];
 
@@ -174,19 +175,21 @@ Test(grpc, a_peer_that_hangs_up_lies_or_is_silent_ends_the_call, .timeout = 100)
 		int want;
 		const char *why;
 	} rows[] = {
-		{"", 0, false, PFS_E_IO, "hangs up"},
-		{"HTTP/1.1 400 Bad Request\r\n\r\n", 28, true, PFS_E_IO, "speaks HTTP/1.1"},
-		{settings, 9, false, PFS_E_IO, "greets and hangs up"},
-		{settings, 9, true, PFS_E_TIMEOUT, "greets and is silent"},
-		{"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12, true, PFS_E_IO,
-		 "talks nonsense"},
+		{ "", 0, false, PFS_E_IO, "hangs up" },
+		{ "HTTP/1.1 400 Bad Request\r\n\r\n", 28, true, PFS_E_IO, "speaks HTTP/1.1" },
+		{ settings, 9, false, PFS_E_IO, "greets and hangs up" },
+		{ settings, 9, true, PFS_E_TIMEOUT, "greets and is silent" },
+		{ "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12, true, PFS_E_IO,
+		  "talks nonsense" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		PFS_AUTO(pfs_buf_fini) struct pfs_buf reply = PFS_BUF_INIT(1000);
-		struct peer p = {.says = rows[i].says, .len = rows[i].len, .stays = rows[i].stays};
+		struct peer p = { .says = rows[i].says,
+				  .len = rows[i].len,
+				  .stays = rows[i].stays };
 		struct pfs_grpc *g = NULL;
-		struct pfs_error err = {0};
+		struct pfs_error err = { 0 };
 
 		peer_start(&p);
 		cr_assert_eq(pfs_grpc_open(p.address.sun_path, &g, NULL), 0);
@@ -207,7 +210,7 @@ Test(grpc, names_the_socket_where_nobody_is)
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf reply = PFS_BUF_INIT(1000);
 	struct pfs_grpc *g = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	cr_assert_eq(pfs_grpc_open("/nowhere/c.sock", &g, NULL), 0);
 	cr_expect_eq(pfs_grpc_unary(g, "/a.B/C", NULL, 0, NULL, 0, 100, &reply, &err), PFS_E_IO);

@@ -42,11 +42,11 @@ Test(hasher, hashes_the_domain_block_and_the_bytes)
 	static const struct {
 		enum pfs_kind kind;
 		const char *tag;
-	} kinds[] = {{PFS_KIND_CHUNK, "pfs1 chunk"},
-		     {PFS_KIND_SEQNODE, "pfs1 seq"},
-		     {PFS_KIND_DIRNODE, "pfs1 dir"},
-		     {PFS_KIND_COMMIT, "pfs1 commit"},
-		     {PFS_KIND_XATTRS, "pfs1 xattrs"}};
+	} kinds[] = { { PFS_KIND_CHUNK, "pfs1 chunk" },
+		      { PFS_KIND_SEQNODE, "pfs1 seq" },
+		      { PFS_KIND_DIRNODE, "pfs1 dir" },
+		      { PFS_KIND_COMMIT, "pfs1 commit" },
+		      { PFS_KIND_XATTRS, "pfs1 xattrs" } };
 	unsigned char key[32], data[1000];
 	struct pfs_hasher *h = NULL;
 
@@ -66,7 +66,7 @@ Test(hasher, hashes_the_domain_block_and_the_bytes)
 
 Test(hasher, hashes_a_batch_as_one_by_one)
 {
-	unsigned char key[32] = {1}, data[300];
+	unsigned char key[32] = { 1 }, data[300];
 	struct pfs_store_item items[300];
 	struct pfs_hasher *h = NULL;
 	struct pfs_id ids[300];
@@ -74,7 +74,7 @@ Test(hasher, hashes_a_batch_as_one_by_one)
 	scratch_fill(data, sizeof(data), 9);
 	cr_assert_eq(pfs_hasher_new(key, &h, NULL), 0);
 	for (size_t i = 0; i < 300; i++)
-		items[i] = (struct pfs_store_item){.data = data, .len = i};
+		items[i] = (struct pfs_store_item){ .data = data, .len = i };
 	cr_assert_eq(pfs_hasher_batch(h, PFS_KIND_CHUNK, items, 300, ids, NULL), 0);
 	for (size_t i = 0; i < 300; i++) {
 		struct pfs_id one;

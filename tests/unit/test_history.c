@@ -25,7 +25,7 @@ static void must(int rc, const struct pfs_error *err)
 
 static void house_up(struct house *s)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	char path[300];
 
 	memset(&s->w, 0, sizeof(s->w));
@@ -59,15 +59,15 @@ static void house_fini(struct house *s)
 static void put(struct house *s, const char *repo, const char *branch, const char *path,
 		const char *text)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	must(world_write(&s->w, repo, branch, path, text, &err), &err);
 }
 
 static struct pfs_commit_id commit(struct house *s, const char *repo, const char *branch)
 {
-	struct pfs_commit_id id = {{0}};
-	struct pfs_error err = {0};
+	struct pfs_commit_id id = { { 0 } };
+	struct pfs_error err = { 0 };
 
 	must(pfs_commit_branch(s->h, repo, branch, NULL, &id, &err), &err);
 	return id;
@@ -75,7 +75,7 @@ static struct pfs_commit_id commit(struct house *s, const char *repo, const char
 
 static void make(struct house *s, const char *repo, const char *branch)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc = pfs_repo_create(s->h, repo, &err);
 
 	cr_assert(rc == 0 || rc == PFS_E_EXISTS, "%s", err.text);
@@ -86,7 +86,7 @@ static void expect_text(struct house *s, const char *repo, const struct pfs_comm
 			const char *path, const char *want)
 {
 	char got[256] = "";
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int rc = world_read(&s->w, repo, id, path, got, sizeof(got), &err);
 
 	cr_expect_eq(rc, want ? 0 : PFS_E_NOTFOUND, "%s: %d %s", path, rc, err.text);
@@ -96,7 +96,7 @@ static void expect_text(struct house *s, const char *repo, const struct pfs_comm
 Test(history, a_repo_from_birth_to_death)
 {
 	struct pfs_repo repo, *list = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct house s;
 	size_t n = 0;
 
@@ -146,7 +146,7 @@ static size_t count_folders(const struct house *s)
 Test(history, a_folder_goes_with_its_branch)
 {
 	struct pfs_workspace *ws = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct house s;
 	char path[300];
 
@@ -173,10 +173,10 @@ Test(history, a_folder_goes_with_its_branch)
 
 Test(history, a_commit_holds_what_was_written_before_it)
 {
-	PFS_AUTO(pfs_commit_fini) struct pfs_commit c = {0};
+	PFS_AUTO(pfs_commit_fini) struct pfs_commit c = { 0 };
 	struct pfs_commit_options o = PFS_COMMIT_OPTIONS_INIT;
 	struct pfs_commit_id one, two, three;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct house s;
 
 	house_open(&s);
@@ -218,10 +218,10 @@ Test(history, a_commit_holds_what_was_written_before_it)
 
 Test(history, the_record_in_the_store_says_what_the_row_says)
 {
-	PFS_AUTO(pfs_commit_fini) struct pfs_commit c = {0}, parent = {0};
+	PFS_AUTO(pfs_commit_fini) struct pfs_commit c = { 0 }, parent = { 0 };
 	PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
-	PFS_AUTO(pfs_commitrec_fini) struct pfs_commitrec rec = {0};
-	struct pfs_error err = {0};
+	PFS_AUTO(pfs_commitrec_fini) struct pfs_commitrec rec = { 0 };
+	struct pfs_error err = { 0 };
 	struct house s;
 
 	house_open(&s);
@@ -252,7 +252,7 @@ Test(history, revisions_mean_what_they_say)
 	struct pfs_commit_id ids[5], got;
 	char full[PFS_COMMIT_ID_HEX_SIZE], prefix[9], upper[PFS_COMMIT_ID_HEX_SIZE];
 	char stepped[64];
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct house s;
 
 	house_open(&s);
@@ -274,44 +274,44 @@ Test(history, revisions_mean_what_they_say)
 		int index;
 		const char *says;
 	} table[] = {
-		{"master", 0, 3, ""},
-		{"master^", 0, 2, ""},
-		{"master^1", 0, 2, ""},
-		{"master^2", 0, 1, ""},
-		{"master^^", 0, 1, ""},
-		{"master^^1", 0, 1, ""},
-		{"master^3", 0, 0, ""},
-		{"master^0", 0, 3, ""},
-		{"master.1", 0, 0, ""},
-		{"master.4", 0, 3, ""},
-		{"master^.1", 0, 0, ""},
-		{"master.3^", 0, 1, ""},
-		{"side", 0, 4, ""},
-		{"side^", 0, 1, ""},
-		{"side.3", 0, 4, ""},
-		{"side.2", 0, 1, ""},
-		{"deadbeef", 0, 0, ""},
-		{full, 0, 1, ""},
-		{upper, 0, 1, ""},
-		{prefix, 0, 1, ""},
-		{stepped, 0, 0, ""},
-		{"empty", PFS_E_NOTFOUND, 0, "no commit yet"},
-		{"nobody", PFS_E_NOTFOUND, 0, "nobody"},
-		{"master^4", PFS_E_NOTFOUND, 0, "3 commits before it, not 4"},
-		{"master.5", PFS_E_NOTFOUND, 0, "no 5"},
-		{"master.0", PFS_E_NOTFOUND, 0, "no 0"},
-		{"0123456", PFS_E_NOTFOUND, 0, "0123456"},
-		{"0123456789abcdef0123456789abcdef", PFS_E_NOTFOUND, 0, "0123456789abcdef"},
-		{"0123456789abcdef0123456789abcdef0", PFS_E_INVALID, 0, "too long"},
-		{"", PFS_E_INVALID, 0, "does not start"},
-		{"^", PFS_E_INVALID, 0, "does not start"},
-		{"master.", PFS_E_INVALID, 0, "number"},
-		{"master.x", PFS_E_INVALID, 0, "number"},
-		{"master^x", PFS_E_INVALID, 0, "neither"},
-		{"master^1x", PFS_E_INVALID, 0, "neither"},
-		{"master^99999999999999999999", PFS_E_INVALID, 0, "too long"},
-		{"master^-1", PFS_E_INVALID, 0, "neither"},
-		{"master/../x", PFS_E_NOTFOUND, 0, "master/"},
+		{ "master", 0, 3, "" },
+		{ "master^", 0, 2, "" },
+		{ "master^1", 0, 2, "" },
+		{ "master^2", 0, 1, "" },
+		{ "master^^", 0, 1, "" },
+		{ "master^^1", 0, 1, "" },
+		{ "master^3", 0, 0, "" },
+		{ "master^0", 0, 3, "" },
+		{ "master.1", 0, 0, "" },
+		{ "master.4", 0, 3, "" },
+		{ "master^.1", 0, 0, "" },
+		{ "master.3^", 0, 1, "" },
+		{ "side", 0, 4, "" },
+		{ "side^", 0, 1, "" },
+		{ "side.3", 0, 4, "" },
+		{ "side.2", 0, 1, "" },
+		{ "deadbeef", 0, 0, "" },
+		{ full, 0, 1, "" },
+		{ upper, 0, 1, "" },
+		{ prefix, 0, 1, "" },
+		{ stepped, 0, 0, "" },
+		{ "empty", PFS_E_NOTFOUND, 0, "no commit yet" },
+		{ "nobody", PFS_E_NOTFOUND, 0, "nobody" },
+		{ "master^4", PFS_E_NOTFOUND, 0, "3 commits before it, not 4" },
+		{ "master.5", PFS_E_NOTFOUND, 0, "no 5" },
+		{ "master.0", PFS_E_NOTFOUND, 0, "no 0" },
+		{ "0123456", PFS_E_NOTFOUND, 0, "0123456" },
+		{ "0123456789abcdef0123456789abcdef", PFS_E_NOTFOUND, 0, "0123456789abcdef" },
+		{ "0123456789abcdef0123456789abcdef0", PFS_E_INVALID, 0, "too long" },
+		{ "", PFS_E_INVALID, 0, "does not start" },
+		{ "^", PFS_E_INVALID, 0, "does not start" },
+		{ "master.", PFS_E_INVALID, 0, "number" },
+		{ "master.x", PFS_E_INVALID, 0, "number" },
+		{ "master^x", PFS_E_INVALID, 0, "neither" },
+		{ "master^1x", PFS_E_INVALID, 0, "neither" },
+		{ "master^99999999999999999999", PFS_E_INVALID, 0, "too long" },
+		{ "master^-1", PFS_E_INVALID, 0, "neither" },
+		{ "master/../x", PFS_E_NOTFOUND, 0, "master/" },
 	};
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
 		int rc = pfs_rev_resolve(s.h, "books", table[i].rev, &got, &err);
@@ -331,9 +331,9 @@ Test(history, revisions_mean_what_they_say)
 
 Test(history, errors_name_the_thing)
 {
-	struct pfs_commit_options o = PFS_COMMIT_OPTIONS_INIT, bad = {0};
+	struct pfs_commit_options o = PFS_COMMIT_OPTIONS_INIT, bad = { 0 };
 	struct pfs_commit_id id;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct house s;
 
 	house_open(&s);
@@ -373,7 +373,7 @@ Test(history, errors_name_the_thing)
 Test(history, a_branch_from_a_commit_starts_with_its_files)
 {
 	struct pfs_commit_id one, two, side;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_branch b;
 	struct house s;
 
@@ -410,7 +410,7 @@ Test(history, a_rename_takes_the_workspace_along)
 	struct pfs_branch *list = NULL;
 	struct pfs_workspace *ws = NULL, *again = NULL;
 	struct pfs_commit_id id;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct house s;
 	size_t n = 0;
 
@@ -434,11 +434,11 @@ Test(history, a_rename_takes_the_workspace_along)
 
 Test(history, a_commit_with_an_error_is_nobodys_parent)
 {
-	PFS_AUTO(pfs_commit_fini) struct pfs_commit c = {0};
+	PFS_AUTO(pfs_commit_fini) struct pfs_commit c = { 0 };
 	struct pfs_commit_options o = PFS_COMMIT_OPTIONS_INIT;
 	char text[PFS_COMMIT_ID_HEX_SIZE];
 	struct pfs_commit_id good, failed, next;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct house s;
 
 	house_open(&s);
@@ -464,12 +464,14 @@ Test(history, a_commit_with_an_error_is_nobodys_parent)
 
 Test(history, a_commit_set_shares_an_id_and_remembers_where_from)
 {
-	PFS_AUTO(pfs_commit_fini) struct pfs_commit c = {0};
+	PFS_AUTO(pfs_commit_fini) struct pfs_commit c = { 0 };
 	struct pfs_commit_options o = PFS_COMMIT_OPTIONS_INIT;
-	struct pfs_provenance on[3] = {{.repo = "films"}, {.repo = "books"}, {.repo = "books"}};
+	struct pfs_provenance on[3] = { { .repo = "films" },
+					{ .repo = "books" },
+					{ .repo = "books" } };
 	struct pfs_commit_id input, film, out;
 	struct pfs_commit *list = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct house s;
 	size_t n = 0;
 
@@ -522,7 +524,7 @@ static void expect_changes(struct pfs_change *list, size_t n, const char *want, 
 static void drop(struct house *s, const char *name)
 {
 	struct pfs_workspace *ws = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_node *root;
 
 	must(pfs_history_workspace(s->h, "books", "master", &ws, &err), &err);
@@ -536,7 +538,7 @@ Test(history, status_says_before_what_diff_says_after)
 {
 	static const char want[] = "Ma -b +d/ +d/x";
 	struct pfs_change *list = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct house s;
 	size_t n = 0;
 
@@ -586,7 +588,7 @@ struct hand {
 static void *commit_often(void *arg)
 {
 	struct hand *hand = arg;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	char text[32];
 	int rc = 0;
 
@@ -604,9 +606,9 @@ static void *commit_often(void *arg)
 
 Test(history, two_branches_commit_side_by_side)
 {
-	struct hand left = {.branch = "left"}, right = {.branch = "right"};
+	struct hand left = { .branch = "left" }, right = { .branch = "right" };
 	struct pfs_commit *list = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	pthread_t a, b;
 	struct house s;
 	size_t n = 0;
@@ -645,7 +647,7 @@ Test(history, one_branch_takes_commits_from_many_threads)
 {
 	struct hand hands[3];
 	struct pfs_commit *list = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	pthread_t t[3];
 	struct house s;
 	size_t n = 0;
@@ -653,7 +655,7 @@ Test(history, one_branch_takes_commits_from_many_threads)
 	house_open(&s);
 	make(&s, "books", "master");
 	for (int i = 0; i < 3; i++) {
-		hands[i] = (struct hand){.branch = "master", .s = &s};
+		hands[i] = (struct hand){ .branch = "master", .s = &s };
 		pthread_create(&t[i], NULL, commit_often, &hands[i]);
 	}
 	for (int i = 0; i < 3; i++) {
@@ -672,16 +674,16 @@ Test(history, every_change_of_names_is_an_event)
 		const char *kind, *repo, *branch;
 		bool commit;
 	} want[] = {
-		{"repo.created", "books", "", false},
-		{"branch.created", "books", "master", false},
-		{"commit.finished", "books", "master", true},
-		{"branch.created", "books", "side", true},
-		{"branch.renamed", "books", "edge", true},
-		{"branch.deleted", "books", "edge", true},
-		{"repo.deleted", "books", "", false},
+		{ "repo.created", "books", "", false },
+		{ "branch.created", "books", "master", false },
+		{ "commit.finished", "books", "master", true },
+		{ "branch.created", "books", "side", true },
+		{ "branch.renamed", "books", "edge", true },
+		{ "branch.deleted", "books", "edge", true },
+		{ "repo.deleted", "books", "", false },
 	};
 	struct pfs_event events[64];
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct house s;
 	size_t n = 0;
 
@@ -710,7 +712,7 @@ Test(history, every_change_of_names_is_an_event)
 Test(history, reads_more_events_than_one_batch)
 {
 	static struct pfs_event events[100];
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_txn *txn = NULL;
 	struct house s;
 	size_t n = 0;
@@ -732,7 +734,7 @@ Test(history, reads_more_events_than_one_batch)
 
 static void own(struct house *s, const char *owner)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_txn *txn = NULL;
 
 	must(pfs_txn_begin(s->w.meta, &txn, &err), &err);
@@ -746,7 +748,7 @@ static void own(struct house *s, const char *owner)
 Test(history, only_the_owner_writes_an_output)
 {
 	struct pfs_commit_options o = PFS_COMMIT_OPTIONS_INIT;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_txn *txn = NULL;
 	struct pfs_commit_id id;
 	struct house s;
@@ -775,7 +777,7 @@ Test(history, only_the_owner_writes_an_output)
 
 Test(history, a_workspace_that_is_not_used_is_closed_and_found_again)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct house s;
 	char name[16];
 
@@ -801,7 +803,7 @@ Test(history, a_workspace_that_is_not_used_is_closed_and_found_again)
 static void die_after_fsync(struct house *s)
 {
 	struct pfs_workspace *ws = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_node *root, *file = NULL;
 	struct pfs_open *open = NULL;
 
@@ -820,7 +822,7 @@ static void die_after_fsync(struct house *s)
 Test(history, a_crash_after_a_commit_keeps_the_commit_and_what_fsync_promised)
 {
 	struct pfs_change *list = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_commit_id id;
 	struct house s;
 	size_t n = 0;
@@ -847,7 +849,7 @@ Test(history, a_crash_after_a_commit_keeps_the_commit_and_what_fsync_promised)
 Test(history, a_hundred_commits_read_back)
 {
 	static struct pfs_commit_id ids[100];
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_commit_id got;
 	struct house s;
 	char text[32], rev[32];

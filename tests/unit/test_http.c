@@ -69,8 +69,8 @@ static void *serve(void *arg)
 			break;
 		s->connections++;
 		while (s->replies[i] && read_request(s, fd)) {
-			struct timespec delay = {.tv_sec = s->delay_ms / 1000,
-						 .tv_nsec = s->delay_ms % 1000 * 1000000L};
+			struct timespec delay = { .tv_sec = s->delay_ms / 1000,
+						  .tv_nsec = s->delay_ms % 1000 * 1000000L };
 			const char *reply = s->replies[i++];
 
 			nanosleep(&delay, NULL);
@@ -116,15 +116,15 @@ static struct pfs_http *open_client(const struct server *s)
 
 Test(http, sends_a_body_and_keeps_the_connection)
 {
-	static const char *const replies[] = {OK, OK, NULL};
-	const struct pfs_http_request rq = {.method = "POST",
-					    .target = "/a/../b?x=%2F",
-					    .body = "data",
-					    .body_len = 4,
-					    .content_type = "text/plain"};
-	struct server s = {0};
-	struct pfs_http_reply reply = {.body = PFS_BUF_INIT(100)};
-	struct pfs_error err = {0};
+	static const char *const replies[] = { OK, OK, NULL };
+	const struct pfs_http_request rq = { .method = "POST",
+					     .target = "/a/../b?x=%2F",
+					     .body = "data",
+					     .body_len = 4,
+					     .content_type = "text/plain" };
+	struct server s = { 0 };
+	struct pfs_http_reply reply = { .body = PFS_BUF_INIT(100) };
+	struct pfs_error err = { 0 };
 	struct pfs_http *h;
 
 	server_start(&s, replies);
@@ -150,10 +150,11 @@ Test(http, a_failing_status_is_a_reply_and_names_its_code)
 		"repo",
 		"HTTP/1.1 409 C\r\nX-Pfs-Error: "
 		"a-code-longer-than-the-place-it-is-kept-in\r\nContent-Length: 0\r\n\r\n",
-		NULL};
-	const struct pfs_http_request rq = {.method = "GET", .target = "/"};
-	struct server s = {0};
-	struct pfs_http_reply reply = {.body = PFS_BUF_INIT(100)};
+		NULL
+	};
+	const struct pfs_http_request rq = { .method = "GET", .target = "/" };
+	struct server s = { 0 };
+	struct pfs_http_reply reply = { .body = PFS_BUF_INIT(100) };
 	struct pfs_http *h;
 
 	server_start(&s, replies);
@@ -198,18 +199,18 @@ static int refuse_reply(void *arg, const void *data, size_t len)
 
 Test(http, streams_both_ways)
 {
-	static const char *const replies[] = {OK, NULL};
+	static const char *const replies[] = { OK, NULL };
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf got = PFS_BUF_INIT(100);
 	int left = 3;
-	const struct pfs_http_request rq = {.method = "PUT",
-					    .target = "/f",
-					    .read_body = read_thrice,
-					    .read_arg = &left,
-					    .write_reply = take_reply,
-					    .write_arg = &got};
-	struct server s = {0};
-	struct pfs_http_reply reply = {.body = PFS_BUF_INIT(100)};
-	struct pfs_error err = {0};
+	const struct pfs_http_request rq = { .method = "PUT",
+					     .target = "/f",
+					     .read_body = read_thrice,
+					     .read_arg = &left,
+					     .write_reply = take_reply,
+					     .write_arg = &got };
+	struct server s = { 0 };
+	struct pfs_http_reply reply = { .body = PFS_BUF_INIT(100) };
+	struct pfs_error err = { 0 };
 	struct pfs_http *h;
 
 	server_start(&s, replies);
@@ -225,27 +226,27 @@ Test(http, streams_both_ways)
 
 Test(http, what_a_callback_refuses_is_what_the_caller_hears)
 {
-	static const char *const replies[] = {OK, OK, OK, NULL};
+	static const char *const replies[] = { OK, OK, OK, NULL };
 	static const struct {
 		struct pfs_http_request rq;
 		int want;
 		const char *why;
 	} rows[] = {
-		{{.method = "PUT", .target = "/", .read_body = read_badly},
-		 PFS_E_CORRUPT,
-		 "reading"},
-		{{.method = "GET", .target = "/", .write_reply = refuse_reply},
-		 PFS_E_NOSPACE,
-		 "writing"},
-		{{.method = "GET", .target = "/"},
-		 PFS_E_LIMIT,
-		 "a body of five bytes where four fit"},
+		{ { .method = "PUT", .target = "/", .read_body = read_badly },
+		  PFS_E_CORRUPT,
+		  "reading" },
+		{ { .method = "GET", .target = "/", .write_reply = refuse_reply },
+		  PFS_E_NOSPACE,
+		  "writing" },
+		{ { .method = "GET", .target = "/" },
+		  PFS_E_LIMIT,
+		  "a body of five bytes where four fit" },
 	};
-	struct server s = {0};
+	struct server s = { 0 };
 
 	server_start(&s, replies);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		struct pfs_http_reply reply = {.status = 77, .body = PFS_BUF_INIT(4)};
+		struct pfs_http_reply reply = { .status = 77, .body = PFS_BUF_INIT(4) };
 		struct pfs_http *h = open_client(&s);
 		int rc = pfs_http_send(h, &rows[i].rq, &reply, NULL);
 
@@ -265,19 +266,19 @@ static bool always(void *arg)
 
 Test(http, silence_ends_after_its_time_and_a_caller_may_end_it_sooner, .timeout = 30)
 {
-	static const char *const replies[] = {OK, OK, NULL};
+	static const char *const replies[] = { OK, OK, NULL };
 	static const struct {
 		struct pfs_http_request rq;
 		int want;
 	} rows[] = {
-		{{.method = "GET", .target = "/", .timeout_ms = 150}, PFS_E_TIMEOUT},
-		{{.method = "GET", .target = "/", .cancelled = always}, PFS_E_FAILED},
+		{ { .method = "GET", .target = "/", .timeout_ms = 150 }, PFS_E_TIMEOUT },
+		{ { .method = "GET", .target = "/", .cancelled = always }, PFS_E_FAILED },
 	};
-	struct server s = {.delay_ms = 500};
+	struct server s = { .delay_ms = 500 };
 
 	server_start(&s, replies);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		struct pfs_http_reply reply = {.body = PFS_BUF_INIT(100)};
+		struct pfs_http_reply reply = { .body = PFS_BUF_INIT(100) };
 		struct pfs_http *h = open_client(&s);
 
 		cr_expect_eq(pfs_http_send(h, &rows[i].rq, &reply, NULL), rows[i].want, "row %zu",
@@ -290,11 +291,11 @@ Test(http, silence_ends_after_its_time_and_a_caller_may_end_it_sooner, .timeout 
 
 Test(http, a_server_that_is_not_there_or_hangs_up_is_an_io_error)
 {
-	static const char *const replies[] = {"", NULL};
-	const struct pfs_http_request rq = {.method = "GET", .target = "/x"};
-	struct pfs_http_reply reply = {.body = PFS_BUF_INIT(100)};
-	struct pfs_error err = {0};
-	struct server s = {0};
+	static const char *const replies[] = { "", NULL };
+	const struct pfs_http_request rq = { .method = "GET", .target = "/x" };
+	struct pfs_http_reply reply = { .body = PFS_BUF_INIT(100) };
+	struct pfs_error err = { 0 };
+	struct server s = { 0 };
 	struct pfs_http *h = NULL;
 
 	cr_assert_eq(pfs_http_open("http://localhost", "/nowhere/s", &h, NULL), 0);
@@ -311,12 +312,13 @@ Test(http, a_server_that_is_not_there_or_hangs_up_is_an_io_error)
 
 Test(http, a_kept_connection_that_died_is_replaced)
 {
-	static const char *const replies[] = {OK, "", OK, NULL};
+	static const char *const replies[] = { OK, "", OK, NULL };
 	const struct pfs_http_request rq = {
-		.method = "POST", .target = "/", .body = "x", .body_len = 1};
-	struct pfs_http_reply reply = {.body = PFS_BUF_INIT(100)};
-	struct pfs_error err = {0};
-	struct server s = {0};
+		.method = "POST", .target = "/", .body = "x", .body_len = 1
+	};
+	struct pfs_http_reply reply = { .body = PFS_BUF_INIT(100) };
+	struct pfs_error err = { 0 };
+	struct server s = { 0 };
 	struct pfs_http *h;
 
 	server_start(&s, replies);
@@ -336,12 +338,12 @@ Test(http, escapes_all_but_the_unreserved)
 		bool keep_slash;
 		const char *want;
 	} rows[] = {
-		{"aZ09-._~", false, "aZ09-._~"},
-		{"a b/c", true, "a%20b/c"},
-		{"a/b", false, "a%2Fb"},
-		{"?&=#%+", false, "%3F%26%3D%23%25%2B"},
-		{"\xc3\xa4\x01", false, "%C3%A4%01"},
-		{"", true, ""},
+		{ "aZ09-._~", false, "aZ09-._~" },
+		{ "a b/c", true, "a%20b/c" },
+		{ "a/b", false, "a%2Fb" },
+		{ "?&=#%+", false, "%3F%26%3D%23%25%2B" },
+		{ "\xc3\xa4\x01", false, "%C3%A4%01" },
+		{ "", true, "" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {

@@ -20,8 +20,11 @@ Test(id, refuses_other_lengths_and_digits)
 {
 	struct pfs_commit_id id = { { 7 } }, before = id;
 
-	cr_expect_eq(pfs_commit_id_parse("0123456789abcdef0123456789abcde", &id, NULL), PFS_E_INVALID);
-	cr_expect_eq(pfs_commit_id_parse("0123456789abcdef0123456789abcdef0", &id, NULL), PFS_E_INVALID);
-	cr_expect_eq(pfs_commit_id_parse("0123456789abcdefg123456789abcdef", &id, NULL), PFS_E_INVALID);
+	cr_expect_eq(pfs_commit_id_parse("0123456789abcdef0123456789abcde", &id, NULL),
+		     PFS_E_INVALID);
+	cr_expect_eq(pfs_commit_id_parse("0123456789abcdef0123456789abcdef0", &id, NULL),
+		     PFS_E_INVALID);
+	cr_expect_eq(pfs_commit_id_parse("0123456789abcdefg123456789abcdef", &id, NULL),
+		     PFS_E_INVALID);
 	cr_expect(pfs_commit_id_equal(&id, &before), "a failed parse wrote to out");
 }

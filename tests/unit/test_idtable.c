@@ -15,12 +15,12 @@ static struct pfs_id id_of(unsigned i)
 
 static struct pfs_place place_of(unsigned i)
 {
-	return (struct pfs_place){.pack = i % 100,
-				  .off = 8ull * i,
-				  .clen = i,
-				  .ulen = i % (1u << 20),
-				  .type = 1 + i % 4,
-				  .codec = i % 2};
+	return (struct pfs_place){ .pack = i % 100,
+				   .off = 8ull * i,
+				   .clen = i,
+				   .ulen = i % (1u << 20),
+				   .type = 1 + i % 4,
+				   .codec = i % 2 };
 }
 
 Test(idtable, finds_what_was_set_among_many)
@@ -54,11 +54,11 @@ Test(idtable, finds_what_was_set_among_many)
 
 Test(idtable, keeps_offsets_up_to_the_largest_pack_and_objects_up_to_the_largest)
 {
-	struct pfs_place place = {.off = (1ull << 30) - 8,
-				  .clen = 1u << 20,
-				  .ulen = 1u << 20,
-				  .type = 6,
-				  .codec = 1},
+	struct pfs_place place = { .off = (1ull << 30) - 8,
+				   .clen = 1u << 20,
+				   .ulen = 1u << 20,
+				   .type = 6,
+				   .codec = 1 },
 			 got;
 	struct pfs_idtable t = { 0 };
 	struct pfs_id id = id_of(1);

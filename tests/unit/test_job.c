@@ -74,8 +74,8 @@ static struct pfs_commit_id commit(const char *text)
 /* Claim and throw the task away; the job, or one without a name. */
 static struct pfs_job claim_for(int64_t lease_ms)
 {
-	struct pfs_task task = {0};
-	struct pfs_job job = {0};
+	struct pfs_task task = { 0 };
+	struct pfs_job job = { 0 };
 	int rc = pfs_job_claim(w.p, "runner-1", lease_ms, &task, &err);
 
 	OK(rc);
@@ -92,7 +92,7 @@ static struct pfs_job claim(void)
 
 static struct pfs_job inspect(const char *pipeline, const struct pfs_commit_id *id)
 {
-	struct pfs_job job = {0};
+	struct pfs_job job = { 0 };
 
 	OK(pfs_job_inspect(w.p, pipeline, id, &job, &err));
 	return job;
@@ -132,8 +132,8 @@ static bool has_output(const char *pipeline, const struct pfs_commit_id *id, con
 Test(job, leads_from_a_commit_to_an_output_with_the_same_id)
 {
 	struct pfs_commit_id id;
-	struct pfs_task task = {0};
-	struct pfs_commit c = {0};
+	struct pfs_task task = { 0 };
+	struct pfs_commit c = { 0 };
 	struct pfs_job job;
 
 	put("count", "image a\ninput text\nrun wc  -l\nimage b\nrun sort\n");
@@ -290,8 +290,8 @@ Test(job, that_fails_leaves_no_output_and_does_not_stop_the_next)
 
 Test(job, waits_for_the_pipelines_it_reads)
 {
-	struct pfs_commit c = {0};
-	struct pfs_task task = {0};
+	struct pfs_commit c = { 0 };
+	struct pfs_task task = { 0 };
 	struct pfs_commit_id id;
 	struct pfs_job job;
 
@@ -503,8 +503,8 @@ Test(job, whose_output_is_committed_has_succeeded_whatever_its_row_says)
 
 Test(job, runs_the_text_it_was_made_with)
 {
-	struct pfs_task task = {0};
-	struct pfs_commit c = {0};
+	struct pfs_task task = { 0 };
+	struct pfs_commit c = { 0 };
 
 	put("a", "image i\nrun old\n");
 	commit("1");
@@ -559,7 +559,7 @@ static void *finish_soon(void *arg)
 Test(job, wait_ends_with_the_job_or_the_time)
 {
 	struct pfs_commit_id id;
-	struct pfs_job job, got = {0};
+	struct pfs_job job, got = { 0 };
 	pthread_t t;
 	int64_t began;
 
@@ -605,7 +605,7 @@ Test(job, current_is_unfinished_else_succeeded_else_failed)
 Test(job, log_is_kept_bounded_and_says_when_it_is_full)
 {
 	static char block[1 << 20];
-	struct pfs_commit_id id, other = {{1}};
+	struct pfs_commit_id id, other = { { 1 } };
 	struct pfs_job job;
 	char got[256];
 	size_t len = 7;

@@ -26,7 +26,7 @@ static void must(int rc, const struct pfs_error *err)
 
 static void scratch_open(struct scratch *s)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	memset(s, 0, sizeof(*s));
 	strcpy(s->dir, "/tmp/test_meta.XXXXXX");
@@ -37,7 +37,7 @@ static void scratch_open(struct scratch *s)
 
 static void scratch_reopen(struct scratch *s)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	pfs_meta_close(&s->m);
 	must(pfs_meta_open(s->path, &s->m, &err), &err);
@@ -51,7 +51,7 @@ static void scratch_fini(struct scratch *s)
 
 static struct pfs_commit_id id_of(unsigned n)
 {
-	struct pfs_commit_id id = {{0}};
+	struct pfs_commit_id id = { { 0 } };
 
 	memset(id.bytes, 0xa0, sizeof(id.bytes));
 	id.bytes[0] = (unsigned char)(n >> 8);
@@ -61,7 +61,7 @@ static struct pfs_commit_id id_of(unsigned n)
 
 static struct pfs_txn *begin(struct pfs_meta *m)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_txn *txn = NULL;
 
 	must(pfs_txn_begin(m, &txn, &err), &err);
@@ -70,15 +70,15 @@ static struct pfs_txn *begin(struct pfs_meta *m)
 
 static void commit(struct pfs_txn *txn)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	must(pfs_txn_commit(&txn, &err), &err);
 }
 
 static struct pfs_repo_row add_repo(struct pfs_txn *txn, const char *name)
 {
-	struct pfs_repo_row repo = {.created_ns = 5};
-	struct pfs_error err = {0};
+	struct pfs_repo_row repo = { .created_ns = 5 };
+	struct pfs_error err = { 0 };
 
 	strcpy(repo.name, name);
 	must(pfs_txn_add_repo(txn, &repo, &err), &err);
@@ -87,8 +87,8 @@ static struct pfs_repo_row add_repo(struct pfs_txn *txn, const char *name)
 
 static struct pfs_branch_row add_branch(struct pfs_txn *txn, int64_t repo, const char *name)
 {
-	struct pfs_branch_row b = {.repo = repo};
-	struct pfs_error err = {0};
+	struct pfs_branch_row b = { .repo = repo };
+	struct pfs_error err = { 0 };
 
 	strcpy(b.name, name);
 	snprintf(b.folder, sizeof(b.folder), "%lld-%s", (long long)repo, name);
@@ -99,13 +99,13 @@ static struct pfs_branch_row add_branch(struct pfs_txn *txn, int64_t repo, const
 static int add_commit(struct pfs_txn *txn, int64_t repo, unsigned n, unsigned parent,
 		      struct pfs_commit_row *out, struct pfs_error *err)
 {
-	struct pfs_commit_row c = {.repo = repo,
-				   .id = id_of(n),
-				   .branch = "master",
-				   .origin = 1,
-				   .root_mode = 0755,
-				   .files = 3,
-				   .bytes = 1ULL << 40};
+	struct pfs_commit_row c = { .repo = repo,
+				    .id = id_of(n),
+				    .branch = "master",
+				    .origin = 1,
+				    .root_mode = 0755,
+				    .files = 3,
+				    .bytes = 1ULL << 40 };
 
 	c.has_parent = parent != 0;
 	c.parent = id_of(parent);
@@ -120,7 +120,7 @@ static int add_commit(struct pfs_txn *txn, int64_t repo, unsigned n, unsigned pa
 /* A repo "r" with branch "master" and a line of `n` commits numbered from 1. */
 static struct pfs_branch_row make_line(struct pfs_meta *m, unsigned n)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_txn *txn = begin(m);
 	struct pfs_repo_row repo = add_repo(txn, "r");
 	struct pfs_branch_row b = add_branch(txn, repo.id, "master");
@@ -136,8 +136,8 @@ static struct pfs_branch_row make_line(struct pfs_meta *m, unsigned n)
 
 Test(meta, keeps_rows_across_reopening)
 {
-	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row c = {0};
-	struct pfs_error err = {0};
+	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row c = { 0 };
+	struct pfs_error err = { 0 };
 	struct pfs_branch_row b, found;
 	struct pfs_repo_counts counts;
 	struct pfs_commit_id head = id_of(3), first = id_of(1);
@@ -165,7 +165,7 @@ Test(meta, keeps_rows_across_reopening)
 Test(meta, an_aborted_transaction_leaves_nothing)
 {
 	struct pfs_repo_row *repos = (void *)8, found;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct scratch s;
 	struct pfs_txn *txn;
 	size_t n = 7;
@@ -202,7 +202,7 @@ static void *peek_repo(void *arg)
 
 Test(meta, other_threads_read_past_an_open_transaction)
 {
-	struct peek p = {0};
+	struct peek p = { 0 };
 	struct pfs_txn *txn;
 	struct scratch s;
 	pthread_t t;
@@ -228,11 +228,11 @@ Test(meta, moves_a_branch_only_from_the_head_it_has)
 		int from, want;
 		const char *why;
 	} moves[] = {
-		{0, PFS_E_CONFLICT, "it has a head"},
-		{2, PFS_E_CONFLICT, "it has another head"},
-		{3, 0, "that is its head"},
+		{ 0, PFS_E_CONFLICT, "it has a head" },
+		{ 2, PFS_E_CONFLICT, "it has another head" },
+		{ 3, 0, "that is its head" },
 	};
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_branch_row b;
 	struct pfs_txn *txn;
 	struct scratch s;
@@ -257,9 +257,9 @@ Test(meta, moves_a_branch_only_from_the_head_it_has)
 
 Test(meta, names_are_taken_once)
 {
-	struct pfs_error err = {0};
-	struct pfs_repo_row again = {.name = "r"};
-	struct pfs_branch_row twice = {.name = "master", .folder = "other"};
+	struct pfs_error err = { 0 };
+	struct pfs_repo_row again = { .name = "r" };
+	struct pfs_branch_row twice = { .name = "master", .folder = "other" };
 	struct pfs_branch_row other;
 	struct pfs_branch_row b;
 	struct pfs_txn *txn;
@@ -285,8 +285,8 @@ Test(meta, names_are_taken_once)
 
 Test(meta, finds_commits_by_prefix_and_by_place_in_line)
 {
-	struct pfs_commit_id head = id_of(5), want = id_of(2), out = {{1}};
-	struct pfs_error err = {0};
+	struct pfs_commit_id head = id_of(5), want = id_of(2), out = { { 1 } };
+	struct pfs_error err = { 0 };
 	struct pfs_commit_row *list = NULL;
 	struct pfs_branch_row b;
 	struct scratch s;
@@ -328,9 +328,9 @@ Test(meta, finds_commits_by_prefix_and_by_place_in_line)
 
 Test(meta, provenance_is_read_both_ways_and_goes_with_the_repo)
 {
-	struct pfs_provenance_row on = {.repo = "books", .id = id_of(9)}, *list = NULL;
+	struct pfs_provenance_row on = { .repo = "books", .id = id_of(9) }, *list = NULL;
 	struct pfs_commit_id one = id_of(1);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_branch_row b;
 	struct pfs_txn *txn;
 	struct scratch s;
@@ -366,7 +366,7 @@ Test(meta, event_numbers_only_grow)
 {
 	struct pfs_commit_id one = id_of(1);
 	struct pfs_event_row events[8];
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_txn *txn;
 	struct scratch s;
 	uint64_t cursor = 9;
@@ -427,7 +427,7 @@ static void *wake_later(void *arg)
 Test(meta, a_wait_ends_with_the_commit_the_timeout_or_a_wake)
 {
 	struct pfs_event_row e;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct scratch s;
 	pthread_t t;
 	int64_t before;
@@ -452,8 +452,8 @@ Test(meta, a_wait_ends_with_the_commit_the_timeout_or_a_wake)
 
 static void put_pipeline(struct pfs_txn *txn, const char *name, const char *upstream)
 {
-	struct pfs_pipeline_row p = {.repo = "books", .branch = "master", .version = 1};
-	struct pfs_error err = {0};
+	struct pfs_pipeline_row p = { .repo = "books", .branch = "master", .version = 1 };
+	struct pfs_error err = { 0 };
 
 	strcpy(p.name, name);
 	p.text = (char *)"image x\nrun y\n";
@@ -462,8 +462,8 @@ static void put_pipeline(struct pfs_txn *txn, const char *name, const char *upst
 
 Test(meta, every_version_of_a_pipeline_stays_known_as_long_as_it_does)
 {
-	struct pfs_pipeline_row p = {.name = "a", .repo = "x", .branch = "y"};
-	struct pfs_error err = {0};
+	struct pfs_pipeline_row p = { .name = "a", .repo = "x", .branch = "y" };
+	struct pfs_error err = { 0 };
 	struct pfs_txn *txn;
 	struct scratch s;
 	char *text = NULL;
@@ -489,12 +489,14 @@ Test(meta, every_version_of_a_pipeline_stays_known_as_long_as_it_does)
 
 Test(meta, a_pipeline_that_is_read_stays)
 {
-	struct pfs_pipeline_row p = {.name = "c", .repo = "x", .branch = "y", .text = (char *)"t"};
+	struct pfs_pipeline_row p = {
+		.name = "c", .repo = "x", .branch = "y", .text = (char *)"t"
+	};
 	const char *missing = "nobody";
 	struct pfs_pipeline_row *list = NULL;
 	struct pfs_row_name *names = NULL;
 	char user[PFS_ROW_NAME_SIZE] = "";
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_txn *txn;
 	struct scratch s;
 	size_t n = 0;
@@ -538,8 +540,9 @@ Test(meta, a_pipeline_that_is_read_stays)
 static void add_job(struct pfs_txn *txn, const char *pipeline, unsigned n)
 {
 	struct pfs_job_row j = {
-		.id = id_of(n), .version = 1, .state = 1, .repo = "books", .branch = "master"};
-	struct pfs_error err = {0};
+		.id = id_of(n), .version = 1, .state = 1, .repo = "books", .branch = "master"
+	};
+	struct pfs_error err = { 0 };
 
 	strcpy(j.pipeline, pipeline);
 	must(pfs_txn_add_job(txn, &j, &err), &err);
@@ -550,7 +553,7 @@ Test(meta, a_job_changes_only_from_the_state_it_is_in)
 {
 	struct pfs_job_row j, *list = NULL;
 	struct pfs_commit_id one = id_of(1);
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_txn *txn;
 	struct scratch s;
 	size_t n = 0;
@@ -596,17 +599,20 @@ Test(meta, job_queries_narrow_and_order)
 		unsigned first;
 		const char *why;
 	} table[] = {
-		{{.pipeline = NULL}, 4, 3, "all, newest first"},
-		{{.oldest_first = true}, 4, 1, "all, oldest first"},
-		{{.pipeline = "a"}, 3, 3, "of one pipeline"},
-		{{.pipeline = "a", .max = 2}, 2, 3, "at most"},
-		{{.pipeline = "a", .unfinished = true, .oldest_first = true}, 2, 2, "unfinished"},
-		{{.id = &one}, 2, 1, "by id"},
-		{{.pipeline = "a", .id = &three}, 1, 3, "by both"},
-		{{.state = 3}, 1, 1, "by state"},
-		{{.pipeline = "c"}, 0, 0, "of nobody"},
+		{ { .pipeline = NULL }, 4, 3, "all, newest first" },
+		{ { .oldest_first = true }, 4, 1, "all, oldest first" },
+		{ { .pipeline = "a" }, 3, 3, "of one pipeline" },
+		{ { .pipeline = "a", .max = 2 }, 2, 3, "at most" },
+		{ { .pipeline = "a", .unfinished = true, .oldest_first = true },
+		  2,
+		  2,
+		  "unfinished" },
+		{ { .id = &one }, 2, 1, "by id" },
+		{ { .pipeline = "a", .id = &three }, 1, 3, "by both" },
+		{ { .state = 3 }, 1, 1, "by state" },
+		{ { .pipeline = "c" }, 0, 0, "of nobody" },
 	};
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_txn *txn;
 	struct pfs_job_row j;
 	struct scratch s;
@@ -652,11 +658,11 @@ Test(meta, refuses_what_it_does_not_know)
 		int want;
 		const char *says;
 	} table[] = {
-		{"PRAGMA user_version=2", PFS_E_UNSUPPORTED, "version 2"},
-		{"PRAGMA application_id=7", PFS_E_INVALID, "not of pfs"},
+		{ "PRAGMA user_version=2", PFS_E_UNSUPPORTED, "version 2" },
+		{ "PRAGMA application_id=7", PFS_E_INVALID, "not of pfs" },
 	};
 	struct pfs_meta *m = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct scratch s;
 	int fd;
 
@@ -681,7 +687,7 @@ Test(meta, refuses_what_it_does_not_know)
 
 Test(meta, works_in_memory_too)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_repo_row row;
 	struct pfs_meta *m = NULL;
 	struct pfs_txn *txn;
@@ -772,7 +778,7 @@ Test(meta, the_page_lists_every_column_of_every_table)
 
 Test(meta, a_file_is_known_by_its_first_bytes)
 {
-	static const unsigned char want[] = {0, 0, 0, 1, 0, 0, 0, 0, 'p', 'f', 's', '1'};
+	static const unsigned char want[] = { 0, 0, 0, 1, 0, 0, 0, 0, 'p', 'f', 's', '1' };
 	unsigned char got[sizeof(want)];
 	struct scratch s;
 	int fd;

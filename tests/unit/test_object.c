@@ -9,21 +9,21 @@ Test(object, names_repos_revisions_and_paths)
 		const char *text, *repo, *rev, *path;
 		bool has_path, is_dir;
 	} cases[] = {
-		{"books", "books", "", "", false, false},
-		{"books@master", "books", "master", "", false, false},
-		{"books@master:", "books", "master", "", true, true},
-		{"books@master:/", "books", "master", "", true, true},
-		{"books@master:/a/b", "books", "master", "a/b", true, false},
-		{"books@master:a//b/", "books", "master", "a/b", true, true},
-		{"books@master^2:/x", "books", "master^2", "x", true, false},
-		{"books@master~~", "books", "master^^", "", false, false},
-		{"books@master.3^1", "books", "master.3^1", "", false, false},
-		{"books:/a@b:c", "books", "", "a@b:c", true, false},
+		{ "books", "books", "", "", false, false },
+		{ "books@master", "books", "master", "", false, false },
+		{ "books@master:", "books", "master", "", true, true },
+		{ "books@master:/", "books", "master", "", true, true },
+		{ "books@master:/a/b", "books", "master", "a/b", true, false },
+		{ "books@master:a//b/", "books", "master", "a/b", true, true },
+		{ "books@master^2:/x", "books", "master^2", "x", true, false },
+		{ "books@master~~", "books", "master^^", "", false, false },
+		{ "books@master.3^1", "books", "master.3^1", "", false, false },
+		{ "books:/a@b:c", "books", "", "a@b:c", true, false },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct pfs_object o;
-		struct pfs_error err = {0};
+		struct pfs_error err = { 0 };
 
 		cr_assert_eq(pfs_object_parse(cases[i].text, &o, &err), 0, "%s: %s", cases[i].text,
 			     err.text);
@@ -40,21 +40,21 @@ Test(object, refuses_what_names_nothing_and_leaves_out_untouched)
 	static const struct {
 		const char *text, *why;
 	} cases[] = {
-		{"", "nothing"},
-		{"@master", "no repo"},
-		{"bo/oks@master", "a slash in a repo"},
-		{"..@master", "dots"},
-		{"books@", "an empty revision"},
-		{"books@a b", "a space in a revision"},
-		{"books@a/b", "a slash in a revision"},
-		{"books@a@b", "two revisions"},
-		{"books@a^~", "both ways to say parent"},
-		{"books@master:/../x", "a path that leads out"},
+		{ "", "nothing" },
+		{ "@master", "no repo" },
+		{ "bo/oks@master", "a slash in a repo" },
+		{ "..@master", "dots" },
+		{ "books@", "an empty revision" },
+		{ "books@a b", "a space in a revision" },
+		{ "books@a/b", "a slash in a revision" },
+		{ "books@a@b", "two revisions" },
+		{ "books@a^~", "both ways to say parent" },
+		{ "books@master:/../x", "a path that leads out" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct pfs_object o = {.rev = "untouched"};
-		struct pfs_error err = {0};
+		struct pfs_object o = { .rev = "untouched" };
+		struct pfs_error err = { 0 };
 
 		cr_expect_eq(pfs_object_parse(cases[i].text, &o, &err), PFS_E_INVALID, "%s",
 			     cases[i].why);

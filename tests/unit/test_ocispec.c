@@ -19,18 +19,19 @@ static const char config_text[] =
 /* The spec of a run as JSON again; NULL and `rc` when it was refused. */
 static json_t *make(struct pfs_run *run, int *rc)
 {
-	PFS_AUTO(pfs_imageconfig_fini) struct pfs_imageconfig image = {0};
+	PFS_AUTO(pfs_imageconfig_fini) struct pfs_imageconfig image = { 0 };
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf text = PFS_BUF_INIT(1 << 20);
 	struct pfs_ocispec_user user = {
-		.uid = 1000, .gid = 100, .n_groups = 1, .groups = {7}, .home = "/home/u"};
-	const struct pfs_ocispec spec = {.run = run,
-					 .image = &image,
-					 .user = &user,
-					 .cgroup = "/pfs/x",
-					 .memory_limit = 1 << 20,
-					 .pids_limit = 10,
-					 .nofile = 99};
-	struct pfs_error err = {0};
+		.uid = 1000, .gid = 100, .n_groups = 1, .groups = { 7 }, .home = "/home/u"
+	};
+	const struct pfs_ocispec spec = { .run = run,
+					  .image = &image,
+					  .user = &user,
+					  .cgroup = "/pfs/x",
+					  .memory_limit = 1 << 20,
+					  .pids_limit = 10,
+					  .nofile = 99 };
+	struct pfs_error err = { 0 };
 	json_t *v = NULL;
 
 	cr_assert_eq(pfs_imageconfig_parse(config_text, strlen(config_text), &image, &err), 0, "%s",
@@ -60,9 +61,9 @@ static bool has_string(const json_t *list, const char *text)
 
 Test(ocispec, ours_wins_over_the_image_and_a_path_is_always_there)
 {
-	static const char *const argv[] = {"sh", "-c", "x", NULL};
-	static const char *const env[] = {"B=ours", "C=", NULL};
-	struct pfs_run run = {.image = "i", .argv = argv, .env = env};
+	static const char *const argv[] = { "sh", "-c", "x", NULL };
+	static const char *const env[] = { "B=ours", "C=", NULL };
+	struct pfs_run run = { .image = "i", .argv = argv, .env = env };
 	int rc;
 	json_t *v = make(&run, &rc);
 	json_t *got = at(v, "process", "env");
@@ -80,7 +81,7 @@ Test(ocispec, ours_wins_over_the_image_and_a_path_is_always_there)
 
 Test(ocispec, without_a_command_the_images_is_run)
 {
-	struct pfs_run run = {.image = "i"};
+	struct pfs_run run = { .image = "i" };
 	int rc;
 	json_t *v = make(&run, &rc);
 
@@ -93,10 +94,10 @@ Test(ocispec, without_a_command_the_images_is_run)
 
 Test(ocispec, the_walls_are_up)
 {
-	static const char *const never[] = {"CAP_SYS_ADMIN",  "CAP_MKNOD",      "CAP_NET_RAW",
-					    "CAP_SYS_PTRACE", "CAP_SYS_MODULE", "CAP_NET_ADMIN",
-					    "CAP_SYS_CHROOT"};
-	struct pfs_run run = {.image = "i"};
+	static const char *const never[] = { "CAP_SYS_ADMIN",  "CAP_MKNOD",      "CAP_NET_RAW",
+					     "CAP_SYS_PTRACE", "CAP_SYS_MODULE", "CAP_NET_ADMIN",
+					     "CAP_SYS_CHROOT" };
+	struct pfs_run run = { .image = "i" };
 	int rc;
 	json_t *v = make(&run, &rc), *caps, *l = at(v, "linux", NULL);
 
@@ -122,22 +123,22 @@ Test(ocispec, the_walls_are_up)
 
 Test(ocispec, refuses_what_makes_no_sense)
 {
-	static const char *const bad_env[] = {"novalue", NULL};
-	static const char *const empty_key[] = {"=x", NULL};
-	static const char *const bad_argv[] = {"\xff\xfe", NULL};
-	static const struct pfs_run_mount relative = {"/a", "b", false},
-					  climbing = {"/a", "/b/../c", false},
-					  no_source = {"a", "/b", false},
-					  bytes = {"/\xff", "/b", false};
+	static const char *const bad_env[] = { "novalue", NULL };
+	static const char *const empty_key[] = { "=x", NULL };
+	static const char *const bad_argv[] = { "\xff\xfe", NULL };
+	static const struct pfs_run_mount relative = { "/a", "b", false },
+					  climbing = { "/a", "/b/../c", false },
+					  no_source = { "a", "/b", false },
+					  bytes = { "/\xff", "/b", false };
 	struct pfs_run rows[] = {
-		{.image = "i", .env = bad_env},
-		{.image = "i", .env = empty_key},
-		{.image = "i", .argv = bad_argv},
-		{.image = "i", .cwd = "relative"},
-		{.image = "i", .mounts = &relative, .n_mounts = 1},
-		{.image = "i", .mounts = &climbing, .n_mounts = 1},
-		{.image = "i", .mounts = &no_source, .n_mounts = 1},
-		{.image = "i", .mounts = &bytes, .n_mounts = 1},
+		{ .image = "i", .env = bad_env },
+		{ .image = "i", .env = empty_key },
+		{ .image = "i", .argv = bad_argv },
+		{ .image = "i", .cwd = "relative" },
+		{ .image = "i", .mounts = &relative, .n_mounts = 1 },
+		{ .image = "i", .mounts = &climbing, .n_mounts = 1 },
+		{ .image = "i", .mounts = &no_source, .n_mounts = 1 },
+		{ .image = "i", .mounts = &bytes, .n_mounts = 1 },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -167,26 +168,27 @@ Test(ocispec, seccomp_allows_what_programs_need_and_not_what_leads_out)
 	static const char *const needed[] = {
 		"read",   "openat",    "execve",     "futex",           "mmap",   "wait4",
 		"socket", "getrandom", "statx",      "copy_file_range", "rseq",   "epoll_wait",
-		"fork",   "vfork",     "arch_prctl", "faccessat2",      "openat2"};
-	static const char *const denied[] = {"mount",
-					     "umount2",
-					     "setns",
-					     "unshare",
-					     "bpf",
-					     "keyctl",
-					     "clone",
-					     "clone3",
-					     "init_module",
-					     "kexec_load",
-					     "open_by_handle_at",
-					     "perf_event_open",
-					     "userfaultfd",
-					     "io_uring_setup",
-					     "reboot",
-					     "personality",
-					     "move_mount",
-					     "settimeofday",
-					     "process_vm_readv"};
+		"fork",   "vfork",     "arch_prctl", "faccessat2",      "openat2"
+	};
+	static const char *const denied[] = { "mount",
+					      "umount2",
+					      "setns",
+					      "unshare",
+					      "bpf",
+					      "keyctl",
+					      "clone",
+					      "clone3",
+					      "init_module",
+					      "kexec_load",
+					      "open_by_handle_at",
+					      "perf_event_open",
+					      "userfaultfd",
+					      "io_uring_setup",
+					      "reboot",
+					      "personality",
+					      "move_mount",
+					      "settimeofday",
+					      "process_vm_readv" };
 	json_t *v = pfs_seccomp_json();
 
 	cr_assert(v);
@@ -219,17 +221,17 @@ Test(ocispec, users_come_from_the_topmost_layer_that_knows_them)
 		size_t n_groups;
 		const char *home;
 	} rows[] = {
-		{"", 0, 0, 0, 0, "/root"},
-		{"ann", 0, 1000, 50, 2, "/home/ann"},
-		{"1000", 0, 1000, 50, 0, "/home/ann"},
-		{"ann:staff", 0, 1000, 60, 0, "/home/ann"},
-		{"ann:77", 0, 1000, 77, 0, "/home/ann"},
-		{"4321", 0, 4321, 0, 0, "/"},
-		{"4321:8", 0, 4321, 8, 0, "/"},
-		{"old", PFS_E_INVALID, 0, 0, 0, ""},
-		{"ann:nogroup", PFS_E_INVALID, 0, 0, 0, ""},
-		{"99999999999", PFS_E_INVALID, 0, 0, 0, ""},
-		{"broken", PFS_E_INVALID, 0, 0, 0, ""},
+		{ "", 0, 0, 0, 0, "/root" },
+		{ "ann", 0, 1000, 50, 2, "/home/ann" },
+		{ "1000", 0, 1000, 50, 0, "/home/ann" },
+		{ "ann:staff", 0, 1000, 60, 0, "/home/ann" },
+		{ "ann:77", 0, 1000, 77, 0, "/home/ann" },
+		{ "4321", 0, 4321, 0, 0, "/" },
+		{ "4321:8", 0, 4321, 8, 0, "/" },
+		{ "old", PFS_E_INVALID, 0, 0, 0, "" },
+		{ "ann:nogroup", PFS_E_INVALID, 0, 0, 0, "" },
+		{ "99999999999", PFS_E_INVALID, 0, 0, 0, "" },
+		{ "broken", PFS_E_INVALID, 0, 0, 0, "" },
 	};
 	char dir[] = "/tmp/pfs-user.XXXXXX", layers[128];
 
@@ -247,8 +249,8 @@ Test(ocispec, users_come_from_the_topmost_layer_that_knows_them)
 		   "staff:x:60:ann,bob\nmore:x:61:bob,ann\nother:x:62:annabel\n");
 	snprintf(layers, sizeof(layers), "%s/0:%s/1:/nowhere", dir, dir);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		struct pfs_ocispec_user u = {.uid = 77777};
-		struct pfs_error err = {0};
+		struct pfs_ocispec_user u = { .uid = 77777 };
+		struct pfs_error err = { 0 };
 
 		cr_expect_eq(pfs_imageuser_find(rows[i].text, layers, &u, &err), rows[i].want,
 			     "\"%s\": %s", rows[i].text, err.text);
@@ -265,7 +267,7 @@ Test(ocispec, users_come_from_the_topmost_layer_that_knows_them)
 Test(ocispec, a_symlink_in_an_image_does_not_lead_to_our_users)
 {
 	char dir[] = "/tmp/pfs-user.XXXXXX", path[128];
-	struct pfs_ocispec_user u = {0};
+	struct pfs_ocispec_user u = { 0 };
 
 	cr_assert(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/etc", dir);

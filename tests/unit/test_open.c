@@ -13,10 +13,10 @@ static void must(int rc, const struct pfs_error *err)
 
 Test(open, makes_the_folder_and_finds_it_again)
 {
-	static const char *const names[] = {"lock", "meta.db", "store", "workspaces", "logs"};
+	static const char *const names[] = { "lock", "meta.db", "store", "workspaces", "logs" };
 	struct scratch dir = scratch_new();
 	struct pfs_instance *pfs = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_repo repo;
 	char data[300], path[320];
 
@@ -42,7 +42,7 @@ Test(open, has_an_instance_once)
 {
 	struct scratch dir = scratch_new();
 	struct pfs_instance *first = NULL, *second = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	int status = 0;
 	pid_t child;
 
@@ -65,7 +65,7 @@ Test(open, says_what_is_in_the_way)
 {
 	struct scratch dir = scratch_new();
 	struct pfs_instance *pfs = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	char path[300];
 
 	snprintf(path, sizeof(path), "%s/meta.db", dir.path);

@@ -6,11 +6,11 @@
 
 static struct pfs_packrec sample_record(void)
 {
-	struct pfs_packrec r = {.type = 1,
-				.codec = PFS_CODEC_ZSTD,
-				.ulen = 5000,
-				.clen = 21,
-				.payload_crc = 0x12345678};
+	struct pfs_packrec r = { .type = 1,
+				 .codec = PFS_CODEC_ZSTD,
+				 .ulen = 5000,
+				 .clen = 21,
+				 .payload_crc = 0x12345678 };
 
 	memset(r.id.bytes, 0xab, sizeof(r.id.bytes));
 	return r;
@@ -18,8 +18,9 @@ static struct pfs_packrec sample_record(void)
 
 static struct pfs_packhdr sample_header(void)
 {
-	struct pfs_packhdr h = {
-		.kind = PFS_PACK_META, .created_ns = 1234567890123456789u, .seq = 7};
+	struct pfs_packhdr h = { .kind = PFS_PACK_META,
+				 .created_ns = 1234567890123456789u,
+				 .seq = 7 };
 
 	memset(h.store_uuid, 0x11, sizeof(h.store_uuid));
 	memset(h.pack_uuid, 0x22, sizeof(h.pack_uuid));
@@ -93,15 +94,15 @@ static const struct {
 	unsigned char value;
 	const char *why;
 } record_lies[] = {
-	{4, 0, "type 0"},
-	{4, 5, "bundles are not written in version 1"},
-	{4, 7, "unknown type"},
-	{5, 3, "unknown codec"},
-	{5, 0, "raw, but of another length than the object"},
-	{6, 1, "reserved flags"},
-	{10, 0x20, "an object of 2 MiB"},
-	{13, 0x20, "a payload longer than the object"},
-	{15, 0xff, "a payload of 4 GiB"},
+	{ 4, 0, "type 0" },
+	{ 4, 5, "bundles are not written in version 1" },
+	{ 4, 7, "unknown type" },
+	{ 5, 3, "unknown codec" },
+	{ 5, 0, "raw, but of another length than the object" },
+	{ 6, 1, "reserved flags" },
+	{ 10, 0x20, "an object of 2 MiB" },
+	{ 13, 0x20, "a payload longer than the object" },
+	{ 15, 0xff, "a payload of 4 GiB" },
 };
 
 Test(packhdr, refuses_a_record_that_lies_with_a_right_checksum)
@@ -143,7 +144,7 @@ Test(packhdr, checks_the_payload_the_padding_and_the_room_of_a_record)
 
 Test(packhdr, refuses_a_footer_that_does_not_fill_the_file)
 {
-	struct pfs_packtrailer t = {.footer_off = 1000, .n_entries = 10}, got;
+	struct pfs_packtrailer t = { .footer_off = 1000, .n_entries = 10 }, got;
 	unsigned char raw[PFS_PACKTRAILER_SIZE];
 	const uint64_t size = 1000 + 480 + 64;
 

@@ -13,7 +13,7 @@ static void expect_ok(int rc, const struct pfs_error *err)
 
 static void setup(void)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	dir = scratch_new();
 	expect_ok(world_open(&w, dir.path, &err), &err);
@@ -29,7 +29,7 @@ static void teardown(void)
 
 static void reopen(void)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	world_close(&w);
 	expect_ok(world_open(&w, dir.path, &err), &err);
@@ -50,7 +50,7 @@ static int put(const char *name, const char *text, struct pfs_error *err)
 
 static void must_put(const char *name, const char *text)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	expect_ok(put(name, text, &err), &err);
 }
@@ -58,7 +58,7 @@ static void must_put(const char *name, const char *text)
 static size_t count_pipelines(void)
 {
 	struct pfs_pipeline *list = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	size_t n = 0;
 
 	expect_ok(pfs_pipeline_list(w.p, &list, &n, &err), &err);
@@ -69,8 +69,8 @@ static size_t count_pipelines(void)
 Test(pipeline, is_what_was_put_also_after_a_restart)
 {
 	const char *text = "image a\n# a \"comment\"\nrun  x  'y'\n";
-	struct pfs_pipeline p = {0};
-	struct pfs_error err = {0};
+	struct pfs_pipeline p = { 0 };
+	struct pfs_error err = { 0 };
 
 	must_put("count", text);
 	reopen();
@@ -88,8 +88,8 @@ Test(pipeline, is_what_was_put_also_after_a_restart)
 
 Test(pipeline, counts_its_versions_and_keeps_the_day_it_was_made)
 {
-	struct pfs_pipeline first = {0}, p = {0};
-	struct pfs_error err = {0};
+	struct pfs_pipeline first = { 0 }, p = { 0 };
+	struct pfs_error err = { 0 };
 
 	must_put("count", "image a\nrun x\n");
 	expect_ok(pfs_pipeline_inspect(w.p, "count", &first, &err), &err);
@@ -107,7 +107,7 @@ Test(pipeline, counts_its_versions_and_keeps_the_day_it_was_made)
 Test(pipeline, owns_its_output_repo_and_branch)
 {
 	struct pfs_commit_options o = PFS_COMMIT_OPTIONS_INIT;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_commit_id id;
 	struct pfs_branch branch;
 	struct pfs_repo repo;
@@ -130,29 +130,30 @@ Test(pipeline, put_that_is_refused_changes_nothing)
 		int code;
 		const char *has;
 	} bad[] = {
-		{"p", "data", "master", "image a\nrun x\nfrob\n", PFS_E_INVALID, "line 3"},
-		{"p", "data", "master", "image a\ninput s3://b\nrun x\n", PFS_E_UNSUPPORTED, "S3"},
-		{"p", "nobody", "master", "image a\nrun x\n", PFS_E_NOTFOUND, "nobody"},
-		{"a/b", "data", "master", "image a\nrun x\n", PFS_E_INVALID, "a/b"},
-		{"..", "data", "master", "image a\nrun x\n", PFS_E_INVALID, ".."},
-		{"p", "data", "a/b", "image a\nrun x\n", PFS_E_INVALID, "a/b"},
-		{"p", "../x", "master", "image a\nrun x\n", PFS_E_INVALID, "../x"},
-		{"other", "data", "master", "image a\nrun x\n", PFS_E_EXISTS, "other"},
-		{"data", "data", "master", "image a\nrun x\n", PFS_E_CONFLICT, "feed itself"},
-		{"p", "data", "master", "image a\ninput pps://p\nrun x\n", PFS_E_CONFLICT,
-		 "p -> p"},
-		{"p", "data", "master", "image a\ninput pps://q\nrun x\n", PFS_E_NOTFOUND,
-		 "line 2: there is no pipeline \"q\""},
-		{"p", "data", "dev", "image a\ninput pps://count\nrun x\n", PFS_E_INVALID,
-		 "data@master, not on data@dev"},
-		{"p", "count", "master", "image a\nrun x\n", PFS_E_INVALID, "pps://count"},
+		{ "p", "data", "master", "image a\nrun x\nfrob\n", PFS_E_INVALID, "line 3" },
+		{ "p", "data", "master", "image a\ninput s3://b\nrun x\n", PFS_E_UNSUPPORTED,
+		  "S3" },
+		{ "p", "nobody", "master", "image a\nrun x\n", PFS_E_NOTFOUND, "nobody" },
+		{ "a/b", "data", "master", "image a\nrun x\n", PFS_E_INVALID, "a/b" },
+		{ "..", "data", "master", "image a\nrun x\n", PFS_E_INVALID, ".." },
+		{ "p", "data", "a/b", "image a\nrun x\n", PFS_E_INVALID, "a/b" },
+		{ "p", "../x", "master", "image a\nrun x\n", PFS_E_INVALID, "../x" },
+		{ "other", "data", "master", "image a\nrun x\n", PFS_E_EXISTS, "other" },
+		{ "data", "data", "master", "image a\nrun x\n", PFS_E_CONFLICT, "feed itself" },
+		{ "p", "data", "master", "image a\ninput pps://p\nrun x\n", PFS_E_CONFLICT,
+		  "p -> p" },
+		{ "p", "data", "master", "image a\ninput pps://q\nrun x\n", PFS_E_NOTFOUND,
+		  "line 2: there is no pipeline \"q\"" },
+		{ "p", "data", "dev", "image a\ninput pps://count\nrun x\n", PFS_E_INVALID,
+		  "data@master, not on data@dev" },
+		{ "p", "count", "master", "image a\nrun x\n", PFS_E_INVALID, "pps://count" },
 	};
 	uint64_t newest;
 
 	must_put("count", "image a\nrun x\n");
 	newest = pfs_event_newest(w.h);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		struct pfs_error err = {0};
+		struct pfs_error err = { 0 };
 		struct pfs_repo repo;
 
 		cr_expect_eq(put_on(bad[i].name, bad[i].repo, bad[i].branch, bad[i].text, &err),
@@ -167,8 +168,8 @@ Test(pipeline, put_that_is_refused_changes_nothing)
 
 Test(pipeline, refuses_to_feed_itself_and_names_the_circle)
 {
-	struct pfs_error err = {0};
-	struct pfs_pipeline p = {0};
+	struct pfs_error err = { 0 };
+	struct pfs_pipeline p = { 0 };
 
 	must_put("a", "image i\nrun x\n");
 	must_put("b", "image i\ninput pps://a\nrun x\n");
@@ -187,7 +188,7 @@ Test(pipeline, refuses_to_feed_itself_and_names_the_circle)
 
 Test(pipeline, stays_where_its_readers_expect_it)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	must_put("a", "image i\nrun x\n");
 	must_put("b", "image i\ninput pps://a\nrun x\n");
@@ -200,7 +201,7 @@ Test(pipeline, stays_where_its_readers_expect_it)
 Test(pipeline, deleted_leaves_an_ordinary_repo)
 {
 	struct pfs_commit_options o = PFS_COMMIT_OPTIONS_INIT;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	struct pfs_commit_id id;
 	struct pfs_repo repo;
 
@@ -222,7 +223,7 @@ Test(pipeline, deleted_leaves_an_ordinary_repo)
 
 Test(pipeline, forgets_logs_of_pipelines_that_are_gone)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 	char path[400];
 	struct stat st;
 

@@ -33,10 +33,10 @@ static size_t leaf_entries(struct pfs_seqnode_entry *e, size_t n)
 static size_t inner_entries(struct pfs_seqnode_entry *e, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		e[i] = (struct pfs_seqnode_entry){.kind = PFS_SEQNODE_CHILD,
-						  .bytes = 1000 + roll(1u << 30),
-						  .chunks = roll(1000),
-						  .last_seed = roll(UINT64_MAX)};
+		e[i] = (struct pfs_seqnode_entry){ .kind = PFS_SEQNODE_CHILD,
+						   .bytes = 1000 + roll(1u << 30),
+						   .chunks = roll(1000),
+						   .last_seed = roll(UINT64_MAX) };
 		memset(&e[i].id, 1 + (int)roll(255), sizeof(e[i].id));
 	}
 	return n;
@@ -81,8 +81,8 @@ Test(seqnode, gives_back_its_entries_and_finds_the_one_at_any_byte)
 			cr_assert_eq(pfs_seqnode_open(b.data, b.len, &node, NULL), 0);
 			pfs_seqnode_iter_init(&it, &node);
 			for (size_t i = 0; i < n; start += e[i++].bytes) {
-				uint64_t at[] = {start, start + e[i].bytes - 1,
-						 start + roll(e[i].bytes)};
+				uint64_t at[] = { start, start + e[i].bytes - 1,
+						  start + roll(e[i].bytes) };
 
 				for (size_t k = 0; k < 3; k++) {
 					cr_assert_eq(pfs_seqnode_iter_seek(&it, at[k], NULL), 0);
@@ -103,20 +103,22 @@ Test(seqnode, refuses_to_write_entries_that_cannot_be)
 		unsigned level;
 		struct pfs_seqnode_entry e;
 	} rows[] = {
-		{"nothing", 0, {.kind = 0, .id = {{1}}}},
-		{"chunk too long", 0, {.kind = 0, .bytes = 262145, .id = {{1}}}},
-		{"chunk without id", 0, {.kind = 1, .bytes = 5}},
-		{"hole too short", 0, {.kind = 2, .bytes = 65535}},
-		{"child in a leaf", 0, {.kind = 3, .bytes = 65535, .id = {{1}}}},
-		{"chunk above leaves", 1, {.kind = 0, .bytes = 65535, .id = {{1}}}},
-		{"more chunks than bytes", 1, {.kind = 3, .bytes = 5, .chunks = 6, .id = {{1}}}},
-		{"longer than files get",
-		 1,
-		 {.kind = 3, .bytes = PFS_FILE_SIZE_MAX + 1, .id = {{1}}}},
+		{ "nothing", 0, { .kind = 0, .id = { { 1 } } } },
+		{ "chunk too long", 0, { .kind = 0, .bytes = 262145, .id = { { 1 } } } },
+		{ "chunk without id", 0, { .kind = 1, .bytes = 5 } },
+		{ "hole too short", 0, { .kind = 2, .bytes = 65535 } },
+		{ "child in a leaf", 0, { .kind = 3, .bytes = 65535, .id = { { 1 } } } },
+		{ "chunk above leaves", 1, { .kind = 0, .bytes = 65535, .id = { { 1 } } } },
+		{ "more chunks than bytes",
+		  1,
+		  { .kind = 3, .bytes = 5, .chunks = 6, .id = { { 1 } } } },
+		{ "longer than files get",
+		  1,
+		  { .kind = 3, .bytes = PFS_FILE_SIZE_MAX + 1, .id = { { 1 } } } },
 	};
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = PFS_BUF_INIT(1 << 20);
-	struct pfs_seqnode_entry holes[2] = {{.kind = 2, .bytes = 70000},
-					     {.kind = 2, .bytes = 70000}};
+	struct pfs_seqnode_entry holes[2] = { { .kind = 2, .bytes = 70000 },
+					      { .kind = 2, .bytes = 70000 } };
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		cr_expect_eq(pfs_seqnode_encode(&rows[i].e, 1, rows[i].level, 0, &b, NULL),
@@ -126,7 +128,7 @@ Test(seqnode, refuses_to_write_entries_that_cannot_be)
 	cr_expect_eq(pfs_seqnode_encode(holes, 2, 0, 0, &b, NULL), PFS_E_INVALID,
 		     "a hole behind a hole");
 	holes[0].bytes = PFS_FILE_SIZE_MAX;
-	holes[1] = (struct pfs_seqnode_entry){.bytes = 1, .id = {{1}}};
+	holes[1] = (struct pfs_seqnode_entry){ .bytes = 1, .id = { { 1 } } };
 	cr_expect_eq(pfs_seqnode_encode(holes, 2, 0, 0, &b, NULL), PFS_E_LIMIT,
 		     "sum past the limit");
 }

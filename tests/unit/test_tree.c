@@ -41,7 +41,7 @@ enum shape { COUNTED, RANDOM, LONG, NESTED, SHAPES };
 
 static void make_name(enum shape shape, size_t i, char *out)
 {
-	static const char *const words[] = {"data", "img", "x", "index.html", "src"};
+	static const char *const words[] = { "data", "img", "x", "index.html", "src" };
 
 	switch (shape) {
 	case COUNTED:
@@ -120,14 +120,14 @@ static void model_init(struct model *m, size_t n, enum shape shape)
 
 static struct pfs_edit edit_of(const struct thing *t)
 {
-	return (struct pfs_edit){t->name, strlen(t->name), t->there ? &t->e : NULL};
+	return (struct pfs_edit){ t->name, strlen(t->name), t->there ? &t->e : NULL };
 }
 
 static struct pfs_id from_scratch(struct pfs_store *st, const struct model *m)
 {
 	struct pfs_edit *edits = calloc(m->n + 1, sizeof(*edits));
-	struct pfs_id zero = {0}, root = {0};
-	struct pfs_error err = {0};
+	struct pfs_id zero = { 0 }, root = { 0 };
+	struct pfs_error err = { 0 };
 	size_t n = 0;
 
 	for (size_t i = 0; i < m->n; i++)
@@ -144,8 +144,8 @@ static struct pfs_id change_some(struct pfs_store *st, struct model *m, const st
 {
 	struct pfs_edit *edits = calloc(m->n + 1, sizeof(*edits));
 	size_t n = 0, first = roll(m->n);
-	struct pfs_id out = {0};
-	struct pfs_error err = {0};
+	struct pfs_id out = { 0 };
+	struct pfs_error err = { 0 };
 
 	for (size_t i = 0; i < m->n; i++) {
 		struct thing *t = &m->things[i];
@@ -171,7 +171,7 @@ static void check_walk(struct pfs_store *st, const struct model *m, const struct
 {
 	PFS_AUTO(pfs_cursor_close) struct pfs_cursor *c = NULL;
 	const struct pfs_entry *e;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	cr_assert_eq(pfs_cursor_open(st, root, &c, &err), 0, "%s", err.text);
 	for (size_t i = 0; i < m->n; i++) {
@@ -185,13 +185,13 @@ static void check_walk(struct pfs_store *st, const struct model *m, const struct
 
 Test(tree, an_edited_directory_is_the_one_built_from_scratch, .timeout = 600)
 {
-	static const size_t sizes[] = {1, 3, 20, 150, 400, 1000, 5000, 20000};
+	static const size_t sizes[] = { 1, 3, 20, 150, 400, 1000, 5000, 20000 };
 
 	for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
 		for (unsigned shape = 0; shape < SHAPES; shape++) {
 			PFS_AUTO(pfs_store_close) struct pfs_store *st = NULL;
 			struct model m;
-			struct pfs_id root = {0}, fresh;
+			struct pfs_id root = { 0 }, fresh;
 			unsigned rounds = sizes[s] > 2000 ? 12 : 40;
 
 			seed = 88172645463325252 + s * 10 + shape;
@@ -224,7 +224,7 @@ static void check_golden(struct pfs_store *st, const struct pfs_id *root, const 
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf want = PFS_BUF_INIT(1 << 20);
 	PFS_AUTO(pfs_object_unref) const struct pfs_object *got = NULL;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	cr_assert_eq(pfs_io_load(AT_FDCWD, path, &want, &err), 0, "%s", err.text);
 	cr_assert_eq(pfs_store_get(st, PFS_KIND_DIRNODE, root, &got, &err), 0, "%s", err.text);
@@ -233,7 +233,7 @@ static void check_golden(struct pfs_store *st, const struct pfs_id *root, const 
 
 static struct pfs_entry example_file(const char *name, const char *text)
 {
-	struct pfs_entry e = {.name = name, .name_len = strlen(name), .type = PFS_ENTRY_FILE};
+	struct pfs_entry e = { .name = name, .name_len = strlen(name), .type = PFS_ENTRY_FILE };
 
 	e.attrs.mode = 0644;
 	e.content.size = strlen(text);
@@ -244,27 +244,30 @@ static struct pfs_entry example_file(const char *name, const char *text)
 Test(tree, writes_the_golden_directory)
 {
 	PFS_AUTO(pfs_store_close) struct pfs_store *st = NULL;
-	struct pfs_entry e[4] = {{.name = "bin", .name_len = 3, .type = PFS_ENTRY_DIR},
-				 example_file("hello", "hello, pfs\n"),
-				 {.name = "hello.link", .name_len = 10, .type = PFS_ENTRY_SYMLINK},
-				 {.name = "zeros", .name_len = 5, .type = PFS_ENTRY_FILE}};
+	struct pfs_entry e[4] = {
+		{ .name = "bin", .name_len = 3, .type = PFS_ENTRY_DIR },
+		example_file("hello", "hello, pfs\n"),
+		{ .name = "hello.link", .name_len = 10, .type = PFS_ENTRY_SYMLINK },
+		{ .name = "zeros", .name_len = 5, .type = PFS_ENTRY_FILE }
+	};
 	struct pfs_edit edits[4];
-	struct pfs_id root = {0};
+	struct pfs_id root = { 0 };
 
-	e[0].attrs = (struct pfs_attrs){.mode = 0755, .mtime_sec = 1700000000};
+	e[0].attrs = (struct pfs_attrs){ .mode = 0755, .mtime_sec = 1700000000 };
 	e[1].attrs.mtime_sec = 1700000001;
-	e[2].attrs = (struct pfs_attrs){.mode = 0777, .mtime_sec = 1700000000, .mtime_nsec = 5};
+	e[2].attrs = (struct pfs_attrs){ .mode = 0777, .mtime_sec = 1700000000, .mtime_nsec = 5 };
 	e[2].target = "hello";
 	e[2].target_len = 5;
-	e[3].attrs =
-		(struct pfs_attrs){.mode = 0600, .uid = 1000, .gid = 100, .mtime_sec = 1700000002};
+	e[3].attrs = (struct pfs_attrs){
+		.mode = 0600, .uid = 1000, .gid = 100, .mtime_sec = 1700000002
+	};
 	e[3].link = 7;
 	e[3].content.size = 100010;
 	e[3].content.form = PFS_CONTENT_SEQ;
 	for (unsigned char i = 0; i < 32; i++)
 		e[3].content.id.bytes[i] = i;
 	for (size_t i = 0; i < 4; i++)
-		edits[i] = (struct pfs_edit){e[i].name, e[i].name_len, &e[i]};
+		edits[i] = (struct pfs_edit){ e[i].name, e[i].name_len, &e[i] };
 	cr_assert_eq(pfs_store_open_mem(&st, NULL), 0);
 	cr_assert_eq(pfs_tree_edit(st, &root, edits, 4, &root, NULL), 0);
 	check_golden(st, &root, PFS_GOLDEN "/tree-v1/dir");
@@ -273,13 +276,13 @@ Test(tree, writes_the_golden_directory)
 Test(tree, writes_the_golden_root_of_two_levels)
 {
 	PFS_AUTO(pfs_store_close) struct pfs_store *st = NULL;
-	struct pfs_id root = {0};
+	struct pfs_id root = { 0 };
 
 	cr_assert_eq(pfs_store_open_mem(&st, NULL), 0);
 	for (int i = 599; i >= 0; i--) {
 		char name[16], text[16];
 		struct pfs_entry e;
-		struct pfs_edit edit = {name, 9, &e};
+		struct pfs_edit edit = { name, 9, &e };
 
 		sprintf(name, "name-%04d", i);
 		sprintf(text, "%d\n", i);
@@ -295,11 +298,11 @@ Test(tree, writes_the_golden_root_of_two_levels)
 Test(tree, finds_what_is_there_and_nothing_else)
 {
 	PFS_AUTO(pfs_store_close) struct pfs_store *st = NULL;
-	PFS_AUTO(pfs_found_fini) struct pfs_found f = {0};
+	PFS_AUTO(pfs_found_fini) struct pfs_found f = { 0 };
 	PFS_AUTO(pfs_cursor_close) struct pfs_cursor *c = NULL;
 	struct model m;
-	struct pfs_id root = {0};
-	struct pfs_error err = {0};
+	struct pfs_id root = { 0 };
+	struct pfs_error err = { 0 };
 
 	seed = 4711;
 	cr_assert_eq(pfs_store_open_mem(&st, NULL), 0);
@@ -338,15 +341,15 @@ Test(tree, a_path_leads_through_directories)
 		int want;
 		enum pfs_entry_type type;
 	} rows[] = {
-		{"", 0, PFS_ENTRY_DIR},          {"a", 0, PFS_ENTRY_DIR},
-		{"/a//b/", 0, PFS_ENTRY_DIR},    {"a/b/file", 0, PFS_ENTRY_FILE},
-		{"a/b/nope", PFS_E_NOTFOUND, 0}, {"a/nope/file", PFS_E_NOTFOUND, 0},
-		{"a/b/file/x", PFS_E_NOTDIR, 0}, {"a/../a", PFS_E_INVALID, 0},
+		{ "", 0, PFS_ENTRY_DIR },          { "a", 0, PFS_ENTRY_DIR },
+		{ "/a//b/", 0, PFS_ENTRY_DIR },    { "a/b/file", 0, PFS_ENTRY_FILE },
+		{ "a/b/nope", PFS_E_NOTFOUND, 0 }, { "a/nope/file", PFS_E_NOTFOUND, 0 },
+		{ "a/b/file/x", PFS_E_NOTDIR, 0 }, { "a/../a", PFS_E_INVALID, 0 },
 	};
 	PFS_AUTO(pfs_store_close) struct pfs_store *st = NULL;
-	struct pfs_entry file = example_file("file", "x"), dir = {.type = PFS_ENTRY_DIR};
-	struct pfs_edit edit = {"file", 4, &file};
-	struct pfs_id zero = {0}, root;
+	struct pfs_entry file = example_file("file", "x"), dir = { .type = PFS_ENTRY_DIR };
+	struct pfs_edit edit = { "file", 4, &file };
+	struct pfs_id zero = { 0 }, root;
 	struct pfs_tree_totals t;
 
 	cr_assert_eq(pfs_store_open_mem(&st, NULL), 0);
@@ -356,13 +359,13 @@ Test(tree, a_path_leads_through_directories)
 		dir.dir = root;
 		dir.dir_entries = t.entries;
 		dir.dir_bytes = t.bytes;
-		edit = (struct pfs_edit){name, 1, &dir};
+		edit = (struct pfs_edit){ name, 1, &dir };
 		cr_assert_eq(pfs_tree_edit(st, &zero, &edit, 1, &root, NULL), 0);
 	}
 	cr_assert_eq(pfs_tree_totals(st, &root, &t, NULL), 0);
 	cr_expect(t.direct == 1 && t.entries == 3 && t.bytes == 1);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		PFS_AUTO(pfs_found_fini) struct pfs_found f = {0};
+		PFS_AUTO(pfs_found_fini) struct pfs_found f = { 0 };
 		int rc = pfs_tree_lookup(st, &root, rows[i].path, &f, NULL);
 
 		cr_expect_eq(rc, rows[i].want, "\"%s\": %d", rows[i].path, rc);
@@ -375,12 +378,12 @@ Test(tree, edits_that_make_no_sense_are_refused_and_change_nothing)
 {
 	PFS_AUTO(pfs_store_close) struct pfs_store *st = NULL;
 	struct pfs_entry good = example_file("x", "x"), bad = good;
-	struct pfs_id root = {{5}}, zero = {0};
-	struct pfs_edit rows[][2] = {{{"b", 1, &good}, {"a", 1, &good}},
-				     {{"a", 1, &good}, {"a", 1, NULL}},
-				     {{"a", 1, &good}, {"b", 1, &bad}},
-				     {{"..", 2, &good}, {"b", 1, &good}},
-				     {{"a/b", 3, &good}, {"b", 1, &good}}};
+	struct pfs_id root = { { 5 } }, zero = { 0 };
+	struct pfs_edit rows[][2] = { { { "b", 1, &good }, { "a", 1, &good } },
+				      { { "a", 1, &good }, { "a", 1, NULL } },
+				      { { "a", 1, &good }, { "b", 1, &bad } },
+				      { { "..", 2, &good }, { "b", 1, &good } },
+				      { { "a/b", 3, &good }, { "b", 1, &good } } };
 
 	bad.content.size = 300;
 	cr_assert_eq(pfs_store_open_mem(&st, NULL), 0);
@@ -398,7 +401,7 @@ Test(tree, one_changed_name_among_many_is_one_node_of_each_level)
 	PFS_AUTO(pfs_store_close) struct pfs_store *st = NULL;
 	struct pfs_store_stats before, after;
 	struct model m;
-	struct pfs_id root = {0};
+	struct pfs_id root = { 0 };
 
 	seed = 11;
 	cr_assert_eq(pfs_store_open_mem(&st, NULL), 0);

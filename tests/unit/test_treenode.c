@@ -16,26 +16,26 @@ static uint64_t roll(uint64_t below)
 	return (seed * 0x2545f4914f6cdd1d >> 11) % below;
 }
 
-static const struct pfs_id some_id = {{1, 2, 3}};
+static const struct pfs_id some_id = { { 1, 2, 3 } };
 
 static struct pfs_treenode_entry file(const char *name)
 {
-	return (struct pfs_treenode_entry){.name = name,
-					   .name_len = strlen(name),
-					   .mode = 0644,
-					   .kind = PFS_TREENODE_CHUNK,
-					   .size = 1000,
-					   .id = some_id,
-					   .mtime_sec = 100,
-					   .uid = 7,
-					   .gid = 8};
+	return (struct pfs_treenode_entry){ .name = name,
+					    .name_len = strlen(name),
+					    .mode = 0644,
+					    .kind = PFS_TREENODE_CHUNK,
+					    .size = 1000,
+					    .id = some_id,
+					    .mtime_sec = 100,
+					    .uid = 7,
+					    .gid = 8 };
 }
 
 /* One entry of every kind, every optional field, names that share and do not. */
 static size_t every_kind(struct pfs_treenode_entry *e)
 {
-	static const char *const names[] = {"a", "aa",   "ab", "b",   "block",
-					    "c", "char", "d",  "dir", "\xff"};
+	static const char *const names[] = { "a", "aa",   "ab", "b",   "block",
+					     "c", "char", "d",  "dir", "\xff" };
 
 	for (size_t i = 0; i < 10; i++)
 		e[i] = file(names[i]);
@@ -65,7 +65,7 @@ static size_t every_kind(struct pfs_treenode_entry *e)
 
 static void encode(const struct pfs_treenode_entry *e, size_t n, unsigned level, struct pfs_buf *b)
 {
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	cr_assert_eq(pfs_treenode_encode(e, n, level, 0, b, &err), 0, "%s", err.text);
 }
@@ -105,7 +105,7 @@ Test(treenode, gives_back_every_kind_of_entry)
 	size_t n = every_kind(e);
 	struct pfs_treenode node;
 	struct pfs_treenode_iter it;
-	struct pfs_error err = {0};
+	struct pfs_error err = { 0 };
 
 	encode(e, n, 0, &b);
 	cr_assert_eq(pfs_treenode_check(b.data, b.len, &err), 0, "%s", err.text);
@@ -176,36 +176,37 @@ Test(treenode, refuses_to_write_entries_that_cannot_be)
 		const char *why;
 		struct pfs_treenode_entry e;
 	} rows[] = {
-		{"no name", {.name = ""}},
-		{"a slash", {.name = "a/b", .name_len = 3}},
-		{"a NUL", {.name = "a\0b", .name_len = 3}},
-		{"itself", {.name = ".", .name_len = 1}},
-		{"its parent", {.name = "..", .name_len = 2}},
-		{"mode too wide", {.name = "a", .name_len = 1, .mode = 010000}},
-		{"a second of nanoseconds", {.name = "a", .name_len = 1, .mtime_nsec = 1000000000}},
-		{"inline too long", {.name = "a", .name_len = 1, .size = 257}},
-		{"chunk without id", {.name = "a", .name_len = 1, .kind = 1, .size = 300}},
-		{"chunk too small",
-		 {.name = "a", .name_len = 1, .kind = 1, .size = 256, .id = {{1}}}},
-		{"chunk too large",
-		 {.name = "a", .name_len = 1, .kind = 1, .size = 262145, .id = {{1}}}},
-		{"file too large",
-		 {.name = "a",
-		  .name_len = 1,
-		  .kind = 2,
-		  .size = PFS_FILE_SIZE_MAX + 1,
-		  .id = {{1}}}},
-		{"empty directory with an id",
-		 {.name = "a", .name_len = 1, .kind = 3, .id = {{1}}}},
-		{"full directory without one",
-		 {.name = "a", .name_len = 1, .kind = 3, .entries = 1}},
-		{"empty directory with bytes",
-		 {.name = "a", .name_len = 1, .kind = 3, .below_bytes = 1}},
-		{"symlink to nothing", {.name = "a", .name_len = 1, .kind = 4}},
-		{"unknown kind", {.name = "a", .name_len = 1, .kind = 9}},
+		{ "no name", { .name = "" } },
+		{ "a slash", { .name = "a/b", .name_len = 3 } },
+		{ "a NUL", { .name = "a\0b", .name_len = 3 } },
+		{ "itself", { .name = ".", .name_len = 1 } },
+		{ "its parent", { .name = "..", .name_len = 2 } },
+		{ "mode too wide", { .name = "a", .name_len = 1, .mode = 010000 } },
+		{ "a second of nanoseconds",
+		  { .name = "a", .name_len = 1, .mtime_nsec = 1000000000 } },
+		{ "inline too long", { .name = "a", .name_len = 1, .size = 257 } },
+		{ "chunk without id", { .name = "a", .name_len = 1, .kind = 1, .size = 300 } },
+		{ "chunk too small",
+		  { .name = "a", .name_len = 1, .kind = 1, .size = 256, .id = { { 1 } } } },
+		{ "chunk too large",
+		  { .name = "a", .name_len = 1, .kind = 1, .size = 262145, .id = { { 1 } } } },
+		{ "file too large",
+		  { .name = "a",
+		    .name_len = 1,
+		    .kind = 2,
+		    .size = PFS_FILE_SIZE_MAX + 1,
+		    .id = { { 1 } } } },
+		{ "empty directory with an id",
+		  { .name = "a", .name_len = 1, .kind = 3, .id = { { 1 } } } },
+		{ "full directory without one",
+		  { .name = "a", .name_len = 1, .kind = 3, .entries = 1 } },
+		{ "empty directory with bytes",
+		  { .name = "a", .name_len = 1, .kind = 3, .below_bytes = 1 } },
+		{ "symlink to nothing", { .name = "a", .name_len = 1, .kind = 4 } },
+		{ "unknown kind", { .name = "a", .name_len = 1, .kind = 9 } },
 	};
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = PFS_BUF_INIT(1 << 20);
-	struct pfs_treenode_entry two[2] = {file("b"), file("a")};
+	struct pfs_treenode_entry two[2] = { file("b"), file("a") };
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		cr_expect_eq(pfs_treenode_encode(&rows[i].e, 1, 0, 0, &b, NULL), PFS_E_INVALID,
@@ -267,18 +268,18 @@ Test(treenode, headers_are_claims_that_are_checked)
 		unsigned char value;
 		const char *why;
 	} rows[] = {
-		{0, 'S', "magic"},
-		{2, 2, "version"},
-		{3, 13, "level past the limit"},
-		{4, 11, "more entries than there are"},
-		{4, 9, "fewer entries than there are"},
-		{5, 1, "many more entries"},
-		{6, 8, "another restart"},
-		{7, 2, "unknown flag"},
-		{8, 9, "direct"},
-		{16, 1, "entries"},
-		{24, 1, "bytes"},
-		{32, 1, "base time"},
+		{ 0, 'S', "magic" },
+		{ 2, 2, "version" },
+		{ 3, 13, "level past the limit" },
+		{ 4, 11, "more entries than there are" },
+		{ 4, 9, "fewer entries than there are" },
+		{ 5, 1, "many more entries" },
+		{ 6, 8, "another restart" },
+		{ 7, 2, "unknown flag" },
+		{ 8, 9, "direct" },
+		{ 16, 1, "entries" },
+		{ 24, 1, "bytes" },
+		{ 32, 1, "base time" },
 	};
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = PFS_BUF_INIT(1 << 20);
 	struct pfs_treenode_entry e[10];
@@ -297,7 +298,7 @@ Test(treenode, headers_are_claims_that_are_checked)
 Test(treenode, the_default_owner_is_the_most_frequent_and_the_smallest_of_several)
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = PFS_BUF_INIT(1 << 20);
-	struct pfs_treenode_entry e[2] = {file("a"), file("b")};
+	struct pfs_treenode_entry e[2] = { file("a"), file("b") };
 
 	e[1].uid = 9;
 	encode(e, 2, 0, &b);
@@ -319,11 +320,11 @@ Test(treenode, inner_nodes_hold_children_and_their_sums)
 
 	for (size_t i = 0; i < 20; i++) {
 		sprintf(names[i], "n%zu", 100 + i);
-		e[i] = (struct pfs_treenode_entry){.name = names[i],
-						   .name_len = 4,
-						   .id = some_id,
-						   .direct = 1 + roll(300),
-						   .below_bytes = roll(1u << 31)};
+		e[i] = (struct pfs_treenode_entry){ .name = names[i],
+						    .name_len = 4,
+						    .id = some_id,
+						    .direct = 1 + roll(300),
+						    .below_bytes = roll(1u << 31) };
 		e[i].entries = e[i].direct + roll(1000);
 	}
 	encode(e, 20, 3, &b);

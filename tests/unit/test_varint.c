@@ -29,15 +29,20 @@ Test(varint, refuses_what_is_not_the_shortest_form)
 	} bad[] = {
 		{ { 0x80, 0x00 }, 2, "zero in two bytes" },
 		{ { 0xff, 0x80, 0x00 }, 3, "padded" },
-		{ { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02 }, 10, "past 64 bits" },
-		{ { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x81, 0x01 }, 11, "eleven bytes" },
+		{ { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02 },
+		  10,
+		  "past 64 bits" },
+		{ { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x81, 0x01 },
+		  11,
+		  "eleven bytes" },
 		{ { 0 }, 0, "nothing" },
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		uint64_t got = 77;
 
-		cr_expect_eq(pfs_varint_decode(bad[i].bytes, bad[i].len, &got), 0, "%s", bad[i].why);
+		cr_expect_eq(pfs_varint_decode(bad[i].bytes, bad[i].len, &got), 0, "%s",
+			     bad[i].why);
 		cr_expect_eq(got, 77, "%s: wrote to out", bad[i].why);
 	}
 }

@@ -13,7 +13,7 @@ static struct pfs_instance *pfs;
 static struct pfs_view *v;
 static struct pfs_history *h;
 static struct pfs_error err;
-static const struct pfs_who me = {7, 8};
+static const struct pfs_who me = { 7, 8 };
 
 #define OK(call) cr_assert_geq((call), 0, "%s", err.text)
 
@@ -55,7 +55,7 @@ static int walk(const char *path)
 static struct pfs_attr attr(const char *path)
 {
 	struct pfs_handle *out = NULL;
-	struct pfs_attr a = {0};
+	struct pfs_attr a = { 0 };
 
 	OK(pfs_view_walk(v, path, &out, &a, &err));
 	pfs_handle_unref(&out);
@@ -189,7 +189,8 @@ Test(view, the_same_thing_found_twice_is_the_same_handle)
 {
 	static const char *const paths[] = {
 		"/",        "/r",        "/r/b",           "/r/b/a",
-		"/r/b/a/f", "/r/b/.pfs", "/r/b/.pfs/head", "/.pfs/datum"};
+		"/r/b/a/f", "/r/b/.pfs", "/r/b/.pfs/head", "/.pfs/datum"
+	};
 	const char *id = first_commit();
 	struct pfs_handle *one, *two;
 
@@ -213,8 +214,8 @@ Test(view, the_same_thing_found_twice_is_the_same_handle)
 Test(view, every_place_has_a_number_of_its_own)
 {
 	const char *id = first_commit();
-	const char *paths[] = {"/",      "/r",        "/r/b",  "/r/b/a",     "/r/b/a/f",
-			       "/r/b/g", "/r/b/.pfs", "/.pfs", "/.pfs/datum"};
+	const char *paths[] = { "/",      "/r",        "/r/b",  "/r/b/a",     "/r/b/a/f",
+				"/r/b/g", "/r/b/.pfs", "/.pfs", "/.pfs/datum" };
 	uint64_t seen[16];
 	size_t n = 0;
 
@@ -233,7 +234,7 @@ Test(view, every_place_has_a_number_of_its_own)
 Test(view, listings_tell_the_numbers_that_lookups_tell)
 {
 	const char *id = first_commit();
-	const char *paths[] = {"/", "/r", "/r/b", "/r/b/.pfs", NULL};
+	const char *paths[] = { "/", "/r", "/r/b", "/r/b/.pfs", NULL };
 	char commit_path[64];
 
 	snprintf(commit_path, sizeof(commit_path), "/r/%s", id);
@@ -260,9 +261,9 @@ Test(view, listings_tell_the_numbers_that_lookups_tell)
 
 Test(view, what_is_not_there_is_not_found)
 {
-	static const char *const paths[] = {"/x",          "/r/x",    "/r/b/x",        "/r/b/a/x",
-					    "/r/b/.pfs/x", "/.pfs/x", "/.pfs/datum/x", "/r/b^",
-					    "/r/deadbeef", "/r/b.99", "/r/b^7"};
+	static const char *const paths[] = { "/x",          "/r/x",    "/r/b/x",        "/r/b/a/x",
+					     "/r/b/.pfs/x", "/.pfs/x", "/.pfs/datum/x", "/r/b^",
+					     "/r/deadbeef", "/r/b.99", "/r/b^7" };
 
 	first_commit();
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
@@ -275,7 +276,7 @@ Test(view, what_is_not_there_is_not_found)
 Test(view, a_listing_continues_where_it_is_told)
 {
 	const char *id = first_commit();
-	const char *paths[] = {"/r/b", below(id, "")};
+	const char *paths[] = { "/r/b", below(id, "") };
 	struct pfs_list_item item;
 
 	for (size_t i = 0; i < 2; i++) {
@@ -319,7 +320,7 @@ Test(view, a_commit_takes_no_change)
 	struct pfs_handle *f = at(below(id, "/g"));
 	struct pfs_handle *out = NULL;
 	struct pfs_file *file = NULL;
-	struct pfs_attr a = {.mode = 0777};
+	struct pfs_attr a = { .mode = 0777 };
 
 	cr_expect_eq(pfs_view_mkdir(v, top, "x", 0755, &me, &out, NULL, &err), PFS_E_READONLY);
 	cr_expect_eq(pfs_view_rmdir(v, top, "a", &err), PFS_E_READONLY);
@@ -427,7 +428,7 @@ Test(view, control_files_tell_what_happened)
 
 Test(view, a_branch_without_commits_has_empty_control_files)
 {
-	static const char *const names[] = {"commit", "head", "log", "provenance", "diff"};
+	static const char *const names[] = { "commit", "head", "log", "provenance", "diff" };
 
 	OK(make_dir("/", "r"));
 	OK(make_dir("/r", "b"));
@@ -551,7 +552,7 @@ Test(view, a_commit_by_another_way_makes_up_for_one_that_failed)
 
 Test(view, a_commit_file_that_is_emptied_forgets_the_commit_that_failed)
 {
-	struct pfs_attr none = {0};
+	struct pfs_attr none = { 0 };
 	struct pfs_handle *c;
 
 	first_commit();
@@ -705,7 +706,7 @@ Test(view, files_do_not_move_between_branches_but_by_copying)
 
 Test(view, below_a_setgid_directory_the_group_goes_on)
 {
-	struct pfs_attr set = {.mode = 02775, .gid = 55};
+	struct pfs_attr set = { .mode = 02775, .gid = 55 };
 	struct pfs_handle *d;
 
 	OK(make_dir("/", "r"));

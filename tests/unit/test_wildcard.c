@@ -10,26 +10,26 @@ Test(wildcard, matches_as_the_old_servers_did)
 		bool want;
 		const char *why;
 	} cases[] = {
-		{"*", "", true, "a star takes nothing too"},
-		{"*", ".pfs", true, "a leading dot is a byte like any other"},
-		{"a*c", "abbc", true, "a star in the middle"},
-		{"a*c", "abb", false, "the end must fit"},
-		{"a*b*c", "a-b-b-c", true, "two stars"},
-		{"?", "a", true, "one byte"},
-		{"?", "", false, "no byte"},
-		{"??", "a", false, "one byte is not two"},
-		{"[a-c]x", "bx", true, "a range"},
-		{"[a-c]x", "dx", false, "outside of a range"},
-		{"[^a-c]x", "dx", true, "a negated range"},
-		{"[^a-c]x", "ax", false, "inside of a negated range"},
-		{"[!a]", "b", true, "negated the shell's way"},
-		{"[]a]", "]", true, "a bracket that comes first is a byte"},
-		{"[a-]", "-", true, "a dash that comes last is a byte"},
-		{"\\*", "*", true, "an escaped star"},
-		{"\\*", "a", false, "an escaped star takes only a star"},
-		{"[\\]]", "]", true, "an escaped bracket"},
-		{"a.txt", "a.txt", true, "plain"},
-		{"a.txt", "aXtxt", false, "a dot is a dot"},
+		{ "*", "", true, "a star takes nothing too" },
+		{ "*", ".pfs", true, "a leading dot is a byte like any other" },
+		{ "a*c", "abbc", true, "a star in the middle" },
+		{ "a*c", "abb", false, "the end must fit" },
+		{ "a*b*c", "a-b-b-c", true, "two stars" },
+		{ "?", "a", true, "one byte" },
+		{ "?", "", false, "no byte" },
+		{ "??", "a", false, "one byte is not two" },
+		{ "[a-c]x", "bx", true, "a range" },
+		{ "[a-c]x", "dx", false, "outside of a range" },
+		{ "[^a-c]x", "dx", true, "a negated range" },
+		{ "[^a-c]x", "ax", false, "inside of a negated range" },
+		{ "[!a]", "b", true, "negated the shell's way" },
+		{ "[]a]", "]", true, "a bracket that comes first is a byte" },
+		{ "[a-]", "-", true, "a dash that comes last is a byte" },
+		{ "\\*", "*", true, "an escaped star" },
+		{ "\\*", "a", false, "an escaped star takes only a star" },
+		{ "[\\]]", "]", true, "an escaped bracket" },
+		{ "a.txt", "a.txt", true, "plain" },
+		{ "a.txt", "aXtxt", false, "a dot is a dot" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -44,7 +44,7 @@ Test(wildcard, matches_as_the_old_servers_did)
 
 Test(wildcard, refuses_patterns_that_are_not_finished)
 {
-	static const char *const bad[] = {"[", "[a", "[^", "a\\", "[z-a]", "[a\\", "x[]"};
+	static const char *const bad[] = { "[", "[a", "[^", "a\\", "[z-a]", "[a\\", "x[]" };
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		cr_expect_eq(pfs_wildcard_check(bad[i], strlen(bad[i]), NULL), PFS_E_INVALID, "%s",

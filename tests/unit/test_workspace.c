@@ -24,7 +24,7 @@ static struct pfs_error err;
 
 static void open_ws(struct fixture *f)
 {
-	struct pfs_root base = {.attrs.mode = 0755};
+	struct pfs_root base = { .attrs.mode = 0755 };
 
 	OK(pfs_workspace_open(f->folder, f->st, &base, &f->ws, &err));
 	f->root = pfs_workspace_root(f->ws);
@@ -38,7 +38,7 @@ static void close_ws(struct fixture *f)
 
 static struct fixture begin(void)
 {
-	struct fixture f = {.dir = scratch_new()};
+	struct fixture f = { .dir = scratch_new() };
 
 	snprintf(f.folder, sizeof(f.folder), "%s/ws", f.dir.path);
 	OK(pfs_store_open_mem(&f.st, &err));
@@ -56,7 +56,7 @@ static void end(struct fixture *f)
 static struct pfs_node *make(struct fixture *f, struct pfs_node *dir, enum pfs_entry_type type,
 			     const char *name)
 {
-	struct pfs_node_make m = {.type = type, .mode = 0644, .target = "to", .target_len = 2};
+	struct pfs_node_make m = { .type = type, .mode = 0644, .target = "to", .target_len = 2 };
 	struct pfs_node *n = NULL;
 
 	OK(pfs_workspace_make(f->ws, dir, NAME(name), &m, &n, &err));
@@ -192,13 +192,13 @@ Test(workspace, refuses_names_that_cannot_be)
 		const char *name;
 		int code;
 	} rows[] = {
-		{"", PFS_E_INVALID},
-		{".", PFS_E_INVALID},
-		{"..", PFS_E_INVALID},
-		{"a/b", PFS_E_INVALID},
+		{ "", PFS_E_INVALID },
+		{ ".", PFS_E_INVALID },
+		{ "..", PFS_E_INVALID },
+		{ "a/b", PFS_E_INVALID },
 	};
 	struct fixture f = begin();
-	struct pfs_node_make m = {.type = PFS_ENTRY_FILE};
+	struct pfs_node_make m = { .type = PFS_ENTRY_FILE };
 	struct pfs_node *n;
 	char longest[PFS_NAME_SIZE_MAX + 2];
 
@@ -240,7 +240,7 @@ Test(workspace, a_removed_file_lives_until_its_last_reference)
 Test(workspace, nothing_can_be_made_in_a_removed_directory)
 {
 	struct fixture f = begin();
-	struct pfs_node_make m = {.type = PFS_ENTRY_FILE};
+	struct pfs_node_make m = { .type = PFS_ENTRY_FILE };
 	struct pfs_node *d = make(&f, f.root, PFS_ENTRY_DIR, "d"), *n;
 
 	OK(pfs_workspace_remove_name(f.ws, f.root, NAME("d"), true, &err));
@@ -335,7 +335,7 @@ Test(workspace, a_clean_directory_moves_without_being_read)
 Test(workspace, a_file_without_a_name_appears_whole_or_never)
 {
 	struct fixture f = begin();
-	struct pfs_node_make m = {.type = PFS_ENTRY_FILE, .mode = 0600};
+	struct pfs_node_make m = { .type = PFS_ENTRY_FILE, .mode = 0600 };
 	struct pfs_node *n, *gone;
 
 	put_only(&f, f.root, "f", "old");
@@ -358,7 +358,7 @@ Test(workspace, depth_has_a_limit_and_nothing_recurses_below_it)
 {
 	struct fixture f = begin();
 	struct pfs_node *at = pfs_node_ref(f.root), *n;
-	struct pfs_node_make m = {.type = PFS_ENTRY_DIR, .mode = 0755};
+	struct pfs_node_make m = { .type = PFS_ENTRY_DIR, .mode = 0755 };
 	unsigned depth = 0;
 	int rc;
 
@@ -397,7 +397,7 @@ static int take_name(void *arg, const struct pfs_node_name *item)
 Test(workspace, a_listing_merges_base_and_changes_in_order)
 {
 	struct fixture f = begin();
-	struct names l = {.sorted = true};
+	struct names l = { .sorted = true };
 	char name[32];
 
 	for (int i = 0; i < 1000; i += 2) {
@@ -414,7 +414,7 @@ Test(workspace, a_listing_merges_base_and_changes_in_order)
 	OK(pfs_workspace_list(f.ws, f.root, take_name, &l, &err));
 	cr_expect_eq(l.n, 500);
 	cr_expect(l.sorted);
-	l = (struct names){.sorted = true, .stop_at = 7};
+	l = (struct names){ .sorted = true, .stop_at = 7 };
 	cr_expect_eq(pfs_workspace_list(f.ws, f.root, take_name, &l, &err), 42);
 	cr_expect_eq(l.n, 7);
 	end(&f);
@@ -426,7 +426,7 @@ Test(workspace, truncation_cuts_and_fills_with_zeros)
 {
 	struct fixture f = begin();
 	struct pfs_node *n = put(&f, f.root, "f", "0123456789");
-	struct pfs_node_attr set = {.size_bytes = 4};
+	struct pfs_node_attr set = { .size_bytes = 4 };
 	struct pfs_open *o;
 	char bytes[8];
 	size_t got;
@@ -512,7 +512,8 @@ Test(workspace, times_that_were_set_stay_set)
 {
 	struct fixture f = begin();
 	struct pfs_node *n = put(&f, f.root, "f", "abc");
-	struct pfs_node_attr set = {.attrs = {.mtime_sec = 1234567890, .mtime_nsec = 123456789}};
+	struct pfs_node_attr set = { .attrs = { .mtime_sec = 1234567890,
+						.mtime_nsec = 123456789 } };
 
 	OK(pfs_workspace_setattr(f.ws, n, PFS_NODE_MTIME, &set, &err));
 	pfs_node_unref(&n);
@@ -538,7 +539,7 @@ Test(workspace, what_is_made_in_a_setgid_directory_has_its_group)
 {
 	struct fixture f = begin();
 	struct pfs_node *d = make(&f, f.root, PFS_ENTRY_DIR, "d"), *n;
-	struct pfs_node_attr set = {.attrs = {.mode = 02775, .gid = 77}};
+	struct pfs_node_attr set = { .attrs = { .mode = 02775, .gid = 77 } };
 
 	OK(pfs_workspace_setattr(f.ws, d, PFS_NODE_MODE | PFS_NODE_GID, &set, &err));
 	n = make(&f, d, PFS_ENTRY_FILE, "f");
@@ -555,7 +556,7 @@ Test(workspace, what_is_made_in_a_setgid_directory_has_its_group)
 
 Test(workspace, equal_content_has_an_equal_root_whatever_the_history)
 {
-	struct pfs_node_attr set = {.attrs.mtime_sec = 7};
+	struct pfs_node_attr set = { .attrs.mtime_sec = 7 };
 	struct fixture f = begin();
 	struct pfs_sealed first, second;
 	struct pfs_node *n;
@@ -585,7 +586,7 @@ Test(workspace, a_file_open_for_writing_is_committed_as_it_is_and_stays_dirty)
 {
 	struct fixture f = begin();
 	struct pfs_node *n = make(&f, f.root, PFS_ENTRY_FILE, "f");
-	struct pfs_found found = {0};
+	struct pfs_found found = { 0 };
 	struct pfs_sealed s;
 	struct pfs_open *o;
 
@@ -734,7 +735,7 @@ Test(workspace, an_eviction_leaves_nothing_that_leads_in)
 {
 	struct fixture f = begin();
 	struct pfs_node *d = make(&f, f.root, PFS_ENTRY_DIR, "d"), *same, *again, *out = NULL;
-	const struct pfs_node_make file = {.type = PFS_ENTRY_FILE, .mode = 0644};
+	const struct pfs_node_make file = { .type = PFS_ENTRY_FILE, .mode = 0644 };
 	struct pfs_node *last = f.root;
 	struct pfs_sealed s;
 
@@ -824,7 +825,7 @@ Test(workspace, a_reader_of_changes_that_is_too_slow_is_told_once)
 Test(workspace, is_opened_by_one_at_a_time)
 {
 	struct fixture f = begin();
-	struct pfs_root base = {.attrs.mode = 0755};
+	struct pfs_root base = { .attrs.mode = 0755 };
 	struct pfs_workspace *second = NULL;
 
 	FAILS(PFS_E_BUSY, pfs_workspace_open(f.folder, f.st, &base, &second, &err));
@@ -861,7 +862,7 @@ Test(workspace, sweeps_spool_files_nobody_names_and_nothing_else)
 Test(workspace, says_what_is_damaged)
 {
 	struct fixture f = begin();
-	struct pfs_root base = {.attrs.mode = 0755};
+	struct pfs_root base = { .attrs.mode = 0755 };
 	char path[360];
 
 	put_only(&f, f.root, "f", "mine");
@@ -897,30 +898,30 @@ Test(workspace, refuses_each_damaged_row_of_its_journal)
 		const char *sql;
 		int code;
 	} rows[] = {
-		{"UPDATE node SET type = 9 WHERE type = 1", PFS_E_CORRUPT},
-		{"UPDATE node SET state = 2 WHERE type = 1", PFS_E_CORRUPT},
-		{"UPDATE node SET mode = 65536", PFS_E_CORRUPT},
-		{"UPDATE node SET mtime_nsec = 1000000000", PFS_E_CORRUPT},
-		{"UPDATE node SET dir = x'0102' WHERE type = 2", PFS_E_CORRUPT},
-		{"UPDATE node SET target = x'' WHERE type = 3", PFS_E_CORRUPT},
-		{"UPDATE node SET content = x'00' WHERE type = 1 AND state = 0", PFS_E_CORRUPT},
-		{"UPDATE node SET serial = serial + 100 WHERE state = 1", PFS_E_CORRUPT},
-		{"UPDATE node SET type = 1 WHERE ino = 1", PFS_E_CORRUPT},
-		{"DELETE FROM node WHERE type = 3", PFS_E_CORRUPT},
-		{"DELETE FROM node WHERE ino = 1", PFS_E_CORRUPT},
-		{"DELETE FROM name WHERE name = CAST('link' AS BLOB)", PFS_E_CORRUPT},
-		{"UPDATE name SET name = CAST('a/b' AS BLOB) WHERE name = CAST('link' AS BLOB)",
-		 PFS_E_CORRUPT},
-		{"UPDATE name SET name = CAST('..' AS BLOB) WHERE name = CAST('link' AS BLOB)",
-		 PFS_E_CORRUPT},
-		{"UPDATE name SET ino = 1 WHERE name = CAST('link' AS BLOB)", PFS_E_CORRUPT},
+		{ "UPDATE node SET type = 9 WHERE type = 1", PFS_E_CORRUPT },
+		{ "UPDATE node SET state = 2 WHERE type = 1", PFS_E_CORRUPT },
+		{ "UPDATE node SET mode = 65536", PFS_E_CORRUPT },
+		{ "UPDATE node SET mtime_nsec = 1000000000", PFS_E_CORRUPT },
+		{ "UPDATE node SET dir = x'0102' WHERE type = 2", PFS_E_CORRUPT },
+		{ "UPDATE node SET target = x'' WHERE type = 3", PFS_E_CORRUPT },
+		{ "UPDATE node SET content = x'00' WHERE type = 1 AND state = 0", PFS_E_CORRUPT },
+		{ "UPDATE node SET serial = serial + 100 WHERE state = 1", PFS_E_CORRUPT },
+		{ "UPDATE node SET type = 1 WHERE ino = 1", PFS_E_CORRUPT },
+		{ "DELETE FROM node WHERE type = 3", PFS_E_CORRUPT },
+		{ "DELETE FROM node WHERE ino = 1", PFS_E_CORRUPT },
+		{ "DELETE FROM name WHERE name = CAST('link' AS BLOB)", PFS_E_CORRUPT },
+		{ "UPDATE name SET name = CAST('a/b' AS BLOB) WHERE name = CAST('link' AS BLOB)",
+		  PFS_E_CORRUPT },
+		{ "UPDATE name SET name = CAST('..' AS BLOB) WHERE name = CAST('link' AS BLOB)",
+		  PFS_E_CORRUPT },
+		{ "UPDATE name SET ino = 1 WHERE name = CAST('link' AS BLOB)", PFS_E_CORRUPT },
 		/* A directory in itself, with no way to the root. */
-		{"UPDATE name SET parent = ino WHERE name = CAST('d' AS BLOB)", PFS_E_CORRUPT},
-		{"DELETE FROM meta", PFS_E_CORRUPT},
-		{"PRAGMA user_version = 2", PFS_E_UNSUPPORTED},
-		{"PRAGMA application_id = 7", PFS_E_CORRUPT},
+		{ "UPDATE name SET parent = ino WHERE name = CAST('d' AS BLOB)", PFS_E_CORRUPT },
+		{ "DELETE FROM meta", PFS_E_CORRUPT },
+		{ "PRAGMA user_version = 2", PFS_E_UNSUPPORTED },
+		{ "PRAGMA application_id = 7", PFS_E_CORRUPT },
 	};
-	struct pfs_root base = {.attrs.mode = 0755};
+	struct pfs_root base = { .attrs.mode = 0755 };
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct fixture f = begin();

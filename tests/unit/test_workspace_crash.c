@@ -22,8 +22,8 @@ struct fixture {
 
 static struct fixture begin(void)
 {
-	struct fixture f = {.dir = scratch_new()};
-	struct pfs_root base = {.attrs.mode = 0755};
+	struct fixture f = { .dir = scratch_new() };
+	struct pfs_root base = { .attrs.mode = 0755 };
 
 	snprintf(f.folder, sizeof(f.folder), "%s/ws", f.dir.path);
 	OK(pfs_store_open_mem(&f.st, &err));
@@ -40,7 +40,7 @@ static void end(struct fixture *f)
 
 static void put(struct pfs_workspace *ws, const char *name, const char *text)
 {
-	struct pfs_node_make m = {.type = PFS_ENTRY_FILE, .mode = 0644};
+	struct pfs_node_make m = { .type = PFS_ENTRY_FILE, .mode = 0644 };
 	struct pfs_node *root = pfs_workspace_root(ws), *n = NULL;
 	struct pfs_open *o;
 
@@ -76,7 +76,7 @@ static const char *get(struct pfs_workspace *ws, const char *name)
 
 static struct pfs_sealed seal(struct fixture *f, unsigned char mark)
 {
-	struct pfs_commit_id id = {{mark}};
+	struct pfs_commit_id id = { { mark } };
 	struct pfs_sealed s;
 
 	OK(pfs_workspace_seal(f->ws, &id, &s, &err));
@@ -146,7 +146,7 @@ Test(workspace_crash, keeps_what_was_flushed_after_the_seal)
 Test(workspace_crash, keeps_what_was_flushed_when_the_seal_came_to_nothing)
 {
 	struct fixture f = begin();
-	struct pfs_root none = {.attrs.mode = 0755};
+	struct pfs_root none = { .attrs.mode = 0755 };
 	struct pfs_workspace *again;
 
 	put(f.ws, "a", "promised");

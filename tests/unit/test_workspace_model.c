@@ -101,8 +101,8 @@ static void thing_resize(struct thing *t, size_t len)
 }
 
 /* Unlike order, and one with odd bytes: sorted by bytes 0xff is last. */
-static const char *const names[NAMES] = {"b", "a.txt", "long-name-of-a-thing", "Z", "\xff\x01"};
-static const int sorted[NAMES] = {3, 1, 0, 2, 4};
+static const char *const names[NAMES] = { "b", "a.txt", "long-name-of-a-thing", "Z", "\xff\x01" };
+static const int sorted[NAMES] = { 3, 1, 0, 2, 4 };
 
 /* --- both ---------------------------------------------------------------- */
 
@@ -141,7 +141,7 @@ struct place {
 /* A random directory on both sides, some levels down. */
 static struct place walk_down(struct pair *p)
 {
-	struct place at = {p->root, pfs_workspace_root(p->ws)};
+	struct place at = { p->root, pfs_workspace_root(p->ws) };
 
 	for (unsigned depth = roll(4); depth > 0; depth--) {
 		int name = (int)roll(NAMES);
@@ -159,7 +159,7 @@ static struct place walk_down(struct pair *p)
 			break;
 		}
 		pfs_node_unref(&at.node);
-		at = (struct place){t, next};
+		at = (struct place){ t, next };
 	}
 	return at;
 }
@@ -205,7 +205,7 @@ static int each_name(void *arg, const struct pfs_node_name *item)
 
 static void check_dir(struct pair *p, struct thing *t, struct pfs_node *n)
 {
-	struct listing l = {p, t, n, 0, {0}};
+	struct listing l = { p, t, n, 0, { 0 } };
 
 	SAME(p, pfs_workspace_list(p->ws, n, each_name, &l, &err), 0, "list");
 	while (l.at < NAMES && !t->names[sorted[l.at]])
@@ -334,8 +334,8 @@ static void write_both(struct pair *p, struct thing *t, struct pfs_node *n)
 
 static void op_make(struct pair *p)
 {
-	static const enum pfs_entry_type types[] = {PFS_ENTRY_FILE, PFS_ENTRY_FILE, PFS_ENTRY_DIR,
-						    PFS_ENTRY_SYMLINK};
+	static const enum pfs_entry_type types[] = { PFS_ENTRY_FILE, PFS_ENTRY_FILE, PFS_ENTRY_DIR,
+						     PFS_ENTRY_SYMLINK };
 	struct place at = walk_down(p);
 	int name = (int)roll(NAMES);
 	struct pfs_node_make make = {
@@ -384,8 +384,8 @@ static void op_setattr(struct pair *p)
 	int name = (int)roll(NAMES);
 	struct thing *t = at.dir->names[name];
 	struct pfs_node *n = NULL;
-	struct pfs_node_attr set = {.attrs.mode = (uint16_t)roll(010000),
-				    .size_bytes = roll(2 * SIZE_MAX_TESTED)};
+	struct pfs_node_attr set = { .attrs.mode = (uint16_t)roll(010000),
+				     .size_bytes = roll(2 * SIZE_MAX_TESTED) };
 	unsigned which = PFS_NODE_MODE;
 
 	if (roll(6) == 0)
@@ -504,8 +504,8 @@ static void let_go(struct pair *p)
 
 static void op_names(struct pair *p)
 {
-	static void (*const ops[])(struct pair *) = {op_make,   op_make,   op_write, op_setattr,
-						     op_remove, op_rename, op_hold};
+	static void (*const ops[])(struct pair *) = { op_make,   op_make,   op_write, op_setattr,
+						      op_remove, op_rename, op_hold };
 
 	ops[roll(sizeof(ops) / sizeof(*ops))](p);
 	p->step++;
@@ -536,7 +536,7 @@ static void op_commit(struct pair *p)
 
 static void op_reopen(struct pair *p)
 {
-	struct pfs_root other = {.attrs.mode = 01};
+	struct pfs_root other = { .attrs.mode = 01 };
 
 	let_go(p);
 	pfs_workspace_close(&p->ws);
@@ -551,8 +551,8 @@ static void op_sync(struct pair *p)
 
 static void run_seed(uint64_t first, unsigned steps)
 {
-	struct pair p = {.first_seed = first};
-	struct pfs_root base = {.attrs.mode = 0755};
+	struct pair p = { .first_seed = first };
+	struct pfs_root base = { .attrs.mode = 0755 };
 
 	seed = first * 0x9e3779b97f4a7c15ULL + 1;
 	p.dir = scratch_new();
