@@ -27,6 +27,7 @@ struct pfs_fuse_options {
 	bool xattr;              /* user.pfs.*; costs a request at the first write to each file */
 	unsigned max_threads;    /* that serve requests */
 	unsigned max_background; /* read-aheads in flight */
+	unsigned readahead_kb;   /* ahead of who reads in order; 0: the kernel's own idea */
 	/* One line a failure nobody else is told of; NULL: nobody wants it. */
 	void (*log)(void *arg, const char *line);
 	void *log_arg;
@@ -34,7 +35,8 @@ struct pfs_fuse_options {
 #define PFS_FUSE_OPTIONS_INIT                                                                   \
 	{                                                                                       \
 		.size = sizeof(struct pfs_fuse_options), .passthrough = true, .io_uring = true, \
-		.readdirplus = true, .xattr = true, .max_threads = 16, .max_background = 64     \
+		.readdirplus = true, .xattr = true, .max_threads = 16, .max_background = 64,    \
+		.readahead_kb = 4096                                                            \
 	}
 
 /*

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 /*
  * life of a mount
@@ -155,6 +156,30 @@ static int start(struct pfs_mount *m, const char *mountpoint, struct pfs_error *
 	return rc < 0 ? rc : pfs_notify_start(m, err);
 }
 
+/*
+ * The kernel reads 128 KiB ahead on a FUSE mount and lets no request ask for
+ * more; root can. Several requests are then under way at once, and as many
+ * threads check and decompress chunks: cold reads in order were 1.8 times as
+ * fast on two processors. Without the right to it nothing else is lost.
+ */
+static void set_readahead(const struct pfs_mount *m)
+{
+	char path[64], text[16];
+	struct stat st;
+	FILE *f;
+
+	if (!m->o.readahead_kb || stat(m->mountpoint, &st) < 0)
+		return;
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev),
+		 minor(st.st_dev));
+	snprintf(text, sizeof(text), "%u", m->o.readahead_kb);
+	f = fopen(path, "we");
+	if (!f)
+		return;
+	fputs(text, f);
+	fclose(f);
+}
+
 int pfs_fuse_mount(struct pfs_instance *pfs, const char *mountpoint,
 		   const struct pfs_fuse_options *o, struct pfs_mount **out, struct pfs_error *err)
 {
@@ -169,11 +194,13 @@ int pfs_fuse_mount(struct pfs_instance *pfs, const char *mountpoint,
 		return rc;
 	}
 	rc = start(m, mountpoint, err);
-	if (rc < 0)
+	if (rc < 0) {
 		pfs_fuse_unmount(&m);
-	else
-		*out = m;
-	return rc;
+		return rc;
+	}
+	set_readahead(m);
+	*out = m;
+	return 0;
 }
 
 void pfs_fuse_unmount(struct pfs_mount **mp)
