@@ -6,7 +6,9 @@
 #include "runner/sources.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -69,10 +71,15 @@ static void take_output(void *arg, const void *data, size_t len)
 	joblog_add(((struct work *)arg)->log, data, len);
 }
 
-/* "<runner>-<id>-<attempt>-<step>", within what containerd takes. */
+/*
+ * "<runner>-<id>-<pipeline>-<attempt>-<step>", within what containerd takes: all
+ * pipelines of a commit have its id, and two of them may run at once. The name
+ * of a pipeline may be longer than there is room, so its hash stands for it.
+ */
 static void make_id(const struct work *w, size_t step, char out[77])
 {
 	char id[33];
+	uint64_t pipeline = pfs_map_hash(0, w->job.name.pipeline, strlen(w->job.name.pipeline));
 	size_t n = 0;
 
 	for (const char *p = w->job.name.id; *p && n < sizeof(id) - 1; p++)
@@ -80,8 +87,8 @@ static void make_id(const struct work *w, size_t step, char out[77])
 		    (*p >= 'A' && *p <= 'Z'))
 			id[n++] = *p;
 	id[n] = 0;
-	snprintf(out, 77, "%.24s-%s-%lld-%zu", w->r->name, n ? id : "job",
-		 (long long)w->job.name.attempt % 100000, step);
+	snprintf(out, 77, "%.20s-%s-%08" PRIx32 "-%lld-%zu", w->r->name, n ? id : "job",
+		 (uint32_t)pipeline, (long long)w->job.name.attempt % 100000, step);
 }
 
 /* Run a step once; what is infrastructure comes back as PFS_E_IO or PFS_E_TIMEOUT. */

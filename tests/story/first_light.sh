@@ -89,6 +89,16 @@ same "reading the failed output is an error" 500 "$(curl -s -o "$S/out" -w '%{ht
 refuse "a failed job leaves no output commit to mistake for one" test -e "$MNT/broken/$third/x"
 claim "the other pipeline ran all the same" wait_for 60 test -f "$MNT/wordcount/$third/counts"
 
+# Two pipelines of one commit have its id both, and run at the same time.
+for twin in left right; do
+	printf 'image busybox\ninput text\nrun sleep 1; echo %s > /out/said\n' $twin >"$S/twin.Pachfile"
+	claim "pipeline $twin is recorded" curl -sS -f -XPOST "http://$H/pipeline/$twin" -T "$S/twin.Pachfile"
+done
+fourth=$(curl -sS -f -XPOST "http://$H/commit?branch=master")
+for twin in left right; do
+	claim "pipeline $twin ran beside its twin" wait_for 60 grep -qx $twin "$MNT/$twin/$fourth/said"
+done
+
 claim "pfsd ends cleanly" stop_pfsd
 refuse "and is unmounted" mountpoint -q "$MNT"
 start_pfsd
