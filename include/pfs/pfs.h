@@ -10,6 +10,7 @@
 #ifndef PFS_H
 #define PFS_H
 
+#include <pfs/admin.h>
 #include <pfs/branch.h>
 #include <pfs/commit.h>
 #include <pfs/error.h>

@@ -25,7 +25,8 @@ enum pfs_rank {
 	PFS_RANK_WORKSPACE_OPEN = 405, /* where one open file is reading */
 	PFS_RANK_META = 250,           /* the one writer */
 	PFS_RANK_META_READ = 245,
-	PFS_RANK_STORE = 230, /* packs being written */
+	PFS_RANK_SESSION = 235, /* who may still name what he found in the store */
+	PFS_RANK_STORE = 230,   /* packs being written */
 	PFS_RANK_PACKSET = 220,
 	PFS_RANK_PACKSET_FILES = 215, /* descriptors of sealed packs */
 	PFS_RANK_CACHE = 210,

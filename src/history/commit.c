@@ -12,6 +12,7 @@
 #include "history/history_i.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "store/session.h"
 #include "tree/tree.h"
 
 #include <assert.h>
@@ -146,9 +147,14 @@ static int publish(struct making *m, struct pfs_error *err)
 	return rc;
 }
 
+/* One session from the first chunk to the settled workspace: what is put here is named here. */
 static int make(struct making *m, struct pfs_error *err)
 {
-	int rc = look_again(m, err);
+	struct pfs_session session;
+	int rc;
+
+	pfs_session_begin(m->h->store, &session);
+	rc = look_again(m, err);
 
 	if (rc == 0)
 		rc = fill_row(m, err);
@@ -171,6 +177,7 @@ static int make(struct making *m, struct pfs_error *err)
 	 */
 	if (rc == 0 && !m->row.error)
 		(void)pfs_workspace_settle(m->seat->ws, &m->sealed, NULL);
+	pfs_session_end(m->h->store, &session);
 	return rc;
 }
 

@@ -1,5 +1,6 @@
 /* What differs: between two commits, and between a branch and its head. */
 #include "history/history_i.h"
+#include "store/session.h"
 #include "tree/tree.h"
 
 #include <assert.h>
@@ -92,6 +93,7 @@ static int collect(struct pfs_store *st, const struct pfs_id *a, const struct pf
 int pfs_seat_differs(struct pfs_history *h, struct pfs_seat *seat,
 		     const struct pfs_branch_row *branch, bool *out, struct pfs_error *err)
 {
+	struct pfs_session session;
 	struct pfs_sealed sealed;
 	struct pfs_root head;
 	int rc;
@@ -101,8 +103,10 @@ int pfs_seat_differs(struct pfs_history *h, struct pfs_seat *seat,
 		return 0;
 	}
 	rc = pfs_place_root(h, branch, &head, err);
+	pfs_session_begin(h->store, &session);
 	if (rc == 0)
 		rc = pfs_workspace_seal(seat->ws, NULL, &sealed, err);
+	pfs_session_end(h->store, &session);
 	if (rc == 0)
 		*out = !pfs_id_equal(&sealed.root.dir, &head.dir);
 	return rc;
@@ -130,6 +134,7 @@ static int seal_both(struct pfs_history *h, struct pfs_seat *seat, const char *r
 int pfs_commit_status(struct pfs_history *h, const char *repo, const char *branch, size_t max,
 		      struct pfs_change **out, size_t *out_n, struct pfs_error *err)
 {
+	struct pfs_session session;
 	struct pfs_place at;
 	struct pfs_seat *seat;
 	struct pfs_sealed now;
@@ -140,12 +145,15 @@ int pfs_commit_status(struct pfs_history *h, const char *repo, const char *branc
 		rc = pfs_place_seat(h, &at, &seat, err);
 	if (rc < 0)
 		return rc;
+	/* Nothing will ever name what is sealed here: the session alone keeps it until it was read. */
+	pfs_session_begin(h->store, &session);
 	pfs_lock(&seat->commit_lock);
 	rc = seal_both(h, seat, repo, branch, &head, &now, err);
 	pfs_unlock(&seat->commit_lock);
 	pfs_seats_drop(&h->seats, &seat);
 	if (rc == 0)
 		rc = collect(h->store, &head.dir, &now.root.dir, max, out, out_n, err);
+	pfs_session_end(h->store, &session);
 	return rc < 0 ? pfs_wrap(err, rc, "status of %s@%s", repo, branch) : 0;
 }
 

@@ -10,6 +10,7 @@ struct pfs_store {
 	struct pfs_store_keys keys;
 	struct pfs_hasher *hasher;
 	struct pfs_cache *cache;
+	struct pfs_sessions *sessions;
 	uint64_t put_objects, put_duplicates; /* these four: atomic */
 	uint64_t cache_hits, cache_misses;
 };
@@ -37,6 +38,8 @@ int pfs_store_new(const struct pfs_store_ops *ops, void *self,
 		rc = pfs_hasher_new(st->keys.id_key, &st->hasher, err);
 	if (rc == 0)
 		rc = pfs_cache_new(PFS_STORE_CACHE_BYTES, &st->cache, err);
+	if (rc == 0)
+		rc = pfs_sessions_new(&st->sessions, err);
 	if (rc < 0)
 		return rc;
 	*out = st;
@@ -50,9 +53,15 @@ void pfs_store_close(struct pfs_store **st)
 		return;
 	(*st)->ops->close((*st)->self);
 	pfs_cache_free(&(*st)->cache);
+	pfs_sessions_free(&(*st)->sessions);
 	pfs_hasher_free(&(*st)->hasher);
 	free(*st);
 	*st = NULL;
+}
+
+struct pfs_sessions *pfs_store_sessions(struct pfs_store *st)
+{
+	return st->sessions;
 }
 
 const struct pfs_store_keys *pfs_store_keys(const struct pfs_store *st)

@@ -10,6 +10,7 @@
 #include "store/cache.h"
 #include "store/hasher.h"
 #include "store/object.h"
+#include "store/session.h"
 
 #define PFS_STORE_CACHE_BYTES (64u << 20)
 #define PFS_STORE_PLACE_SIZE  96
@@ -52,5 +53,7 @@ struct pfs_store_ops {
 int pfs_store_new(const struct pfs_store_ops *ops, void *self,
 		  const unsigned char secret[PFS_KEY_SECRET_SIZE], struct pfs_store **out,
 		  struct pfs_error *err);
+
+struct pfs_sessions *pfs_store_sessions(struct pfs_store *st);
 
 #endif
