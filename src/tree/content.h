@@ -12,6 +12,8 @@
 #include "tree/entry.h"
 #include "store/store.h"
 
+struct pfs_adoption;
+
 /*
  * Feed bytes in order, get a content. Holes of the source may be given as
  * holes; written zeros come out the same.
@@ -20,6 +22,12 @@ struct pfs_content_writer;
 int pfs_content_writer_open(struct pfs_store *st, struct pfs_content_writer **out,
 			    struct pfs_error *err);
 void pfs_content_writer_close(struct pfs_content_writer **w); /* gives up what was not finished */
+
+/*
+ * What the file held before; `old` is borrowed until finish. New chunks are
+ * kept as deltas against its chunks when that pays; the result is the same.
+ */
+void pfs_content_writer_near(struct pfs_content_writer *w, const struct pfs_content *old);
 int pfs_content_write(struct pfs_content_writer *w, const void *data, size_t len,
 		      struct pfs_error *err);
 int pfs_content_write_hole(struct pfs_content_writer *w, uint64_t len, struct pfs_error *err);
@@ -33,10 +41,18 @@ int pfs_content_from_bytes(struct pfs_store *st, const void *data, size_t len,
 /*
  * The first `size` bytes of a local file (short files end there), asking the
  * kernel for its holes. The file may change meanwhile: what was read counts.
- * The descriptor's offset is moved.
+ * The descriptor's offset is moved. `old`: as in pfs_content_writer_near(), or NULL.
  */
-int pfs_content_from_fd(struct pfs_store *st, int fd, uint64_t size, struct pfs_content *out,
-			struct pfs_error *err);
+int pfs_content_from_fd(struct pfs_store *st, int fd, uint64_t size, const struct pfs_content *old,
+			struct pfs_content *out, struct pfs_error *err);
+
+/*
+ * The same for a file that `a` is to take in as it is: chunks are named there
+ * and not put; nodes are put. The file must not change any more, and is on its
+ * way to the disk when this returns.
+ */
+int pfs_content_survey_fd(struct pfs_store *st, int fd, uint64_t size, struct pfs_adoption *a,
+			  struct pfs_content *out, struct pfs_error *err);
 
 /*
  * Random access. A reader remembers where it was: sequential reads descend no
@@ -50,6 +66,14 @@ void pfs_content_reader_close(struct pfs_content_reader **r);
 /* Up to `len` bytes at `off`; *out_len is shorter at the end of the file only. */
 int pfs_content_read(struct pfs_content_reader *r, uint64_t off, void *data, size_t len,
 		     size_t *out_len, struct pfs_error *err);
+
+/*
+ * Where the first data at or after `off` begins, or the first hole; the end of
+ * the file when there is none. Data is found in O(log n); a hole by walking the
+ * leaves up to it.
+ */
+int pfs_content_map(struct pfs_content_reader *r, uint64_t off, bool hole, uint64_t *out,
+		    struct pfs_error *err);
 
 /*
  * Write the first `size` bytes of a content to a local file at 0, leaving holes

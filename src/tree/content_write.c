@@ -34,8 +34,9 @@ struct piece {
 
 struct pfs_content_writer {
 	struct pfs_store *st;
-	uint64_t size;  /* taken in, zeros and holes too */
-	uint64_t zeros; /* held back */
+	const struct pfs_content *old; /* borrowed; what the file held before, or NULL */
+	uint64_t size;                 /* taken in, zeros and holes too */
+	uint64_t zeros;                /* held back */
 	unsigned char *buf;
 	size_t head, cut, len, cap;
 	size_t segment; /* bytes of this segment in the buffer, while the chunker saw none */
@@ -58,6 +59,11 @@ int pfs_content_writer_open(struct pfs_store *st, struct pfs_content_writer **ou
 	pfs_sequence_init(&w->seq, st);
 	*out = w;
 	return 0;
+}
+
+void pfs_content_writer_near(struct pfs_content_writer *w, const struct pfs_content *old)
+{
+	w->old = old;
 }
 
 void pfs_content_writer_close(struct pfs_content_writer **w)
@@ -449,14 +455,16 @@ static int read_data(struct pfs_content_writer *w, int fd, uint64_t off, uint64_
 	return 0;
 }
 
-int pfs_content_from_fd(struct pfs_store *st, int fd, uint64_t size, struct pfs_content *out,
-			struct pfs_error *err)
+int pfs_content_from_fd(struct pfs_store *st, int fd, uint64_t size, const struct pfs_content *old,
+			struct pfs_content *out, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_content_writer_close) struct pfs_content_writer *w = NULL;
 	uint64_t off = 0;
 	int rc;
 
 	rc = pfs_content_writer_open(st, &w, err);
+	if (rc == 0)
+		pfs_content_writer_near(w, old);
 	while (rc == 0 && off < size) {
 		uint64_t start = off, end = off;
 

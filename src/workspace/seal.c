@@ -59,7 +59,7 @@ static int chunk_fd(struct pfs_workspace *ws, const struct pfs_spool_name *name,
 	if (rc == 0 && st.size <= SMALL_SIZE_MAX)
 		rc = chunk_small(ws->store, fd, st.size, &content, err);
 	else if (rc == 0)
-		rc = pfs_content_from_fd(ws->store, fd, st.size, &content, err);
+		rc = pfs_content_from_fd(ws->store, fd, st.size, NULL, &content, err);
 	if (rc < 0)
 		return rc;
 	*out = pfs_kept_new(&content);

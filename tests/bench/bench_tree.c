@@ -91,7 +91,7 @@ static void bench_content(const unsigned char *d, size_t n, const char *what)
 	must(pfs_store_open_mem(&st, &err), &err);
 	for (int round = 0; round < 3; round++) {
 		t = now();
-		must(pfs_content_from_fd(st, fileno(f), n, &c, &err), &err);
+		must(pfs_content_from_fd(st, fileno(f), n, NULL, &c, &err), &err);
 		t = now() - t;
 		printf("content_from_fd      %8.2f GB/s   %s%s\n", (double)n / t / 1e9, what,
 		       round ? ", stored already" : "");

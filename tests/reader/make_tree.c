@@ -25,7 +25,7 @@ static void put_file(struct pfs_store *st, int dir, const char *name, struct pfs
 	e.attrs.mode = sb.st_mode & 07777;
 	e.attrs.mtime_sec = sb.st_mtim.tv_sec;
 	e.attrs.mtime_nsec = (uint32_t)sb.st_mtim.tv_nsec;
-	CHECK(pfs_content_from_fd(st, fd, (uint64_t)sb.st_size, &e.content, &err) == 0, "%s",
+	CHECK(pfs_content_from_fd(st, fd, (uint64_t)sb.st_size, NULL, &e.content, &err) == 0, "%s",
 	      err.text);
 	CHECK(pfs_tree_edit(st, root, &edit, 1, root, &err) == 0, "%s", err.text);
 }

@@ -241,9 +241,9 @@ Test(content, a_local_file_gives_the_same_as_its_bytes_and_comes_back_with_its_h
 				cr_assert_eq(pfs_io_pwrite(in, d + off, len, off, NULL), 0);
 		}
 		cr_assert_eq(ftruncate(in, (off_t)n), 0);
-		cr_assert_eq(pfs_content_from_fd(st, in, n, &c, &err), 0, "%s", err.text);
+		cr_assert_eq(pfs_content_from_fd(st, in, n, NULL, &c, &err), 0, "%s", err.text);
 		cr_assert(pfs_content_equal(&c, &want), "%zu bytes", n);
-		cr_assert_eq(pfs_content_from_fd(st, in, n + 100, &c, &err), 0, "%s", err.text);
+		cr_assert_eq(pfs_content_from_fd(st, in, n + 100, NULL, &c, &err), 0, "%s", err.text);
 		cr_assert(pfs_content_equal(&c, &want), "%zu bytes, asked for more", n);
 
 		/* What was in the file before must not shine through holes. */
@@ -270,7 +270,7 @@ Test(content, the_first_part_of_a_file_is_the_content_of_that_part)
 		size_t part = roll(n);
 		struct pfs_content want = from_bytes(d, part), c;
 
-		cr_assert_eq(pfs_content_from_fd(st, in, part, &c, &err), 0, "%s", err.text);
+		cr_assert_eq(pfs_content_from_fd(st, in, part, NULL, &c, &err), 0, "%s", err.text);
 		cr_assert(pfs_content_equal(&c, &want), "the first %zu bytes", part);
 	}
 	free(d);
