@@ -1,0 +1,221 @@
+#include "workspace_fixture.h"
+
+Test(workspace_commit, equal_content_has_an_equal_root_whatever_the_history)
+{
+	struct pfs_node_attr set = { .attrs.mtime_sec = 7 };
+	struct fixture f = begin();
+	struct pfs_sealed first, second;
+	struct pfs_node *n;
+
+	n = put(&f, f.root, "f", "same");
+	OK(pfs_workspace_setattr(f.ws, n, PFS_NODE_MTIME, &set, &err));
+	pfs_node_unref(&n);
+	first = commit(&f);
+	OK(pfs_workspace_remove_name(f.ws, f.root, NAME("f"), false, &err));
+	put_only(&f, f.root, "other", "for a while");
+	commit(&f);
+	OK(pfs_workspace_rename(f.ws, f.root, NAME("other"), f.root, NAME("f"), false, false,
+				&err));
+	n = find(&f, f.root, "f");
+	set.size_bytes = 0;
+	OK(pfs_workspace_setattr(f.ws, n, PFS_NODE_SIZE, &set, &err));
+	write_at(&f, n, 2, "me");
+	write_at(&f, n, 0, "sa");
+	OK(pfs_workspace_setattr(f.ws, n, PFS_NODE_MTIME, &set, &err));
+	pfs_node_unref(&n);
+	second = seal(&f);
+	cr_expect(pfs_id_equal(&first.root.dir, &second.root.dir));
+	end(&f);
+}
+
+Test(workspace_commit, a_file_open_for_writing_is_committed_as_it_is_and_stays_dirty)
+{
+	struct fixture f = begin();
+	struct pfs_node *n = make(&f, f.root, PFS_ENTRY_FILE, "f");
+	struct pfs_found found = { 0 };
+	struct pfs_sealed s;
+	struct pfs_open *o;
+
+	OK(pfs_workspace_open_file(f.ws, n, true, false, &o, &err));
+	OK(pfs_workspace_write(o, 0, NAME("before"), &err));
+	s = seal(&f);
+	OK(pfs_workspace_write(o, 6, NAME(" after"), &err));
+	OK(pfs_workspace_settle(f.ws, &s, &err));
+	cr_expect(pfs_workspace_dirty(f.ws));
+	OK(pfs_tree_find(f.st, &s.root.dir, NAME("f"), &found, &err));
+	cr_expect_eq(found.e.content.size, 6);
+	pfs_workspace_close_file(&o);
+	s = commit(&f);
+	OK(pfs_tree_find(f.st, &s.root.dir, NAME("f"), &found, &err));
+	cr_expect_eq(found.e.content.size, 12);
+	cr_expect_not(pfs_workspace_dirty(f.ws));
+	pfs_found_fini(&found);
+	pfs_node_unref(&n);
+	end(&f);
+}
+
+Test(workspace_commit, what_changes_between_seal_and_settle_differs_from_the_new_base)
+{
+	struct fixture f = begin();
+	struct pfs_node *d = make(&f, f.root, PFS_ENTRY_DIR, "d");
+	struct pfs_sealed s;
+
+	put_only(&f, d, "gone", "1");
+	put_only(&f, d, "moved", "2");
+	put_only(&f, d, "stays", "3");
+	s = seal(&f);
+	OK(pfs_workspace_remove_name(f.ws, d, NAME("gone"), false, &err));
+	OK(pfs_workspace_rename(f.ws, d, NAME("moved"), f.root, NAME("here"), false, false, &err));
+	put_only(&f, d, "late", "4");
+	OK(pfs_workspace_settle(f.ws, &s, &err));
+	for (int again = 0; again < 2; again++) {
+		cr_expect_not(has(&f, d, "gone"));
+		cr_expect_not(has(&f, d, "moved"));
+		cr_expect(has(&f, d, "stays"));
+		cr_expect(has(&f, d, "late"));
+		cr_expect_str_eq(text_at(&f, "here"), "2");
+		cr_expect(pfs_workspace_dirty(f.ws));
+		pfs_node_unref(&d);
+		close_ws(&f);
+		open_ws(&f);
+		d = find(&f, f.root, "d");
+	}
+	OK(pfs_workspace_remove_name(f.ws, d, NAME("stays"), false, &err));
+	OK(pfs_workspace_remove_name(f.ws, d, NAME("late"), false, &err));
+	OK(pfs_workspace_remove_name(f.ws, f.root, NAME("d"), true, &err));
+	pfs_node_unref(&d);
+	end(&f);
+}
+
+Test(workspace_commit, a_directory_emptied_between_seal_and_settle_can_be_removed)
+{
+	struct fixture f = begin();
+	struct pfs_node *d = make(&f, f.root, PFS_ENTRY_DIR, "d");
+	struct pfs_sealed s;
+
+	put_only(&f, d, "x", "1");
+	s = seal(&f);
+	OK(pfs_workspace_remove_name(f.ws, d, NAME("x"), false, &err));
+	OK(pfs_workspace_remove_name(f.ws, f.root, NAME("d"), true, &err));
+	OK(pfs_workspace_settle(f.ws, &s, &err));
+	cr_expect_not(has(&f, f.root, "d"));
+	pfs_node_unref(&d);
+	end(&f);
+}
+
+Test(workspace_commit, a_directory_is_not_empty_because_of_what_only_a_seal_remembers)
+{
+	struct fixture f = begin();
+	struct pfs_node *d = make(&f, f.root, PFS_ENTRY_DIR, "d");
+
+	put_only(&f, d, "a", "1");
+	commit(&f);
+	put_only(&f, d, "x", "2");
+	seal(&f);
+	OK(pfs_workspace_remove_name(f.ws, d, NAME("x"), false, &err));
+	FAILS(PFS_E_NOTEMPTY, pfs_workspace_remove_name(f.ws, f.root, NAME("d"), true, &err));
+	pfs_node_unref(&d);
+	end(&f);
+}
+
+Test(workspace_commit, only_the_last_seal_can_be_settled)
+{
+	struct fixture f = begin();
+	struct pfs_sealed s;
+
+	put_only(&f, f.root, "f", "x");
+	s = seal(&f);
+	seal(&f);
+	FAILS(PFS_E_CONFLICT, pfs_workspace_settle(f.ws, &s, &err));
+	s = commit(&f);
+	FAILS(PFS_E_CONFLICT, pfs_workspace_settle(f.ws, &s, &err));
+	end(&f);
+}
+
+Test(workspace_commit, a_commit_gives_the_spool_back)
+{
+	struct fixture f = begin();
+
+	put_only(&f, f.root, "a", "x");
+	put_only(&f, f.root, "b", "y");
+	OK(pfs_workspace_sync(f.ws, &err));
+	cr_expect_eq(spool_files(&f), 2);
+	commit(&f);
+	OK(pfs_workspace_tick(f.ws, 0, &err));
+	cr_expect_eq(spool_files(&f), 0);
+	cr_expect_str_eq(text_at(&f, "b"), "y");
+	end(&f);
+}
+
+Test(workspace_commit, a_reset_keeps_nodes_whose_name_stays_and_tells_who_caches)
+{
+	struct fixture f = begin();
+	struct pfs_node *d = make(&f, f.root, PFS_ENTRY_DIR, "d"), *gone, *same, *again;
+	struct pfs_node_change c;
+	struct pfs_sealed s;
+
+	same = put(&f, d, "same", "committed");
+	s = commit(&f);
+	write_at(&f, same, 0, "CHANGED");
+	gone = put(&f, d, "gone", "x");
+	while (pfs_workspace_next_change(f.ws, &c))
+		pfs_node_unref(&c.node);
+	OK(pfs_workspace_reset(f.ws, &s.root, &err));
+	cr_expect_eq(pfs_workspace_next_change(f.ws, &c), 1);
+	cr_expect(c.lost);
+	cr_expect_not(pfs_workspace_dirty(f.ws));
+	cr_expect_str_eq(text_of(&f, same), "committed");
+	cr_expect_str_eq(text_of(&f, gone), "x", "held, but nameless");
+	cr_expect_eq(attr_of(&f, gone).nlink, 0);
+	again = find(&f, d, "same");
+	cr_expect_eq(again, same);
+	cr_expect_not(has(&f, d, "gone"));
+	pfs_node_unref(&again);
+	pfs_node_unref(&same);
+	pfs_node_unref(&gone);
+	pfs_node_unref(&d);
+	end(&f);
+}
+
+Test(workspace_commit, an_eviction_leaves_nothing_that_leads_in)
+{
+	struct fixture f = begin();
+	struct pfs_node *d = make(&f, f.root, PFS_ENTRY_DIR, "d"), *same, *again, *out = NULL;
+	const struct pfs_node_make file = { .type = PFS_ENTRY_FILE, .mode = 0644 };
+	struct pfs_node *last = f.root;
+	struct pfs_sealed s;
+
+	same = put(&f, d, "same", "committed");
+	s = commit(&f);
+	put_only(&f, d, "gone", "x");
+	OK(pfs_workspace_evict(f.ws, &s.root, &err));
+	f.root = pfs_workspace_root(f.ws);
+	cr_expect_neq(f.root, last);
+	cr_expect_not(pfs_workspace_dirty(f.ws));
+	cr_expect_eq(pfs_workspace_make(f.ws, last, "late", 4, &file, &out, &err), PFS_E_NOTFOUND);
+	cr_expect_eq(pfs_workspace_make(f.ws, d, "late", 4, &file, &out, &err), PFS_E_NOTFOUND);
+	write_at(&f, same, 0, "CHANGED");
+	pfs_node_unref(&d);
+	d = find(&f, f.root, "d");
+	again = find(&f, d, "same");
+	cr_expect_neq(again, same);
+	cr_expect_str_eq(text_of(&f, again), "committed");
+	pfs_node_unref(&again);
+	cr_expect_eq(attr_of(&f, same).nlink, 0);
+	cr_expect_not(pfs_workspace_dirty(f.ws));
+	cr_expect_not(has(&f, d, "gone"));
+	put_only(&f, d, "new", "y");
+	pfs_node_unref(&d);
+	pfs_node_unref(&same);
+	pfs_node_unref(&last);
+	OK(pfs_workspace_sync(f.ws, &err));
+	close_ws(&f);
+	open_ws(&f);
+	d = find(&f, f.root, "d");
+	cr_expect(has(&f, d, "same"));
+	cr_expect(has(&f, d, "new"));
+	cr_expect_not(has(&f, d, "late"));
+	cr_expect_not(has(&f, f.root, "late"));
+	pfs_node_unref(&d);
+	end(&f);
+}

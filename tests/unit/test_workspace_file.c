@@ -1,0 +1,131 @@
+#include "workspace_fixture.h"
+
+Test(workspace_file, truncation_cuts_and_fills_with_zeros)
+{
+	struct fixture f = begin();
+	struct pfs_node *n = put(&f, f.root, "f", "0123456789");
+	struct pfs_node_attr set = { .size_bytes = 4 };
+	struct pfs_open *o;
+	char bytes[8];
+	size_t got;
+
+	commit(&f);
+	OK(pfs_workspace_setattr(f.ws, n, PFS_NODE_SIZE, &set, &err));
+	set.size_bytes = 8;
+	OK(pfs_workspace_setattr(f.ws, n, PFS_NODE_SIZE, &set, &err));
+	OK(pfs_workspace_open_file(f.ws, n, false, false, &o, &err));
+	OK(pfs_workspace_read(o, 0, bytes, sizeof(bytes), &got, &err));
+	cr_expect_eq(got, 8);
+	cr_expect_eq(memcmp(bytes, "0123\0\0\0\0", 8), 0);
+	FAILS(PFS_E_DENIED, pfs_workspace_write(o, 0, "x", 1, &err));
+	pfs_workspace_close_file(&o);
+	set.size_bytes = PFS_FILE_SIZE_MAX + 1;
+	FAILS(PFS_E_LIMIT, pfs_workspace_setattr(f.ws, n, PFS_NODE_SIZE, &set, &err));
+	FAILS(PFS_E_ISDIR, pfs_workspace_setattr(f.ws, f.root, PFS_NODE_SIZE, &set, &err));
+	pfs_node_unref(&n);
+	end(&f);
+}
+
+Test(workspace_file, who_reads_sees_what_is_written_later_whatever_is_committed_in_between)
+{
+	struct fixture f = begin();
+	struct pfs_node *n = put(&f, f.root, "f", "one");
+	struct pfs_open *old, *early, *writer;
+
+	OK(pfs_workspace_open_file(f.ws, n, false, false, &old, &err));
+	cr_expect_geq(pfs_workspace_local_fd(old), 0);
+	commit(&f);
+	cr_expect_not(pfs_workspace_dirty(f.ws), "readers do not keep it dirty");
+	cr_expect_str_eq(read_open(old), "one", "its descriptor goes on");
+	OK(pfs_workspace_open_file(f.ws, n, true, false, &writer, &err));
+	cr_expect_eq(pfs_workspace_local_fd(writer), pfs_workspace_local_fd(old),
+		     "everybody has the same file");
+	OK(pfs_workspace_write(writer, 0, NAME("two"), &err));
+	cr_expect_str_eq(read_open(old), "two");
+	pfs_workspace_close_file(&writer);
+	pfs_workspace_close_file(&old);
+	commit(&f);
+
+	OK(pfs_workspace_open_file(f.ws, n, false, false, &early, &err));
+	cr_expect_eq(pfs_workspace_local_fd(early), -1, "clean, read from the store");
+	cr_expect_str_eq(read_open(early), "two");
+	write_at(&f, n, 0, "six");
+	cr_expect_str_eq(read_open(early), "six");
+	commit(&f);
+	cr_expect_str_eq(read_open(early), "six");
+	pfs_workspace_close_file(&early);
+	pfs_node_unref(&n);
+	end(&f);
+}
+
+Test(workspace_file, appending_seeking_and_allocating_do_as_the_kernel_does)
+{
+	struct fixture f = begin();
+	struct pfs_node *n = put(&f, f.root, "f", "abc");
+	struct pfs_open *o;
+	uint64_t at;
+
+	commit(&f);
+	OK(pfs_workspace_open_file(f.ws, n, false, false, &o, &err));
+	OK(pfs_workspace_seek(o, 1, SEEK_DATA, &at, &err));
+	cr_expect_eq(at, 1);
+	OK(pfs_workspace_seek(o, 1, SEEK_HOLE, &at, &err));
+	cr_expect_eq(at, 3);
+	FAILS(PFS_E_NOTFOUND, pfs_workspace_seek(o, 3, SEEK_DATA, &at, &err));
+	FAILS(PFS_E_INVALID, pfs_workspace_seek(o, 0, SEEK_END, &at, &err));
+	pfs_workspace_close_file(&o);
+	OK(pfs_workspace_open_file(f.ws, n, true, false, &o, &err));
+	OK(pfs_workspace_append(o, NAME("def"), &err));
+	cr_expect_str_eq(read_open(o), "abcdef");
+	FAILS(PFS_E_NOTFOUND, pfs_workspace_seek(o, 6, SEEK_HOLE, &at, &err));
+	OK(pfs_workspace_allocate(o, 0, 0, 100, &err));
+	cr_expect_eq(attr_of(&f, n).size_bytes, 100);
+	FAILS(PFS_E_LIMIT, pfs_workspace_write(o, PFS_FILE_SIZE_MAX, "x", 1, &err));
+	pfs_workspace_close_file(&o);
+	pfs_node_unref(&n);
+	end(&f);
+}
+
+Test(workspace_file, times_that_were_set_stay_set)
+{
+	struct fixture f = begin();
+	struct pfs_node *n = put(&f, f.root, "f", "abc");
+	struct pfs_node_attr set = { .attrs = { .mtime_sec = 1234567890,
+						.mtime_nsec = 123456789 } };
+
+	OK(pfs_workspace_setattr(f.ws, n, PFS_NODE_MTIME, &set, &err));
+	pfs_node_unref(&n);
+	close_ws(&f);
+	open_ws(&f);
+	for (int round = 0; round < 3; round++) {
+		n = find(&f, f.root, "f");
+		cr_expect_eq(attr_of(&f, n).attrs.mtime_sec, 1234567890, "round %d", round);
+		cr_expect_eq(attr_of(&f, n).attrs.mtime_nsec, 123456789u, "round %d", round);
+		if (round == 1) {
+			struct pfs_open *o;
+
+			OK(pfs_workspace_open_file(f.ws, n, true, false, &o, &err));
+			pfs_workspace_close_file(&o);
+		}
+		pfs_node_unref(&n);
+		commit(&f);
+	}
+	end(&f);
+}
+
+Test(workspace_file, what_is_made_in_a_setgid_directory_has_its_group)
+{
+	struct fixture f = begin();
+	struct pfs_node *d = make(&f, f.root, PFS_ENTRY_DIR, "d"), *n;
+	struct pfs_node_attr set = { .attrs = { .mode = 02775, .gid = 77 } };
+
+	OK(pfs_workspace_setattr(f.ws, d, PFS_NODE_MODE | PFS_NODE_GID, &set, &err));
+	n = make(&f, d, PFS_ENTRY_FILE, "f");
+	cr_expect_eq(attr_of(&f, n).attrs.gid, 77);
+	pfs_node_unref(&n);
+	n = make(&f, d, PFS_ENTRY_DIR, "sub");
+	cr_expect_eq(attr_of(&f, n).attrs.mode & 02000, 02000);
+	pfs_node_unref(&n);
+	pfs_node_unref(&d);
+	end(&f);
+}

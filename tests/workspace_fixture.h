@@ -1,0 +1,190 @@
+/* A workspace on a store in memory, and short ways to use it: for Criterion tests of what is in it. */
+#ifndef PFS_TESTS_WORKSPACE_FIXTURE_H
+#define PFS_TESTS_WORKSPACE_FIXTURE_H
+
+#include "scratch.h"
+#include "tree/content.h"
+#include "tree/tree.h"
+#include "workspace/workspace.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+
+struct fixture {
+	struct scratch dir;
+	char folder[300];
+	struct pfs_store *st;
+	struct pfs_workspace *ws;
+	struct pfs_node *root;
+};
+
+static struct pfs_error err;
+
+#define OK(call)          cr_assert_eq((call), 0, "%s: %s", #call, err.text)
+#define FAILS(code, call) cr_expect_eq((call), (code), "%s: %s", #call, err.text)
+#define NAME(s)           (s), strlen(s)
+
+static inline void open_ws(struct fixture *f)
+{
+	struct pfs_root base = { .attrs.mode = 0755 };
+
+	OK(pfs_workspace_open(f->folder, f->st, &base, &f->ws, &err));
+	f->root = pfs_workspace_root(f->ws);
+}
+
+static inline void close_ws(struct fixture *f)
+{
+	pfs_node_unref(&f->root);
+	pfs_workspace_close(&f->ws);
+}
+
+static inline struct fixture begin(void)
+{
+	struct fixture f = { .dir = scratch_new() };
+
+	snprintf(f.folder, sizeof(f.folder), "%s/ws", f.dir.path);
+	OK(pfs_store_open_mem(&f.st, &err));
+	open_ws(&f);
+	return f;
+}
+
+static inline void end(struct fixture *f)
+{
+	close_ws(f);
+	pfs_store_close(&f->st);
+	scratch_fini(&f->dir);
+}
+
+static inline struct pfs_node *make(struct fixture *f, struct pfs_node *dir,
+				    enum pfs_entry_type type, const char *name)
+{
+	struct pfs_node_make m = { .type = type, .mode = 0644, .target = "to", .target_len = 2 };
+	struct pfs_node *n = NULL;
+
+	OK(pfs_workspace_make(f->ws, dir, NAME(name), &m, &n, &err));
+	return n;
+}
+
+static inline void make_only(struct fixture *f, struct pfs_node *dir, enum pfs_entry_type type,
+			     const char *name)
+{
+	struct pfs_node *n = make(f, dir, type, name);
+
+	pfs_node_unref(&n);
+}
+
+static inline void write_at(struct fixture *f, struct pfs_node *n, uint64_t off, const char *text)
+{
+	struct pfs_open *o;
+
+	OK(pfs_workspace_open_file(f->ws, n, true, false, &o, &err));
+	OK(pfs_workspace_write(o, off, NAME(text), &err));
+	pfs_workspace_close_file(&o);
+}
+
+static inline struct pfs_node *put(struct fixture *f, struct pfs_node *dir, const char *name,
+				   const char *text)
+{
+	struct pfs_node *n = make(f, dir, PFS_ENTRY_FILE, name);
+
+	write_at(f, n, 0, text);
+	return n;
+}
+
+static inline void put_only(struct fixture *f, struct pfs_node *dir, const char *name,
+			    const char *text)
+{
+	struct pfs_node *n = put(f, dir, name, text);
+
+	pfs_node_unref(&n);
+}
+
+static inline struct pfs_node *find(struct fixture *f, struct pfs_node *dir, const char *name)
+{
+	struct pfs_node *n = NULL;
+
+	OK(pfs_workspace_lookup(f->ws, dir, NAME(name), &n, &err));
+	return n;
+}
+
+static inline bool has(struct fixture *f, struct pfs_node *dir, const char *name)
+{
+	struct pfs_node *n = NULL;
+	int rc = pfs_workspace_lookup(f->ws, dir, NAME(name), &n, &err);
+
+	pfs_node_unref(&n);
+	cr_assert(rc == 0 || rc == PFS_E_NOTFOUND, "%s", err.text);
+	return rc == 0;
+}
+
+static inline const char *read_open(struct pfs_open *o)
+{
+	static char text[512];
+	size_t got;
+
+	OK(pfs_workspace_read(o, 0, text, sizeof(text) - 1, &got, &err));
+	text[got] = 0;
+	return text;
+}
+
+static inline const char *text_of(struct fixture *f, struct pfs_node *n)
+{
+	struct pfs_open *o;
+	const char *text;
+
+	OK(pfs_workspace_open_file(f->ws, n, false, false, &o, &err));
+	text = read_open(o);
+	pfs_workspace_close_file(&o);
+	return text;
+}
+
+static inline const char *text_at(struct fixture *f, const char *name)
+{
+	struct pfs_node *n = find(f, f->root, name);
+	const char *text = text_of(f, n);
+
+	pfs_node_unref(&n);
+	return text;
+}
+
+static inline struct pfs_sealed seal(struct fixture *f)
+{
+	struct pfs_sealed s;
+
+	OK(pfs_workspace_seal(f->ws, NULL, &s, &err));
+	return s;
+}
+
+static inline struct pfs_sealed commit(struct fixture *f)
+{
+	struct pfs_sealed s = seal(f);
+
+	OK(pfs_workspace_settle(f->ws, &s, &err));
+	return s;
+}
+
+static inline unsigned spool_files(struct fixture *f)
+{
+	char path[320];
+	struct dirent *e;
+	unsigned n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/spool", f->folder);
+	d = opendir(path);
+	cr_assert(d);
+	while ((e = readdir(d)))
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+static inline struct pfs_node_attr attr_of(struct fixture *f, struct pfs_node *n)
+{
+	struct pfs_node_attr a;
+
+	OK(pfs_workspace_getattr(f->ws, n, &a, &err));
+	return a;
+}
+
+#endif
