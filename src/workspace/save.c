@@ -7,27 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Spool files whose bytes have to be durable before the rows that name them. */
-struct bytes {
-	struct pfs_spool_name *names;
-	size_t n, cap;
-};
-
-static int add_name(struct pfs_spool_name **names, size_t *n, size_t *cap,
-		    const struct pfs_spool_name *name)
-{
-	if (*n == *cap) {
-		size_t more = *cap ? *cap * 2 : 16;
-		struct pfs_spool_name *p = realloc(*names, more * sizeof(*p));
-
-		if (!p)
-			return PFS_E_NOMEM;
-		*names = p;
-		*cap = more;
-	}
-	(*names)[(*n)++] = *name;
-	return 0;
-}
+PFS_VEC_DEFINE(push_name, struct pfs_spool_names, struct pfs_spool_name, "a flush")
 
 void pfs_workspace_note_pending(struct pfs_workspace *ws)
 {
@@ -35,26 +15,26 @@ void pfs_workspace_note_pending(struct pfs_workspace *ws)
 		ws->oldest_ms = pfs_clock_monotonic_ms();
 }
 
-static void move_names(struct pfs_doomed *to, struct pfs_doomed *from)
+static void move_names(struct pfs_spool_names *to, struct pfs_spool_names *from)
 {
 	if (!to->n) {
-		struct pfs_doomed empty = *to;
+		struct pfs_spool_names empty = *to;
 
 		*to = *from;
 		*from = empty;
 		return;
 	}
 	for (size_t i = 0; i < from->n; i++)
-		add_name(&to->names, &to->n, &to->cap, &from->names[i]);
+		push_name(to, from->items[i], NULL);
 	from->n = 0;
 }
 
 /* Without memory for the list the file stays until the next open sweeps it. */
 void pfs_workspace_doom(struct pfs_workspace *ws, const struct pfs_spool_name *name, bool journaled)
 {
-	struct pfs_doomed *d = journaled ? &ws->doomed : &ws->loose;
+	struct pfs_spool_names *d = journaled ? &ws->doomed : &ws->loose;
 
-	add_name(&d->names, &d->n, &d->cap, name);
+	push_name(d, *name, NULL);
 	atomic_store_explicit(&ws->n_loose, ws->loose.n, memory_order_relaxed);
 }
 
@@ -62,17 +42,17 @@ void pfs_workspace_doom(struct pfs_workspace *ws, const struct pfs_spool_name *n
 
 static size_t take_loose(struct pfs_workspace *ws, struct pfs_spool_name *out, size_t max)
 {
-	struct pfs_doomed *d = &ws->loose;
+	struct pfs_spool_names *d = &ws->loose;
 	size_t n;
 
 	pfs_rwlock_write(&ws->lock);
 	n = d->n < max ? d->n : max;
 	if (n)
-		memcpy(out, d->names + (d->n - n), n * sizeof(*out));
+		memcpy(out, d->items + (d->n - n), n * sizeof(*out));
 	d->n -= n;
 	if (d->n == 0) {
-		free(d->names);
-		*d = (struct pfs_doomed){ 0 };
+		free(d->items);
+		*d = (struct pfs_spool_names){ 0 };
 	}
 	atomic_store_explicit(&ws->n_loose, d->n, memory_order_relaxed);
 	pfs_rwlock_unlock(&ws->lock);
@@ -95,8 +75,10 @@ void pfs_workspace_reap(struct pfs_workspace *ws, size_t max)
 	}
 }
 
-static int hand_over_node(struct pfs_workspace *ws, struct pfs_node *n, struct bytes *bytes,
-			  struct pfs_buf *blob, struct pfs_error *err)
+/* `bytes` are the spool files that have to be durable before the rows that name them. */
+static int hand_over_node(struct pfs_workspace *ws, struct pfs_node *n,
+			  struct pfs_spool_names *bytes, struct pfs_buf *blob,
+			  struct pfs_error *err)
 {
 	struct pfs_spooled *spooled = n->type == PFS_ENTRY_FILE ? n->file.spooled : NULL;
 	struct pfs_journal_row row;
@@ -106,9 +88,9 @@ static int hand_over_node(struct pfs_workspace *ws, struct pfs_node *n, struct b
 		rc = pfs_journal_batch_add(&ws->writing, &row, err);
 	if (rc == 0 && spooled && n->file.state == PFS_FILE_NEW) {
 		if (spooled->unsynced || !spooled->journaled) {
-			rc = add_name(&bytes->names, &bytes->n, &bytes->cap, &spooled->name);
+			rc = push_name(bytes, spooled->name, err);
 			if (rc < 0)
-				return pfs_fail_nomem(err, "a flush");
+				return rc;
 		}
 		spooled->journaled = true;
 		/* Who still writes makes it unsynced again at the close. */
@@ -204,7 +186,7 @@ static int hand_over_sealed(struct pfs_workspace *ws, struct pfs_error *err)
 }
 
 /* With both locks held. What is handed over is never lost: it stays in `writing` until it is durable. */
-static int hand_over(struct pfs_workspace *ws, struct bytes *bytes, struct pfs_error *err)
+static int hand_over(struct pfs_workspace *ws, struct pfs_spool_names *bytes, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf blob = PFS_BUF_INIT(4096);
 	int rc = ws->rewrite ? requeue_everything(ws, err) : 0;
@@ -229,12 +211,12 @@ static int hand_over(struct pfs_workspace *ws, struct bytes *bytes, struct pfs_e
 }
 
 /* Bytes whose flush failed must be flushed by whoever tries next. */
-static void mark_unsynced(struct pfs_workspace *ws, const struct bytes *bytes)
+static void mark_unsynced(struct pfs_workspace *ws, const struct pfs_spool_names *bytes)
 {
 	pfs_rwlock_write(&ws->lock);
 	for (size_t i = 0; i < bytes->n; i++) {
 		struct pfs_node *n =
-			pfs_map_find(&ws->inos, &bytes->names[i].ino, sizeof(uint64_t));
+			pfs_map_find(&ws->inos, &bytes->items[i].ino, sizeof(uint64_t));
 
 		if (!n || n->type != PFS_ENTRY_FILE || !n->file.spooled || !n->place)
 			continue;
@@ -261,9 +243,10 @@ static int apply(struct pfs_workspace *ws, struct pfs_error *err)
 	return rc;
 }
 
-static int make_durable(struct pfs_workspace *ws, struct bytes *bytes, struct pfs_error *err)
+static int make_durable(struct pfs_workspace *ws, struct pfs_spool_names *bytes,
+			struct pfs_error *err)
 {
-	int rc = pfs_spool_sync(&ws->spool, bytes->names, bytes->n, err);
+	int rc = pfs_spool_sync(&ws->spool, bytes->items, bytes->n, err);
 
 	if (rc == 0 && ws->writing.n)
 		rc = apply(ws, err);
@@ -276,7 +259,7 @@ static int make_durable(struct pfs_workspace *ws, struct bytes *bytes, struct pf
 
 int pfs_workspace_save(struct pfs_workspace *ws, struct pfs_error *err)
 {
-	struct bytes bytes = { 0 };
+	struct pfs_spool_names bytes = { 0 };
 	int rc;
 
 	pfs_lock(&ws->flush_lock);
@@ -294,7 +277,7 @@ int pfs_workspace_save(struct pfs_workspace *ws, struct pfs_error *err)
 		pfs_rwlock_unlock(&ws->lock);
 	}
 	pfs_unlock(&ws->flush_lock);
-	free(bytes.names);
+	free(bytes.items);
 	return rc < 0 ? pfs_wrap(err, rc, "workspace %s", ws->folder) : 0;
 }
 

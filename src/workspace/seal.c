@@ -6,6 +6,7 @@
  */
 #include "workspace/seal.h"
 #include "base/io.h"
+#include "base/vec.h"
 #include "tree/content.h"
 #include "tree/tree.h"
 #include "workspace/save.h"
@@ -28,10 +29,13 @@ struct task {
 	struct pfs_kept *kept; /* the result; NULL: it went away meanwhile */
 };
 
-struct tasks {
-	struct task *list;
-	size_t n, cap;
-};
+struct tasks PFS_VEC(struct task);
+PFS_VEC_DEFINE(push_task, struct tasks, struct task, "a seal")
+
+struct dirs PFS_VEC(struct pfs_node *);
+PFS_VEC_DEFINE(push_dir, struct dirs, struct pfs_node *, "a seal")
+
+PFS_VEC_DEFINE(push_item, struct pfs_sealed_items, struct pfs_sealed_item, "a seal")
 
 static int chunk_small(struct pfs_store *st, int fd, uint64_t size, struct pfs_content *out,
 		       struct pfs_error *err)
@@ -99,63 +103,38 @@ static bool is_new(const struct pfs_node *n)
 
 static int add_task(struct tasks *t, struct pfs_node *n, struct pfs_error *err)
 {
-	if (t->n == t->cap) {
-		size_t cap = t->cap ? t->cap * 2 : 64;
-		struct task *p = realloc(t->list, cap * sizeof(*p));
-
-		if (!p)
-			return pfs_fail_nomem(err, "a seal");
-		t->list = p;
-		t->cap = cap;
-	}
-	t->list[t->n++] = (struct task){
-		.node = pfs_node_ref(n),
+	const struct task task = {
+		.node = n,
 		.name = n->file.spooled->name,
 		.stamp = n->stamp,
 		.open = n->file.writers != 0,
 	};
-	return 0;
-}
+	int rc = push_task(t, task, err);
 
-struct dirs {
-	struct pfs_node **list;
-	size_t n, cap;
-};
-
-static int add_dir(struct dirs *d, struct pfs_node *n, struct pfs_error *err)
-{
-	if (d->n == d->cap) {
-		size_t cap = d->cap ? d->cap * 2 : 64;
-		struct pfs_node **p = realloc(d->list, cap * sizeof(struct pfs_node *));
-
-		if (!p)
-			return pfs_fail_nomem(err, "a seal");
-		d->list = p;
-		d->cap = cap;
-	}
-	d->list[d->n++] = n;
-	return 0;
+	if (rc == 0)
+		pfs_node_ref(n);
+	return rc;
 }
 
 /* Files that have to be chunked; the lock is held for reading. */
 static int collect(struct pfs_workspace *ws, struct tasks *t, struct pfs_error *err)
 {
 	struct dirs dirs = { 0 };
-	int rc = add_dir(&dirs, ws->root, err);
+	int rc = push_dir(&dirs, ws->root, err);
 
 	for (size_t i = 0; rc == 0 && i < dirs.n; i++) {
-		struct pfs_link *head = &dirs.list[i]->dir.pending;
+		struct pfs_link *head = &dirs.items[i]->dir.pending;
 
 		for (struct pfs_link *p = head->next; rc == 0 && p != head; p = p->next) {
 			struct pfs_node *n = PFS_OF_LINK(p, struct pfs_slot, pending)->node;
 
 			if (n && n->type == PFS_ENTRY_DIR)
-				rc = add_dir(&dirs, n, err);
+				rc = push_dir(&dirs, n, err);
 			else if (is_new(n) && !is_chunked(ws, n) && !is_known_open(ws, n))
 				rc = add_task(t, n, err);
 		}
 	}
-	free(dirs.list);
+	free(dirs.items);
 	return rc;
 }
 
@@ -164,7 +143,7 @@ static void finish_tasks(struct pfs_workspace *ws, struct tasks *t)
 {
 	pfs_rwlock_write(&ws->lock);
 	for (size_t i = 0; i < t->n; i++) {
-		struct task *task = &t->list[i];
+		struct task *task = &t->items[i];
 		struct pfs_node_file *f = &task->node->file;
 
 		if (task->kept) {
@@ -177,7 +156,7 @@ static void finish_tasks(struct pfs_workspace *ws, struct tasks *t)
 		pfs_node_put(&task->node);
 	}
 	pfs_rwlock_unlock(&ws->lock);
-	free(t->list);
+	free(t->items);
 }
 
 /* One round: 1 when there was something to do. */
@@ -191,7 +170,7 @@ static int chunk_round(struct pfs_workspace *ws, struct pfs_error *err)
 	rc = collect(ws, &t, err);
 	pfs_rwlock_unlock(&ws->lock);
 	for (size_t i = 0; rc == 0 && i < t.n; i++) {
-		rc = chunk_named(ws, &t.list[i].name, &t.list[i].kept, err);
+		rc = chunk_named(ws, &t.items[i].name, &t.items[i].kept, err);
 		if (rc == PFS_E_CORRUPT)
 			rc = 0; /* removed since; if it was not, the snapshot will say so */
 	}
@@ -203,34 +182,22 @@ static int chunk_round(struct pfs_workspace *ws, struct pfs_error *err)
 static int add_item(struct pfs_sealing *s, struct pfs_node *n, const struct pfs_slot *slot,
 		    struct pfs_error *err)
 {
-	struct pfs_sealed_item *item;
+	struct pfs_sealed_item item = { .node = n, .name_at = s->names.len };
+	int rc = 0;
 
-	if (s->n == s->cap) {
-		size_t cap = s->cap ? s->cap * 2 : 64;
-		struct pfs_sealed_item *p = realloc(s->items, cap * sizeof(*p));
-
-		if (!p)
-			return pfs_fail_nomem(err, "a seal");
-		s->items = p;
-		s->cap = cap;
-	}
-	item = &s->items[s->n];
-	memset(item, 0, sizeof(*item));
-	item->name_at = s->names.len;
 	if (slot) {
-		int rc = pfs_buf_add(&s->names, slot->name, slot->name_len, err);
-
-		if (rc < 0)
-			return rc;
-		item->name_len = slot->name_len;
+		rc = pfs_buf_add(&s->names, slot->name, slot->name_len, err);
+		item.name_len = slot->name_len;
 	}
-	s->n++;
 	if (n) {
-		item->node = pfs_node_ref(n);
-		item->stamp = n->stamp;
-		item->attrs = n->attrs;
+		item.stamp = n->stamp;
+		item.attrs = n->attrs;
 	}
-	return 0;
+	if (rc == 0)
+		rc = push_item(&s->all, item, err);
+	if (rc == 0 && n)
+		pfs_node_ref(n);
+	return rc;
 }
 
 /* The bytes of a file, known or read now. */
@@ -276,9 +243,9 @@ static int compare_items(const void *a, const void *b, void *arg)
 static int snapshot_dir(struct pfs_workspace *ws, struct pfs_sealing *s, size_t at,
 			struct pfs_error *err)
 {
-	struct pfs_node *dir = s->items[at].node;
+	struct pfs_node *dir = s->all.items[at].node;
 	struct pfs_link *head = &dir->dir.pending;
-	size_t first = s->n;
+	size_t first = s->all.n;
 	int rc = 0;
 
 	for (struct pfs_link *p = head->next; rc == 0 && p != head; p = p->next) {
@@ -289,14 +256,14 @@ static int snapshot_dir(struct pfs_workspace *ws, struct pfs_sealing *s, size_t 
 			continue;
 		rc = add_item(s, slot->node, slot, err);
 		if (rc == 0 && slot->node && slot->node->type == PFS_ENTRY_FILE)
-			rc = snapshot_file(ws, &s->items[s->n - 1], err);
+			rc = snapshot_file(ws, &s->all.items[s->all.n - 1], err);
 	}
-	s->items[at].first = first;
-	s->items[at].n = s->n - first;
-	s->items[at].dir = dir->dir.base;
-	if (s->n > first)
-		qsort_r(s->items + first, s->n - first, sizeof(*s->items), compare_items,
-			s->names.data);
+	s->all.items[at].first = first;
+	s->all.items[at].n = s->all.n - first;
+	s->all.items[at].dir = dir->dir.base;
+	if (s->all.n > first)
+		qsort_r(s->all.items + first, s->all.n - first, sizeof(*s->all.items),
+			compare_items, s->names.data);
 	return rc;
 }
 
@@ -312,8 +279,8 @@ static int snapshot(struct pfs_workspace *ws, struct pfs_sealing *s, struct pfs_
 	pfs_rwlock_write(&ws->lock);
 	s->flushes = ws->flushes;
 	rc = add_item(s, ws->root, NULL, err);
-	for (size_t i = 0; rc == 0 && i < s->n; i++)
-		if (is_dir(&s->items[i]))
+	for (size_t i = 0; rc == 0 && i < s->all.n; i++)
+		if (is_dir(&s->all.items[i]))
 			rc = snapshot_dir(ws, s, i, err);
 	pfs_rwlock_unlock(&ws->lock);
 	return rc;
@@ -367,7 +334,7 @@ static int edit_some(struct pfs_workspace *ws, struct pfs_sealing *s, struct pfs
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		const struct pfs_sealed_item *item = &s->items[first + i];
+		const struct pfs_sealed_item *item = &s->all.items[first + i];
 
 		b->edits[i] = (struct pfs_edit){
 			.name = (const char *)s->names.data + item->name_at,
@@ -391,8 +358,8 @@ static int edit_trees(struct pfs_workspace *ws, struct pfs_sealing *s, struct pf
 
 	if (!b)
 		return pfs_fail_nomem(err, "a seal");
-	for (size_t i = s->n; rc == 0 && i-- > 0;) {
-		struct pfs_sealed_item *item = &s->items[i];
+	for (size_t i = s->all.n; rc == 0 && i-- > 0;) {
+		struct pfs_sealed_item *item = &s->all.items[i];
 
 		for (size_t at = 0; is_dir(item) && rc == 0 && at < item->n; at += EDITS_MAX) {
 			size_t n = item->n - at < EDITS_MAX ? item->n - at : EDITS_MAX;
@@ -411,11 +378,11 @@ void pfs_sealing_free(struct pfs_workspace *ws)
 	ws->sealing = NULL;
 	if (!s)
 		return;
-	for (size_t i = s->n; i-- > 0;) {
-		pfs_node_unref(&s->items[i].node);
-		pfs_kept_unref(&s->items[i].kept);
+	for (size_t i = s->all.n; i-- > 0;) {
+		pfs_node_unref(&s->all.items[i].node);
+		pfs_kept_unref(&s->all.items[i].kept);
 	}
-	free(s->items);
+	free(s->all.items);
 	pfs_buf_fini(&s->names);
 	free(s);
 }
@@ -474,8 +441,8 @@ int pfs_workspace_seal(struct pfs_workspace *ws, const struct pfs_commit_id *mar
 		pfs_sealing_free(ws);
 		return pfs_wrap(err, rc, "seal workspace %s", ws->folder);
 	}
-	s->root.dir = s->items[0].dir;
-	s->root.attrs = s->items[0].attrs;
+	s->root.dir = s->all.items[0].dir;
+	s->root.attrs = s->all.items[0].attrs;
 	if (mark)
 		s->root.mark = *mark;
 	s->done = true;

@@ -10,6 +10,7 @@
 #ifndef PFS_WORKSPACE_SEALING_I_H
 #define PFS_WORKSPACE_SEALING_I_H
 
+#include "base/vec.h"
 #include "workspace/workspace_i.h"
 
 struct pfs_sealed_item {
@@ -24,12 +25,13 @@ struct pfs_sealed_item {
 	struct pfs_id dir;     /* DIR: base, and in the end the result */
 };
 
+struct pfs_sealed_items PFS_VEC(struct pfs_sealed_item);
+
 struct pfs_sealing {
 	uint64_t generation;
 	uint64_t flushes; /* of the workspace at the snapshot */
 	bool done;
-	struct pfs_sealed_item *items;
-	size_t n, cap;
+	struct pfs_sealed_items all;
 	struct pfs_buf names;
 	struct pfs_root root; /* the result */
 };

@@ -1,6 +1,7 @@
 /* After a commit: what was sealed and did not change since stands on the new base. And starting anew. */
 #include "workspace/seal.h"
 #include "base/rand.h"
+#include "base/vec.h"
 #include "tree/tree.h"
 #include "workspace/save.h"
 #include "workspace/sealing_i.h"
@@ -92,8 +93,8 @@ int pfs_workspace_settle(struct pfs_workspace *ws, const struct pfs_sealed *seal
 	pfs_rwlock_write(&ws->lock);
 	ws->base = s->root;
 	ws->sealed_unsaved = false; /* the row of the base says more */
-	for (size_t i = s->n; i-- > 0;)
-		settle_item(&s->items[i]);
+	for (size_t i = s->all.n; i-- > 0;)
+		settle_item(&s->all.items[i]);
 	note_base(ws);
 	pfs_rwlock_unlock(&ws->lock);
 	pfs_sealing_free(ws);
@@ -101,24 +102,16 @@ int pfs_workspace_settle(struct pfs_workspace *ws, const struct pfs_sealed *seal
 }
 
 /* Nodes that are met on the way, each with one reference so that none goes too early. */
-struct met {
-	struct pfs_node **list;
-	size_t n, cap;
-};
+struct met PFS_VEC(struct pfs_node *);
+PFS_VEC_DEFINE(push_met, struct met, struct pfs_node *, "a reset")
 
 static int meet(struct met *m, struct pfs_node *n, struct pfs_error *err)
 {
-	if (m->n == m->cap) {
-		size_t cap = m->cap ? m->cap * 2 : 64;
-		struct pfs_node **p = realloc(m->list, cap * sizeof(struct pfs_node *));
+	int rc = push_met(m, n, err);
 
-		if (!p)
-			return pfs_fail_nomem(err, "a reset");
-		m->list = p;
-		m->cap = cap;
-	}
-	m->list[m->n++] = pfs_node_ref(n);
-	return 0;
+	if (rc == 0)
+		pfs_node_ref(n);
+	return rc;
 }
 
 /* Every node that has a place, parents first. */
@@ -130,9 +123,9 @@ static int meet_all(struct pfs_workspace *ws, struct met *m, struct pfs_error *e
 		struct pfs_slot *s;
 		size_t pos = 0;
 
-		if (m->list[i]->type != PFS_ENTRY_DIR)
+		if (m->items[i]->type != PFS_ENTRY_DIR)
 			continue;
-		while (rc == 0 && (s = pfs_map_next(&m->list[i]->dir.names, &pos)))
+		while (rc == 0 && (s = pfs_map_next(&m->items[i]->dir.names, &pos)))
 			if (s->node)
 				rc = meet(m, s->node, err);
 	}
@@ -142,8 +135,8 @@ static int meet_all(struct pfs_workspace *ws, struct met *m, struct pfs_error *e
 static void put_all(struct met *m)
 {
 	for (size_t i = m->n; i-- > 0;)
-		pfs_node_put(&m->list[i]);
-	free(m->list);
+		pfs_node_put(&m->items[i]);
+	free(m->items);
 }
 
 /* Whiteouts hide nothing any more. */
@@ -258,7 +251,7 @@ static int start_anew(struct pfs_workspace *ws, const struct pfs_root *base, boo
 	if (rc == 0) {
 		stand_on(ws, base);
 		for (size_t i = 0; i < m.n; i++)
-			reset_node(ws, m.list[i], keep);
+			reset_node(ws, m.items[i], keep);
 		if (next) {
 			replace_root(ws, next);
 			stand_on(ws, base);

@@ -105,9 +105,9 @@ static void discard(struct pfs_workspace **ws)
 	pfs_spool_close(&w->spool);
 	pfs_journal_batch_fini(&w->pending);
 	pfs_journal_batch_fini(&w->writing);
-	free(w->doomed.names);
-	free(w->condemned.names);
-	free(w->loose.names);
+	free(w->doomed.items);
+	free(w->condemned.items);
+	free(w->loose.items);
 	pfs_rwlock_fini(&w->lock);
 	pfs_lock_fini(&w->flush_lock);
 	free(w->folder);

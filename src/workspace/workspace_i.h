@@ -12,17 +12,14 @@
 #include "workspace/room.h"
 #include "base/lock.h"
 #include "base/map.h"
+#include "base/vec.h"
 #include "workspace/feed.h"
 #include "workspace/journal.h"
 #include "workspace/node.h"
 #include "workspace/spool.h"
 #include "workspace/workspace.h"
 
-/* Spool files that may go once the journal does not name them any more. */
-struct pfs_doomed {
-	struct pfs_spool_name *names; /* owned */
-	size_t n, cap;
-};
+struct pfs_spool_names PFS_VEC(struct pfs_spool_name);
 
 struct pfs_sealing; /* seal.c: what settle needs to know of the last seal */
 
@@ -40,10 +37,10 @@ struct pfs_workspace {
 	struct pfs_link queued_nodes, queued_slots; /* changed since they were last handed over */
 	struct pfs_link written;                    /* files that are open for writing */
 	struct pfs_journal_batch pending;           /* rows of what is gone, in order */
-	bool rewrite;             /* `pending` is not whole: the next flush writes everything */
-	int64_t oldest_ms;        /* of what is not journaled; 0: everything is */
-	struct pfs_doomed doomed; /* the journal may name them */
-	struct pfs_doomed loose;  /* it never did, or does not any more */
+	bool rewrite;      /* `pending` is not whole: the next flush writes everything */
+	int64_t oldest_ms; /* of what is not journaled; 0: everything is */
+	struct pfs_spool_names doomed; /* nobody needs them, but the journal may name them */
+	struct pfs_spool_names loose;  /* it never did, or does not any more */
 	_Atomic size_t n_loose;
 	_Atomic uint64_t doomed_bytes; /* of `doomed` */
 	_Atomic unsigned reapers;      /* threads that remove files now */
@@ -56,8 +53,9 @@ struct pfs_workspace {
 	struct pfs_lock flush_lock;  /* PFS_RANK_WORKSPACE_FLUSH */
 	struct pfs_journal *journal; /* protected by flush_lock */
 	struct pfs_journal_batch
-		writing;             /* handed over and not yet durable; protected by flush_lock */
-	struct pfs_doomed condemned; /* loose when `writing` is durable; protected by flush_lock */
+		writing; /* handed over and not yet durable; protected by flush_lock */
+	struct pfs_spool_names
+		condemned; /* loose when `writing` is durable; protected by flush_lock */
 
 	struct pfs_feed feed;
 };
