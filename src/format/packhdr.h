@@ -27,12 +27,15 @@
 enum pfs_pack_kind {
 	PFS_PACK_DATA = 1,
 	PFS_PACK_META = 2,
+	PFS_PACK_ADOPTED = 3, /* a file as it was, with a table of what it holds beside it */
 };
 
 enum pfs_codec {
 	PFS_CODEC_RAW = 0,
 	PFS_CODEC_ZSTD = 1,
-	/* 2 zstd with a dictionary, 3 zstd with a prefix, 4 shuffled zstd: kept for later versions */
+	PFS_CODEC_DELTA = 3,   /* zstd with another object as prefix */
+	PFS_CODEC_BUNDLED = 5, /* within a bundle; only ever said of a place, never of a record */
+	/* 2 zstd with a dictionary, 4 shuffled zstd: kept for later versions */
 };
 
 struct pfs_packhdr {

@@ -1,5 +1,5 @@
 #include "store/idtable.h"
-#include "format/packhdr.h"
+#include "base/limits.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -11,12 +11,18 @@
 struct pfs_identry {
 	struct pfs_id id;
 	uint32_t pack;
-	uint32_t off8;
-	uint32_t clen;
-	uint32_t ulen : 21, type : 4, codec : 4, lost : 1, doubted : 1;
+	uint32_t off_low;
+	uint64_t off_high : 8, clen : 21, ulen : 21, type : 4, codec : 4, lost : 1, doubted : 1,
+		dropped : 1;
 };
 
 _Static_assert(sizeof(struct pfs_identry) == 48, "an entry is 48 bytes");
+_Static_assert(PFS_OBJECT_SIZE_MAX < 1u << 21, "lengths fit into their bits");
+
+static uint64_t off_of(const struct pfs_identry *e)
+{
+	return (uint64_t)e->off_high << 32 | e->off_low;
+}
 
 void pfs_idtable_fini(struct pfs_idtable *t)
 {
@@ -53,12 +59,12 @@ bool pfs_idtable_find(const struct pfs_idtable *t, const struct pfs_id *id, stru
 {
 	const struct pfs_identry *e = look_up(t, id);
 
-	if (!e || e->lost)
+	if (!e || e->lost || e->dropped)
 		return false;
 	if (out)
 		*out = (struct pfs_place){
 			.pack = e->pack,
-			.off = (uint64_t)e->off8 * PFS_PACK_ALIGN,
+			.off = off_of(e),
 			.clen = e->clen,
 			.ulen = e->ulen,
 			.type = e->type,
@@ -131,8 +137,8 @@ void pfs_idtable_set(struct pfs_idtable *t, const struct pfs_id *id, const struc
 		t->live_bytes += place->ulen;
 	} else {
 		e = entry(t, *slot - 1);
-		if (e->lost) {
-			t->lost--;
+		if (e->lost || e->dropped) {
+			t->lost -= e->lost;
 			t->live++;
 			t->live_bytes += place->ulen;
 		}
@@ -140,7 +146,8 @@ void pfs_idtable_set(struct pfs_idtable *t, const struct pfs_id *id, const struc
 	*e = (struct pfs_identry){
 		.id = *id,
 		.pack = place->pack,
-		.off8 = (uint32_t)(place->off / PFS_PACK_ALIGN),
+		.off_low = (uint32_t)place->off,
+		.off_high = (uint8_t)(place->off >> 32),
 		.clen = place->clen,
 		.ulen = place->ulen,
 		.type = place->type,
@@ -153,16 +160,28 @@ void pfs_idtable_doubt(struct pfs_idtable *t, const struct pfs_id *id,
 {
 	struct pfs_identry *e = look_up(t, id);
 
-	if (e && !e->lost && e->pack == place->pack &&
-	    (uint64_t)e->off8 * PFS_PACK_ALIGN == place->off)
+	if (e && !e->lost && e->pack == place->pack && off_of(e) == place->off)
 		e->doubted = 1;
+}
+
+void pfs_idtable_drop_pack(struct pfs_idtable *t, uint32_t pack)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		struct pfs_identry *e = entry(t, i);
+
+		if (e->pack != pack || e->lost || e->dropped)
+			continue;
+		e->dropped = 1;
+		t->live--;
+		t->live_bytes -= e->ulen;
+	}
 }
 
 void pfs_idtable_lose(struct pfs_idtable *t, const struct pfs_id *id)
 {
 	struct pfs_identry *e = look_up(t, id);
 
-	if (!e || e->lost)
+	if (!e || e->lost || e->dropped)
 		return;
 	e->lost = 1;
 	t->live--;

@@ -21,10 +21,11 @@
 
 struct pfs_place {
 	uint32_t pack; /* number in the packset */
-	uint64_t off;  /* of the record header */
+	uint64_t
+		off; /* of the record header, with PFS_CODEC_BUNDLED the bundle's; in an adopted pack of the bytes */
 	uint32_t clen, ulen;
-	uint8_t type, codec;
-	bool doubted; /* what was read there was damaged */
+	uint8_t type, codec; /* codec: enum pfs_codec */
+	bool doubted;        /* what was read there was damaged */
 };
 
 struct pfs_idtable {
@@ -50,6 +51,9 @@ void pfs_idtable_set(struct pfs_idtable *t, const struct pfs_id *id, const struc
 /* Doubt the object if it still is at that place. */
 void pfs_idtable_doubt(struct pfs_idtable *t, const struct pfs_id *id,
 		       const struct pfs_place *place);
+
+/* What lies in this pack is gone, and is not counted as lost. */
+void pfs_idtable_drop_pack(struct pfs_idtable *t, uint32_t pack);
 
 /* The object is gone until it is set again. */
 void pfs_idtable_lose(struct pfs_idtable *t, const struct pfs_id *id);

@@ -139,7 +139,9 @@ int pfs_packcheck_run(struct pfs_packcheck *c, struct pfs_pack *pack, struct pfs
 		return pfs_fail_nomem(err, "checking a pack");
 	rc = pfs_packset_lend(c->set, pack, &fd, &why);
 	if (rc < 0) {
-		tell_at(c, pack, 0, why.text);
+		/* Dropped since the caller came by it: nothing is wrong. */
+		if (!__atomic_load_n(&pack->dropped, __ATOMIC_ACQUIRE))
+			tell_at(c, pack, 0, why.text);
 		rc = 0;
 	} else {
 		rc = check_open_pack(c, pack, fd, plain, err);

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/lock.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,16 +108,6 @@ void pfs_packset_unpin(struct pfs_packset *set, struct pfs_pack *pack)
 	pfs_unlock(&set->files);
 }
 
-size_t pfs_packset_packs(struct pfs_packset *set)
-{
-	size_t n;
-
-	pfs_rwlock_read(&set->lock);
-	n = set->n_packs;
-	pfs_rwlock_unlock(&set->lock);
-	return n;
-}
-
 struct pfs_pack *pfs_packset_pack(struct pfs_packset *set, size_t number)
 {
 	struct pfs_pack *pack;
@@ -125,6 +116,54 @@ struct pfs_pack *pfs_packset_pack(struct pfs_packset *set, size_t number)
 	pack = number < set->n_packs ? set->packs[number] : NULL;
 	pfs_rwlock_unlock(&set->lock);
 	return pack;
+}
+
+/* A dropped pack keeps its descriptor for those who have it lent, and no longer. */
+static void close_dropped(struct pfs_packset *set, struct pfs_pack *pack)
+{
+	assert(pfs_held(&set->files));
+	if (pack->users || pack->fd < 0 || !__atomic_load_n(&pack->dropped, __ATOMIC_ACQUIRE))
+		return;
+	pfs_fd_close(&pack->fd);
+	if (!pack->pinned)
+		set->n_open--;
+	pack->pinned = false;
+}
+
+struct pfs_pack *pfs_packset_next(struct pfs_packset *set, size_t *pos)
+{
+	struct pfs_pack *pack = NULL;
+
+	pfs_rwlock_read(&set->lock);
+	while (*pos < set->n_packs && !pack) {
+		pack = set->packs[(*pos)++];
+		if (__atomic_load_n(&pack->dropped, __ATOMIC_ACQUIRE))
+			pack = NULL;
+	}
+	pfs_rwlock_unlock(&set->lock);
+	return pack;
+}
+
+void pfs_packset_condemn(struct pfs_packset *set, struct pfs_pack *pack, bool yes)
+{
+	/* Under the lock: a put that looked before has done so by the time we return. */
+	pfs_rwlock_write(&set->lock);
+	__atomic_store_n(&pack->condemned, yes, __ATOMIC_RELEASE);
+	pfs_rwlock_unlock(&set->lock);
+}
+
+int pfs_packset_drop_pack(struct pfs_packset *set, struct pfs_pack *pack, struct pfs_error *err)
+{
+	if (!__atomic_load_n(&pack->sealed, __ATOMIC_ACQUIRE))
+		return pfs_fail(err, PFS_E_INVALID, "drop a pack that is still being written");
+	pfs_rwlock_write(&set->lock);
+	__atomic_store_n(&pack->dropped, 1, __ATOMIC_RELEASE);
+	pfs_idtable_drop_pack(&set->table, pack->number);
+	pfs_rwlock_unlock(&set->lock);
+	pfs_lock(&set->files);
+	close_dropped(set, pack);
+	pfs_unlock(&set->files);
+	return 0;
 }
 
 /* Close descriptors nobody reads from until there is room for one more. */
@@ -147,6 +186,8 @@ int pfs_packset_lend(struct pfs_packset *set, struct pfs_pack *pack, int *out_fd
 	char path[PFS_PACK_PATH_SIZE];
 	int rc = 0;
 
+	if (__atomic_load_n(&pack->dropped, __ATOMIC_ACQUIRE))
+		return pfs_fail(err, PFS_E_NOTFOUND, "this pack was dropped");
 	pfs_lock(&set->files);
 	if (pack->fd < 0) {
 		make_room(set);
@@ -170,6 +211,7 @@ void pfs_packset_return(struct pfs_packset *set, struct pfs_pack *pack)
 {
 	pfs_lock(&set->files);
 	pack->users--;
+	close_dropped(set, pack);
 	pfs_unlock(&set->files);
 }
 
@@ -186,8 +228,13 @@ bool pfs_packset_find(struct pfs_packset *set, const struct pfs_id *id, struct p
 bool pfs_packset_has(struct pfs_packset *set, const struct pfs_id *id)
 {
 	struct pfs_place place;
+	bool has;
 
-	return pfs_packset_find(set, id, &place) && !place.doubted;
+	pfs_rwlock_read(&set->lock);
+	has = pfs_idtable_find(&set->table, id, &place) && !place.doubted &&
+	      !__atomic_load_n(&set->packs[place.pack]->condemned, __ATOMIC_ACQUIRE);
+	pfs_rwlock_unlock(&set->lock);
+	return has;
 }
 
 void pfs_packset_doubt(struct pfs_packset *set, const struct pfs_id *id,
@@ -239,8 +286,11 @@ void pfs_packset_count(struct pfs_packset *set, struct pfs_packset_totals *out)
 	pfs_rwlock_read(&set->lock);
 	out->objects = set->table.live;
 	out->object_bytes = set->table.live_bytes;
-	out->packs = set->n_packs;
-	for (size_t i = 0; i < set->n_packs; i++)
+	for (size_t i = 0; i < set->n_packs; i++) {
+		if (__atomic_load_n(&set->packs[i]->dropped, __ATOMIC_ACQUIRE))
+			continue;
+		out->packs++;
 		out->pack_bytes += __atomic_load_n(&set->packs[i]->size, __ATOMIC_ACQUIRE);
+	}
 	pfs_rwlock_unlock(&set->lock);
 }

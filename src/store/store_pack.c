@@ -176,9 +176,10 @@ static int packs_get(void *self, enum pfs_kind kind, const struct pfs_id *id,
 
 static bool packs_has(void *self, enum pfs_kind kind, const struct pfs_id *id)
 {
+	struct packs *p = self;
 	struct pfs_place place;
 
-	return find(self, kind, id, &place) && !place.doubted;
+	return find(p, kind, id, &place) && pfs_packset_has(p->set, id);
 }
 
 static void packs_doubt(void *self, const struct pfs_id *id)
@@ -243,16 +244,16 @@ static int packs_check(void *self, const struct pfs_hasher *hasher,
 		.report = report,
 		.arg = arg,
 	};
-	size_t n;
+	struct pfs_pack *pack;
+	size_t pos = 0;
 	int rc = 0;
 
 	/* On a full disk the buffers stay in memory, where no bit is checked. */
 	pfs_packlog_write(p->log, NULL);
 	memcpy(c.store_uuid, p->super.uuid, PFS_UUID_SIZE);
 	check_superblock(p, &c);
-	n = pfs_packset_packs(p->set);
-	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = pfs_packcheck_run(&c, pfs_packset_pack(p->set, i), err);
+	while (rc == 0 && (pack = pfs_packset_next(p->set, &pos)))
+		rc = pfs_packcheck_run(&c, pack, err);
 	return rc < 0 ? rc : c.damages > 0;
 }
 

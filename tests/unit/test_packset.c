@@ -1,0 +1,131 @@
+#include "store/packset.h"
+#include "../scratch.h"
+
+#include <criterion/criterion.h>
+#include <unistd.h>
+
+static struct pfs_id id_of(unsigned i)
+{
+	struct pfs_id id;
+
+	scratch_fill(&id, sizeof(id), i + 1);
+	return id;
+}
+
+struct world {
+	struct scratch dir;
+	int fd;
+	struct pfs_packset *set;
+};
+
+static struct world world_new(void)
+{
+	struct world w = { .dir = scratch_new() };
+
+	w.fd = pfs_io_open(AT_FDCWD, w.dir.path, O_RDONLY | O_DIRECTORY, 0, NULL);
+	cr_assert_eq(pfs_packset_new(w.fd, &w.set, NULL), 0);
+	return w;
+}
+
+static void world_fini(struct world *w)
+{
+	pfs_packset_free(&w->set);
+	pfs_fd_close(&w->fd);
+	scratch_fini(&w->dir);
+}
+
+/* A sealed pack whose file is there, with nothing in it: what is in it is only said. */
+static struct pfs_pack *add_pack(struct world *w, unsigned i)
+{
+	char path[PFS_PACK_PATH_SIZE], folder[PFS_PACK_PATH_SIZE];
+	unsigned char uuid[PFS_UUID_SIZE];
+	struct pfs_pack *pack;
+	int fd;
+
+	scratch_fill(uuid, sizeof(uuid), i + 1000);
+	pfs_pack_path(uuid, PFS_PACK_DATA, true, path);
+	snprintf(folder, sizeof(folder), "%.10s", path);
+	cr_assert_eq(pfs_io_mkdir_all(w->fd, folder, NULL), 0);
+	fd = pfs_io_open(w->fd, path, O_RDWR | O_CREAT, 0600, NULL);
+	cr_assert_geq(fd, 0);
+	pfs_fd_close(&fd);
+	cr_assert_eq(pfs_packset_add_pack(w->set, uuid, PFS_PACK_DATA, true, 1000, -1, &pack, NULL),
+		     0);
+	return pack;
+}
+
+static void set(struct world *w, unsigned i, const struct pfs_pack *pack)
+{
+	struct pfs_place place = {
+		.pack = pack->number, .off = 64, .clen = 10, .ulen = 10, .type = 1
+	};
+	struct pfs_id id = id_of(i);
+
+	cr_assert_eq(pfs_packset_reserve(w->set, 1, NULL), 0);
+	pfs_packset_set(w->set, &id, &place);
+}
+
+static bool has(struct world *w, unsigned i)
+{
+	struct pfs_id id = id_of(i);
+
+	return pfs_packset_has(w->set, &id);
+}
+
+static bool lies_in(struct world *w, unsigned i, const struct pfs_pack *pack)
+{
+	struct pfs_id id = id_of(i);
+	struct pfs_place place;
+
+	return pfs_packset_find(w->set, &id, &place) && place.pack == pack->number;
+}
+
+Test(packset, does_not_offer_to_puts_what_lies_in_a_condemned_pack)
+{
+	struct world w = world_new();
+	struct pfs_pack *a = add_pack(&w, 1), *b = add_pack(&w, 2);
+
+	set(&w, 1, a);
+	set(&w, 2, a);
+	set(&w, 3, b);
+	pfs_packset_condemn(w.set, a, true);
+	cr_expect(!has(&w, 1) && lies_in(&w, 1, a));
+	cr_expect(has(&w, 3));
+	set(&w, 2, b);
+	cr_expect(has(&w, 2) && lies_in(&w, 2, b));
+	pfs_packset_condemn(w.set, a, false);
+	cr_expect(has(&w, 1));
+	world_fini(&w);
+}
+
+Test(packset, finds_nothing_in_a_dropped_pack)
+{
+	struct world w = world_new();
+	struct pfs_pack *a = add_pack(&w, 1), *b = add_pack(&w, 2);
+	struct pfs_packset_totals totals;
+	size_t pos = 0;
+	int fd;
+
+	for (unsigned i = 0; i < 10; i++)
+		set(&w, i, a);
+	set(&w, 20, b);
+	set(&w, 3, b); /* moved */
+	cr_assert_eq(pfs_packset_lend(w.set, a, &fd, NULL), 0);
+	cr_assert_eq(pfs_packset_drop_pack(w.set, a, NULL), 0);
+	cr_expect(fcntl(fd, F_GETFD) >= 0, "closed under a reader's hands");
+	pfs_packset_return(w.set, a);
+	cr_expect(fcntl(fd, F_GETFD) < 0, "kept open for nobody");
+	cr_expect_eq(pfs_packset_lend(w.set, a, &fd, NULL), PFS_E_NOTFOUND);
+	for (unsigned i = 0; i < 10; i++)
+		cr_expect_eq(lies_in(&w, i, b), i == 3, "%u", i);
+	pfs_packset_count(w.set, &totals);
+	cr_expect(totals.objects == 2 && totals.object_bytes == 20 && totals.packs == 1);
+	cr_expect_eq(pfs_packset_lost(w.set), 0);
+	cr_expect_eq(pfs_packset_next(w.set, &pos), b);
+	cr_expect_null(pfs_packset_next(w.set, &pos));
+	set(&w, 4, b);
+	cr_expect(has(&w, 4), "put again");
+	pfs_packset_count(w.set, &totals);
+	cr_expect_eq(totals.objects, 3);
+	world_fini(&w);
+}
