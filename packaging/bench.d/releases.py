@@ -1,0 +1,123 @@
+"""Successive releases of one source tree: how large the repository becomes.
+
+The newest version of each of the last four series that the machine's own
+Debian mirrors have. Every release is put in the place of the one before: for
+the peers in one folder, for us in a branch."""
+import re
+import subprocess
+
+import peers
+from ground import GIB, MISHAPS, Skip, emptied, run, said, timed
+
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+SUITES = ("oldoldstable", "oldstable", "stable", "testing", "unstable", "oldstable-backports", "stable-backports")
+
+
+class Mirror:
+    """Source packages of all suites of the configured mirrors, without touching the machine's own lists."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        for sub in ("lists/partial", "cache/archives/partial"):
+            (folder / sub).mkdir(parents=True)
+        (folder / "status").touch()
+        signed = f"[signed-by={KEYRING}] "
+        sites = set(run("apt-get", "indextargets", "--format", "$(REPO_URI) $(SUITE)").splitlines())
+        sites = {line.split()[0] for line in sites if not re.search(r"-(security|updates)$", line)}
+        if not sites:
+            raise Skip("this machine has no list of Debian mirrors (apt-get update)")
+        (folder / "sources.list").write_text("".join(
+            f"deb-src {signed}{site} {suite} main\n" for site in sorted(sites) for suite in SUITES))
+        self.options = [f"-o{name}={value}" for name, value in {
+            "Dir::Etc::SourceList": folder / "sources.list", "Dir::Etc::SourceParts": "/dev/null",
+            "Dir::State::Lists": folder / "lists", "Dir::State::status": folder / "status",
+            "Dir::Cache": folder / "cache", "APT::Sandbox::User": "root"}.items()]
+        # Suites that a mirror does not have make apt fail; what it has is there all the same.
+        subprocess.run(["apt-get", *self.options, "-q", "update"], check=False, capture_output=True)
+
+    def series(self, package):
+        """The newest version of each series, oldest series first."""
+        newest = {}
+        text = run("apt-cache", *self.options, "showsrc", "--only-source", package)
+        for version in re.findall(r"^Version: (\S+)$", text, re.MULTILINE):
+            numbers = re.match(r"(?:\d+:)?(\d+)\.(\d+)", version)
+            if not numbers or "rc" in version or "exp" in version:
+                continue
+            key = tuple(int(n) for n in numbers.groups())
+            if key not in newest or newer(version, newest[key]):
+                newest[key] = version
+        return [newest[key] for key in sorted(newest)]
+
+    def unpack(self, package, version, folder):
+        """The upstream tree of a version, in a folder that holds nothing else."""
+        place = self.folder / "source"
+        place.mkdir()
+        run("apt-get", *self.options, "-q", "source", "--download-only", "--tar-only", f"{package}={version}", cwd=place)
+        tarball = next(p for p in place.iterdir() if ".orig.tar." in p.name and not p.name.endswith(".asc"))
+        emptied(folder)
+        run("tar", "-C", folder, "--strip-components=1", "-xf", tarball)
+        emptied(place)
+        place.rmdir()
+
+
+def newer(a, b):
+    return subprocess.run(["dpkg", "--compare-versions", a, "gt", b], check=False).returncode == 0
+
+
+def tidied(g):
+    """Whatever pfs can do afterwards to need less disk."""
+    g.pfs("gc")
+    return g.store_used()
+
+
+def releases(g):
+    package, wanted = g.size("linux", "busybox"), (peers.Restic, peers.Borg, peers.Git, peers.Casync, peers.Bup,
+                                                   peers.Ostree)
+    g.need(g.size(24 * GIB, GIB), f"four releases of {package}, in seven repositories")
+    g.need_program("apt-get")
+    mirror = Mirror(g.folder / "mirror")
+    versions = mirror.series(package)[-4:]
+    if len(versions) < 4:
+        raise Skip(f"the configured mirrors have {len(versions)} series of {package}, four are wanted")
+    g.open()
+    branch, tree = g.branch("releases"), g.native / "tree"
+    tree.mkdir()
+    theirs = {}
+    for peer in wanted:
+        with g.attempt(f"releases / {peer.program}"):
+            theirs[peer.program] = peer(g)
+    took = {name: 0.0 for name in theirs}
+    copied = committed = 0.0
+    for version in versions:
+        mirror.unpack(package, version, tree)
+        for name, peer in list(theirs.items()):
+            try:
+                took[name] += peer.store(tree, re.sub(r"[^\w.]", "-", version))
+            except MISHAPS as e:
+                g.say(f"releases / {name}: not measured: {said(e)}")
+                del theirs[name]
+        emptied(branch)
+        copied += timed(run, "cp", "-a", f"{tree}/.", branch)
+        committed += timed(g.commit, "releases", version)
+    g.say(f"releases: {package} {', '.join(versions)}; the last has "
+          f"{run('du', '-s', '--apparent-size', '-m', tree).split()[0]} MB in {sum(1 for _ in tree.rglob('*'))} names")
+
+    ours = before = g.store_used()
+    with g.attempt("pfs gc"):
+        ours = tidied(g)
+    g.row("four releases: store as written, tidied", before / 1e6, ours / 1e6, "-", "MB")
+    sizes = {name: peer.size() for name, peer in theirs.items()}
+    smaller = min((size for name, size in sizes.items() if name in ("restic", "borg")), default=None)
+    if smaller:
+        g.row("four releases: store / the smaller of restic, borg", ours / 1e6, smaller / 1e6, "<= 1", "MB")
+    for name, size in sizes.items():
+        g.row(f"four releases: store / {name}", ours / 1e6, size / 1e6, "-", "MB", "after git gc" if name == "git" else "")
+    if "git" in theirs:
+        g.row("four releases: store / git before its gc", ours / 1e6, theirs["git"].as_written / 1e6, "-", "MB")
+    for name in sizes:
+        g.row(f"four releases: copy and commit / {name}", copied + committed, took[name], "-", "s")
+    g.row("four releases: commits alone", committed, None, "-", "s")
+    g.row("pfsd's peak memory", g.memory(), None, "-", "MB")
+
+
+ROWS = (releases,)
