@@ -1,29 +1,18 @@
 /*
  * What differs between two directories, without reading what is equal.
  *
- * A frame is one pair of directories; in it two walks go side by side. Where
- * both stand before equal nodes, at any level, both skip them; otherwise the
- * higher one descends, until names can be compared. Boundaries differ only
- * near changes, so the walks meet again a node or two behind each.
- *
  *	frames   a/  ──▶  a/b/  ──▶  a/b/c/      a stack on the heap: depth is
  *	                              ▲ here      data, not recursion
  */
-#include "tree/walk.h"
+#include "tree/pair.h"
 #include "tree/tree.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct side {
-	struct pfs_walk walk;
-	bool has; /* the walk stands on an item that is not done with */
-	size_t last_len;
-	char last[PFS_NAME_SIZE_MAX]; /* the name passed last: order is checked across nodes */
-};
-
+/* One pair of directories. */
 struct frame {
-	struct side a, b;
+	struct pfs_pair pair;
 	size_t path_len; /* of the directory, with its slash */
 };
 
@@ -40,15 +29,8 @@ struct pfs_compare {
 
 static void frame_free(struct frame *f)
 {
-	pfs_walk_fini(&f->a.walk);
-	pfs_walk_fini(&f->b.walk);
+	pfs_pair_fini(&f->pair);
 	free(f);
-}
-
-static void side_init(struct side *s)
-{
-	s->has = false;
-	s->last_len = 0;
 }
 
 /* Go into a pair of directories; the path is theirs, without a slash behind it. */
@@ -76,14 +58,7 @@ static int push_frame(struct pfs_compare *c, const struct pfs_id *a, const struc
 	if (!f)
 		return rc < 0 ? rc : pfs_fail_nomem(err, "a comparison");
 	f->path_len = c->path.len;
-	side_init(&f->a);
-	side_init(&f->b);
-	rc = pfs_walk_init(&f->a.walk, c->st, a, err);
-	if (rc == 0) {
-		rc = pfs_walk_init(&f->b.walk, c->st, b, err);
-		if (rc < 0)
-			pfs_walk_fini(&f->a.walk);
-	}
+	rc = pfs_pair_init(&f->pair, c->st, a, b, err);
 	if (rc < 0) {
 		free(f);
 		return rc;
@@ -123,85 +98,6 @@ void pfs_compare_close(struct pfs_compare **out)
 	pfs_buf_fini(&c->path);
 	free(c);
 	*out = NULL;
-}
-
-/* --- two walks side by side --------------------------------------------- */
-
-/* The item stood at was passed; the next one has to be behind it. */
-static void pass(struct side *s)
-{
-	const struct pfs_treenode_entry *e = pfs_walk_item(&s->walk);
-
-	memcpy(s->last, e->name, e->name_len);
-	s->last_len = e->name_len;
-	s->has = false;
-}
-
-static int check_order(const struct side *s, struct pfs_error *err)
-{
-	const struct pfs_treenode_entry *e = pfs_walk_item(&s->walk);
-
-	if (s->last_len &&
-	    pfs_treenode_name_compare(s->last, s->last_len, e->name, e->name_len) >= 0)
-		return pfs_fail(err, PFS_E_CORRUPT, "directory: names out of order between nodes");
-	return 0;
-}
-
-/* Stand on an item, if there is one: 1, or 0 at the end. */
-static int settle(struct side *s, struct pfs_error *err)
-{
-	int rc;
-
-	if (s->has)
-		return 1;
-	rc = pfs_walk_next(&s->walk, err);
-	if (rc <= 0)
-		return rc;
-	s->has = true;
-	rc = check_order(s, err);
-	return rc < 0 ? rc : 1;
-}
-
-static int descend(struct side *s, struct pfs_error *err)
-{
-	int rc = pfs_walk_descend(&s->walk, err);
-
-	return rc < 0 ? rc : check_order(s, err);
-}
-
-/*
- * Bring both sides to level 0 entries that have to be compared, skipping equal
- * nodes. *has_a and *has_b tell which side has one; neither: the end.
- */
-static int next_pair(struct frame *f, bool *has_a, bool *has_b, struct pfs_error *err)
-{
-	struct side *a = &f->a, *b = &f->b;
-
-	for (;;) {
-		int rc_a = settle(a, err), rc_b = rc_a < 0 ? rc_a : settle(b, err);
-		unsigned level_a = rc_a > 0 ? a->walk.level : 0;
-		unsigned level_b = rc_b > 0 ? b->walk.level : 0;
-		int rc = 0;
-
-		if (rc_a < 0 || rc_b < 0)
-			return rc_a < 0 ? rc_a : rc_b;
-		*has_a = rc_a > 0;
-		*has_b = rc_b > 0;
-		if (level_a == 0 && level_b == 0)
-			return 0;
-		if (rc_a && rc_b && level_a == level_b &&
-		    pfs_id_equal(&pfs_walk_item(&a->walk)->id, &pfs_walk_item(&b->walk)->id)) {
-			pass(a);
-			pass(b);
-			continue;
-		}
-		if (level_a >= level_b)
-			rc = descend(a, err);
-		if (rc == 0 && level_b >= level_a)
-			rc = descend(b, err);
-		if (rc < 0)
-			return rc;
-	}
 }
 
 /* --- what one pair of entries amounts to -------------------------------- */
@@ -246,30 +142,19 @@ static int set_path(struct pfs_compare *c, const struct frame *f, const struct p
 	return pfs_buf_add(&c->path, e->name, e->name_len, err);
 }
 
-/* Take the smaller name, or both when they are the same. */
-static int take_pair(struct pfs_compare *c, struct frame *f, bool has_a, bool has_b,
+/* The two entries of one name; NULL where it is not. */
+static int take_pair(struct pfs_compare *c, const struct frame *f,
+		     const struct pfs_treenode_entry *a, const struct pfs_treenode_entry *b,
 		     struct pfs_difference *out, struct pfs_error *err)
 {
-	const struct pfs_treenode_entry *a = pfs_walk_item(&f->a.walk);
-	const struct pfs_treenode_entry *b = pfs_walk_item(&f->b.walk);
-	int rc, order = has_a ? -1 : 1;
+	int rc;
 
-	if (has_a && has_b)
-		order = pfs_treenode_name_compare(a->name, a->name_len, b->name, b->name_len);
-	has_a = order <= 0;
-	has_b = order >= 0;
-	if (has_a)
+	if (a)
 		pfs_entry_from_node(a, &c->was);
-	if (has_b)
+	if (b)
 		pfs_entry_from_node(b, &c->is);
-	rc = set_path(c, f, has_a ? &c->was : &c->is, err);
-	if (rc < 0)
-		return rc;
-	if (has_a)
-		pass(&f->a);
-	if (has_b)
-		pass(&f->b);
-	return weigh(c, has_a ? &c->was : NULL, has_b ? &c->is : NULL, out);
+	rc = set_path(c, f, a ? &c->was : &c->is, err);
+	return rc < 0 ? rc : weigh(c, a ? &c->was : NULL, b ? &c->is : NULL, out);
 }
 
 int pfs_compare_next(struct pfs_compare *c, struct pfs_difference *out, struct pfs_error *err)
@@ -277,8 +162,8 @@ int pfs_compare_next(struct pfs_compare *c, struct pfs_difference *out, struct p
 	int rc = 0;
 
 	while (rc == 0) {
+		const struct pfs_treenode_entry *a, *b;
 		struct frame *f;
-		bool has_a = false, has_b = false;
 
 		if (c->enter) {
 			c->enter = false;
@@ -290,9 +175,9 @@ int pfs_compare_next(struct pfs_compare *c, struct pfs_difference *out, struct p
 		if (c->depth == 0)
 			return 0;
 		f = c->frames[c->depth - 1];
-		rc = next_pair(f, &has_a, &has_b, err);
-		if (rc == 0 && (has_a || has_b))
-			rc = take_pair(c, f, has_a, has_b, out, err);
+		rc = pfs_pair_next(&f->pair, &a, &b, err);
+		if (rc > 0)
+			rc = take_pair(c, f, a, b, out, err);
 		else if (rc == 0)
 			frame_free(c->frames[--c->depth]);
 		if (rc < 0)
