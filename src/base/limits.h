@@ -22,6 +22,8 @@
 #define PFS_INLINE_SIZE_MAX  256u         /* content kept in the directory entry itself */
 #define PFS_TREE_LEVEL_MAX   12u          /* far above what 2^46 bytes or 2^40 names need */
 #define PFS_TREE_DEPTH_MAX   2048u        /* components of a path */
+#define PFS_MERGE_PENDING_MAX \
+	8192u /* changes a merge keeps before it applies them: 4 MiB and their names */
 #define PFS_OBJECT_SIZE_MAX  (1u << 20)   /* one stored object; chunks end at 256 KiB */
 #define PFS_PACK_SIZE_MAX    (1ULL << 30)
 #define PFS_SPARE_FILES_MAX \

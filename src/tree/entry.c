@@ -1,6 +1,7 @@
 #include "tree/entry_i.h"
 #include "base/path.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 bool pfs_content_equal(const struct pfs_content *a, const struct pfs_content *b)
@@ -41,6 +42,30 @@ bool pfs_entry_equal(const struct pfs_entry *a, const struct pfs_entry *b)
 	       x->mtime_sec == y->mtime_sec && x->mtime_nsec == y->mtime_nsec &&
 	       pfs_id_equal(&a->xattrs, &b->xattrs) && a->link == b->link &&
 	       pfs_entry_same_content(a, b);
+}
+
+/* Name and target in one piece, the name first. */
+int pfs_entry_keep(const struct pfs_entry *e, struct pfs_entry *out, struct pfs_error *err)
+{
+	size_t target = e->type == PFS_ENTRY_SYMLINK ? e->target_len : 0;
+	char *hold = malloc(e->name_len + target + 1);
+
+	if (!hold)
+		return pfs_fail_nomem(err, "a directory entry");
+	*out = *e;
+	memcpy(hold, e->name, e->name_len);
+	out->name = hold;
+	if (target) {
+		memcpy(hold + e->name_len, e->target, target);
+		out->target = hold + e->name_len;
+	}
+	return 0;
+}
+
+void pfs_entry_drop(struct pfs_entry *e)
+{
+	free((char *)e->name);
+	memset(e, 0, sizeof(*e));
 }
 
 static void content_from_node(const struct pfs_treenode_entry *in, struct pfs_content *out)

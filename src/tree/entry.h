@@ -7,6 +7,7 @@
 #define PFS_TREE_ENTRY_H
 
 #include "tree/room.h"
+#include "base/error.h"
 #include "base/id.h"
 #include "base/limits.h"
 
@@ -66,5 +67,9 @@ bool pfs_entry_same_content(const struct pfs_entry *a, const struct pfs_entry *b
 
 /* Same in everything. */
 bool pfs_entry_equal(const struct pfs_entry *a, const struct pfs_entry *b);
+
+/* A copy that borrows nothing; drop frees what it owns and leaves zeroes, on zeroes too. */
+int pfs_entry_keep(const struct pfs_entry *e, struct pfs_entry *out, struct pfs_error *err);
+void pfs_entry_drop(struct pfs_entry *e);
 
 #endif
