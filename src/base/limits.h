@@ -29,6 +29,7 @@
 #define PFS_SPARE_FILES_MAX \
 	2048u /* descriptors that open files leave to all else; a quarter of few */
 #define PFS_PACK_OPEN_MAX       256u /* descriptors kept for reading: a quarter of the usual 1024 */
+#define PFS_POOL_THREADS_MAX    15u  /* helpers of one pool: a disk is fed by fewer */
 #define PFS_PACHFILE_SIZE_MAX   (256u * 1024) /* a program, not data */
 #define PFS_PACHFILE_STEPS_MAX  1024u
 #define PFS_PACHFILE_INPUTS_MAX 64u

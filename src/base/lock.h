@@ -26,12 +26,14 @@ enum pfs_rank {
 	PFS_RANK_META = 250,           /* the one writer */
 	PFS_RANK_META_READ = 245,
 	PFS_RANK_SESSION = 235, /* who may still name what he found in the store */
+	PFS_RANK_BATCH = 233,   /* objects on their way into the store */
 	PFS_RANK_STORE = 230,   /* packs being written */
 	PFS_RANK_PACKSET = 220,
 	PFS_RANK_PACKSET_FILES = 215, /* descriptors of sealed packs */
 	PFS_RANK_CACHE = 210,
 	PFS_RANK_RUNTIME = 205, /* which containers are ours */
 	PFS_RANK_NET = 150,
+	PFS_RANK_POOL = 60, /* jobs for helpers */
 	PFS_RANK_BASE = 50,
 };
 

@@ -11,11 +11,14 @@
 #define PROBE_PIECES 16u
 #define PROBE_PIECE  256u
 #define LEVEL        1
+#define SCRATCH_MIN  (256u << 10) /* room for every chunk from the start */
 
 /* Contexts of zstd are large: one pair a thread, for the thread's life. */
 struct contexts {
 	ZSTD_CCtx *compress;
 	ZSTD_DCtx *decompress;
+	unsigned char *scratch; /* what compressing gives, until its size is known */
+	size_t scratch_size;
 };
 
 static pthread_key_t contexts_key;
@@ -28,6 +31,7 @@ static void free_contexts(void *p)
 
 	ZSTD_freeCCtx(c->compress);
 	ZSTD_freeDCtx(c->decompress);
+	free(c->scratch);
 	free(c);
 }
 
@@ -108,6 +112,48 @@ int pfs_codec_encode(const void *data, size_t len, void *out, size_t *out_len,
 		return rc;
 	*out_codec = n < worth ? PFS_CODEC_ZSTD : PFS_CODEC_RAW;
 	*out_len = n < worth ? n : len;
+	return 0;
+}
+
+static unsigned char *scratch_of(size_t len)
+{
+	struct contexts *c = thread_contexts();
+	unsigned char *wider;
+
+	if (!c || c->scratch_size >= len)
+		return c ? c->scratch : NULL;
+	wider = malloc(len);
+	if (!wider)
+		return NULL;
+	free(c->scratch);
+	c->scratch = wider;
+	c->scratch_size = len;
+	return wider;
+}
+
+int pfs_codec_pack(const void *data, size_t len, void **out, size_t *out_len,
+		   enum pfs_codec *out_codec, struct pfs_error *err)
+{
+	unsigned char *scratch = scratch_of(len < SCRATCH_MIN ? SCRATCH_MIN : len);
+	enum pfs_codec codec;
+	void *packed = NULL;
+	size_t n;
+	int rc;
+
+	if (!scratch)
+		return pfs_fail_nomem(err, "packing an object");
+	rc = pfs_codec_encode(data, len, scratch, &n, &codec, err);
+	if (rc < 0)
+		return rc;
+	if (codec != PFS_CODEC_RAW) {
+		packed = malloc(n);
+		if (!packed)
+			return pfs_fail_nomem(err, "packing an object");
+		memcpy(packed, scratch, n);
+	}
+	*out = packed;
+	*out_len = n;
+	*out_codec = codec;
 	return 0;
 }
 

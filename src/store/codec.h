@@ -21,6 +21,13 @@ bool pfs_codec_looks_random(const void *data, size_t len);
 int pfs_codec_encode(const void *data, size_t len, void *out, size_t *out_len,
 		     enum pfs_codec *out_codec, struct pfs_error *err);
 
+/*
+ * The same into memory of the right size: *out is owned by the caller, NULL
+ * when the bytes are best kept as they are.
+ */
+int pfs_codec_pack(const void *data, size_t len, void **out, size_t *out_len,
+		   enum pfs_codec *out_codec, struct pfs_error *err);
+
 /* Exactly `out_len` bytes into `out`, or PFS_E_CORRUPT. */
 int pfs_codec_decode(enum pfs_codec codec, const void *data, size_t len, void *out, size_t out_len,
 		     struct pfs_error *err);

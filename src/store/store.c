@@ -1,19 +1,9 @@
+#include "store/batch.h"
 #include "store/store_i.h"
 #include "base/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-struct pfs_store {
-	const struct pfs_store_ops *ops;
-	void *self;
-	struct pfs_store_keys keys;
-	struct pfs_hasher *hasher;
-	struct pfs_cache *cache;
-	struct pfs_sessions *sessions;
-	uint64_t put_objects, put_duplicates; /* these four: atomic */
-	uint64_t cache_hits, cache_misses;
-};
 
 static void count(uint64_t *counter)
 {
@@ -40,6 +30,9 @@ int pfs_store_new(const struct pfs_store_ops *ops, void *self,
 		rc = pfs_cache_new(PFS_STORE_CACHE_BYTES, &st->cache, err);
 	if (rc == 0)
 		rc = pfs_sessions_new(&st->sessions, err);
+	/* Whoever puts takes part, so one processor needs no helper. */
+	if (rc == 0)
+		rc = pfs_pool_new(pfs_pool_processors() - 1, &st->pool, err);
 	if (rc < 0)
 		return rc;
 	*out = st;
@@ -51,6 +44,7 @@ void pfs_store_close(struct pfs_store **st)
 {
 	if (!*st)
 		return;
+	pfs_pool_free(&(*st)->pool);
 	(*st)->ops->close((*st)->self);
 	pfs_cache_free(&(*st)->cache);
 	pfs_sessions_free(&(*st)->sessions);
@@ -85,52 +79,75 @@ static int check_size(size_t len, struct pfs_error *err)
 			PFS_OBJECT_SIZE_MAX);
 }
 
-static int put_named(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id,
-		     const void *data, size_t len, struct pfs_error *err)
+void pfs_draft_fini(struct pfs_draft *d)
 {
-	int rc = st->ops->put(st->self, kind, id, data, len, err);
+	free(d->packed);
+	d->packed = NULL;
+}
+
+int pfs_store_prepare(struct pfs_store *st, struct pfs_draft *d, struct pfs_error *err)
+{
+	int rc = check_size(d->len, err);
+
+	if (rc == 0)
+		rc = pfs_hasher_id(st->hasher, d->kind, d->data, d->len, &d->id, err);
+	if (rc < 0 || !st->ops->prepare)
+		return rc;
+	rc = st->ops->prepare(st->self, d, err);
+	return rc < 0 ? pfs_wrap(err, rc, "%s store: put %zu bytes", st->ops->name, d->len) : rc;
+}
+
+int pfs_store_put_draft(struct pfs_store *st, const struct pfs_draft *d, bool there,
+			struct pfs_error *err)
+{
+	int rc = there ? 1 : st->ops->put(st->self, d, err);
 
 	if (rc < 0)
-		return pfs_wrap(err, rc, "%s store: put %zu bytes", st->ops->name, len);
+		return pfs_wrap(err, rc, "%s store: put %zu bytes", st->ops->name, d->len);
 	count(rc == 1 ? &st->put_duplicates : &st->put_objects);
 	return 0;
+}
+
+static int put_item(struct pfs_store *st, enum pfs_kind kind, struct pfs_store_item *item,
+		    struct pfs_error *err)
+{
+	PFS_AUTO(pfs_draft_fini)
+	struct pfs_draft d = {
+		.kind = kind,
+		.data = item->data,
+		.len = item->len,
+		.near = item->near,
+	};
+	int rc = pfs_store_prepare(st, &d, err);
+
+	if (rc >= 0)
+		rc = pfs_store_put_draft(st, &d, rc == 1, err);
+	if (rc == 0)
+		item->id = d.id;
+	return rc;
 }
 
 int pfs_store_put(struct pfs_store *st, enum pfs_kind kind, const void *data, size_t len,
 		  struct pfs_id *out, struct pfs_error *err)
 {
-	struct pfs_id id;
-	int rc = check_size(len, err);
+	struct pfs_store_item item = { .data = data, .len = len };
+	int rc = put_item(st, kind, &item, err);
 
 	if (rc == 0)
-		rc = pfs_hasher_id(st->hasher, kind, data, len, &id, err);
-	if (rc == 0)
-		rc = put_named(st, kind, &id, data, len, err);
-	if (rc == 0)
-		*out = id;
+		*out = item.id;
 	return rc;
 }
 
 int pfs_store_put_batch(struct pfs_store *st, enum pfs_kind kind, struct pfs_store_item *items,
 			size_t n, struct pfs_error *err)
 {
-	struct pfs_id *ids;
-	int rc = 0;
+	struct pfs_batch *batch;
+	int rc;
 
-	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = check_size(items[i].len, err);
-	if (rc < 0 || n == 0)
-		return rc;
-	ids = calloc(n, sizeof(*ids));
-	if (!ids)
-		return pfs_fail_nomem(err, "the ids of a batch");
-	rc = pfs_hasher_batch(st->hasher, kind, items, n, ids, err);
-	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = put_named(st, kind, &ids[i], items[i].data, items[i].len, err);
-	for (size_t i = 0; i < n && rc == 0; i++)
-		items[i].id = ids[i];
-	free(ids);
-	return rc;
+	if (n == 1)
+		return put_item(st, kind, items, err);
+	rc = n ? pfs_batch_begin(st, kind, items, n, &batch, err) : 0;
+	return rc < 0 || n == 0 ? rc : pfs_batch_end(&batch, err);
 }
 
 static int check_id(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id,

@@ -64,14 +64,25 @@ void pfs_store_id(const struct pfs_store *st, enum pfs_kind kind, const void *da
 int pfs_store_put(struct pfs_store *st, enum pfs_kind kind, const void *data, size_t len,
 		  struct pfs_id *out, struct pfs_error *err);
 
-/* One of a batch: `data, len` in, `id` out. */
+/*
+ * One of a batch: `data, len` and perhaps `near` in, `id` out.
+ *
+ * `near` is an object of the same kind that these bytes resemble, what the file
+ * held there before: kept as a delta against it when that pays. A hint only,
+ * NULL is fine, and so is an id that is not stored.
+ */
 struct pfs_store_item {
 	const void *data;
 	size_t len;
+	const struct pfs_id *near; /* borrowed for the call */
 	struct pfs_id id;
 };
 
-/* The same for many at once; ids are set when all of them are stored. */
+/*
+ * The same for many at once, on all processors, stored in their order; ids are
+ * set when all of them are. 128 items or 8 MiB are a good batch. For work that
+ * goes on meanwhile see store/batch.h.
+ */
 int pfs_store_put_batch(struct pfs_store *st, enum pfs_kind kind, struct pfs_store_item *items,
 			size_t n, struct pfs_error *err);
 

@@ -11,9 +11,26 @@
 #include "store/hasher.h"
 #include "store/object.h"
 #include "store/session.h"
+#include "base/pool.h"
+#include "format/packhdr.h"
 
 #define PFS_STORE_CACHE_BYTES (64u << 20)
 #define PFS_STORE_PLACE_SIZE  96
+
+/* An object on its way into a backend. */
+struct pfs_draft {
+	enum pfs_kind kind;
+	struct pfs_id id;
+	const void *data; /* borrowed until it is put */
+	size_t len;
+	const struct pfs_id *near; /* borrowed; may be NULL */
+	/* What a backend made of it; freed by pfs_draft_fini(). */
+	struct pfs_packrec rec;
+	void *packed; /* the payload; NULL: it is `data` */
+};
+
+/* Safe on zeroes and twice. */
+void pfs_draft_fini(struct pfs_draft *d);
 
 struct pfs_store_ops {
 	const char *name;
@@ -21,9 +38,15 @@ struct pfs_store_ops {
 	/* Frees the backend and everything it holds. */
 	void (*close)(void *self);
 
+	/*
+	 * What of a put needs no turn: look whether it is stored, compress. Of
+	 * many objects at once. 1 when it was stored already. NULL: there is no
+	 * such work.
+	 */
+	int (*prepare)(void *self, struct pfs_draft *d, struct pfs_error *err);
+
 	/* 1 when it was stored already, 0 when it is now; on failure it is as if never asked. */
-	int (*put)(void *self, enum pfs_kind kind, const struct pfs_id *id, const void *data,
-		   size_t len, struct pfs_error *err);
+	int (*put)(void *self, const struct pfs_draft *d, struct pfs_error *err);
 
 	/* One new object, not yet checked against the id. */
 	int (*get)(void *self, enum pfs_kind kind, const struct pfs_id *id,
@@ -48,6 +71,23 @@ struct pfs_store_ops {
 		     void (*report)(void *arg, const char *damage), void *arg,
 		     struct pfs_error *err);
 };
+
+struct pfs_store {
+	const struct pfs_store_ops *ops;
+	void *self;
+	struct pfs_store_keys keys;
+	struct pfs_hasher *hasher;
+	struct pfs_cache *cache;
+	struct pfs_sessions *sessions;
+	struct pfs_pool *pool;                /* helps with batches */
+	uint64_t put_objects, put_duplicates; /* these four: atomic */
+	uint64_t cache_hits, cache_misses;
+};
+
+/* The two halves of a put: the first of many at once, the second in turn. Id and size are checked. */
+int pfs_store_prepare(struct pfs_store *st, struct pfs_draft *d, struct pfs_error *err);
+int pfs_store_put_draft(struct pfs_store *st, const struct pfs_draft *d, bool there,
+			struct pfs_error *err);
 
 /* Take a backend and give it its facade; `self` is closed when that fails. */
 int pfs_store_new(const struct pfs_store_ops *ops, void *self,

@@ -33,23 +33,22 @@ static struct pfs_counted_object *look_up(struct mem *m, enum pfs_kind kind,
 	return o && o->kind == kind ? o : NULL;
 }
 
-static int mem_put(void *self, enum pfs_kind kind, const struct pfs_id *id, const void *data,
-		   size_t len, struct pfs_error *err)
+static int mem_put(void *self, const struct pfs_draft *d, struct pfs_error *err)
 {
 	struct mem *m = self;
-	struct pfs_counted_object *o = pfs_object_new(kind, id, len);
+	struct pfs_counted_object *o = pfs_object_new(d->kind, &d->id, d->len);
 	int rc;
 
 	if (!o)
 		return pfs_fail_nomem(err, "an object");
-	if (len)
-		memcpy(o->bytes, data, len);
+	if (d->len)
+		memcpy(o->bytes, d->data, d->len);
 	pfs_lock(&m->lock);
-	rc = look_up(m, kind, id) ? 1 : 0;
+	rc = look_up(m, d->kind, &d->id) ? 1 : 0;
 	if (rc == 0)
 		rc = pfs_map_set(&m->objects, o->id.bytes, sizeof(o->id.bytes), o, err);
 	if (rc == 0)
-		m->bytes += len;
+		m->bytes += d->len;
 	pfs_unlock(&m->lock);
 	if (rc != 0)
 		free(o);

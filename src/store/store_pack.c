@@ -41,32 +41,35 @@ static void packs_close(void *self)
 	free(p);
 }
 
-static int packs_put(void *self, enum pfs_kind kind, const struct pfs_id *id, const void *data,
-		     size_t len, struct pfs_error *err)
+/* Everything but the place: which pack it gets into is decided when its turn comes. */
+static int packs_prepare(void *self, struct pfs_draft *d, struct pfs_error *err)
 {
 	struct packs *p = self;
-	struct pfs_packrec rec = { .type = (uint8_t)kind, .ulen = (uint32_t)len, .id = *id };
-	unsigned char *packed;
 	enum pfs_codec codec;
-	size_t packed_len;
+	size_t len;
 	int rc;
 
-	if (pfs_packset_has(p->set, id))
+	if (pfs_packset_has(p->set, &d->id))
 		return 1;
-	packed = malloc(len ? len : 1);
-	if (!packed)
-		return pfs_fail_nomem(err, "packing an object");
-	rc = pfs_codec_encode(data, len, packed, &packed_len, &codec, err);
-	if (rc == 0) {
-		const void *payload = codec == PFS_CODEC_RAW ? data : packed;
+	rc = pfs_codec_pack(d->data, d->len, &d->packed, &len, &codec, err);
+	if (rc < 0)
+		return rc;
+	d->rec = (struct pfs_packrec){
+		.type = (uint8_t)d->kind,
+		.codec = (uint8_t)codec,
+		.ulen = (uint32_t)d->len,
+		.clen = (uint32_t)len,
+		.id = d->id,
+		.payload_crc = pfs_crc32c(0, d->packed ? d->packed : d->data, len),
+	};
+	return 0;
+}
 
-		rec.codec = (uint8_t)codec;
-		rec.clen = (uint32_t)packed_len;
-		rec.payload_crc = pfs_crc32c(0, payload, packed_len);
-		rc = pfs_packlog_append(p->log, &rec, payload, err);
-	}
-	free(packed);
-	return rc;
+static int packs_put(void *self, const struct pfs_draft *d, struct pfs_error *err)
+{
+	struct packs *p = self;
+
+	return pfs_packlog_append(p->log, &d->rec, d->packed ? d->packed : d->data, err);
 }
 
 /* The record's bytes, from its file or from the buffer that has not reached it. */
@@ -260,6 +263,7 @@ static int packs_check(void *self, const struct pfs_hasher *hasher,
 static const struct pfs_store_ops packs_ops = {
 	.name = "pack",
 	.close = packs_close,
+	.prepare = packs_prepare,
 	.put = packs_put,
 	.get = packs_get,
 	.has = packs_has,

@@ -2,8 +2,9 @@
  * What every backend of the store promises. Each claim is a function over a
  * store; a new backend is one line in `backends`.
  */
-#include "store/store.h"
+#include "store/batch.h"
 #include "base/limits.h"
+#include "base/pool.h"
 #include "../scratch.h"
 
 #include <pthread.h>
@@ -153,6 +154,53 @@ static void puts_a_batch_as_if_one_by_one(struct pfs_store *st)
 	}
 }
 
+/* Enough of every size for helpers, and several batches on their way at once. */
+static void puts_large_batches_on_all_processors(struct pfs_store *st)
+{
+	enum { N = 150, BATCHES = 3 };
+	static struct pfs_store_item items[BATCHES][N];
+	static unsigned char data[BATCHES][N][40000];
+	struct pfs_batch *batches[BATCHES], *given_up;
+	struct pfs_error err = { 0 };
+
+	for (unsigned b = 0; b < BATCHES; b++) {
+		for (unsigned i = 0; i < N; i++) {
+			size_t len = (i * 7919u + b) % sizeof(data[b][i]);
+
+			scratch_fill(data[b][i], len, 70000 + b * 50 + i); /* some in two batches */
+			items[b][i] = (struct pfs_store_item){ .data = data[b][i], .len = len };
+		}
+		CHECK(pfs_batch_begin(st, PFS_KIND_CHUNK, items[b], N, &batches[b], &err) == 0,
+		      "%s", err.text);
+	}
+	CHECK(pfs_batch_begin(st, PFS_KIND_CHUNK, items[0], N, &given_up, NULL) == 0, "begin");
+	pfs_batch_abort(&given_up);
+	CHECK(given_up == NULL, "abort left the pointer");
+	for (unsigned b = 0; b < BATCHES; b++) {
+		CHECK(pfs_batch_end(&batches[b], &err) == 0, "%s", err.text);
+		for (unsigned i = 0; i < N; i++)
+			expect_bytes(st, PFS_KIND_CHUNK, &items[b][i].id, data[b][i],
+				     items[b][i].len);
+	}
+}
+
+static void fails_a_batch_as_a_whole(struct pfs_store *st)
+{
+	enum { N = 100 };
+	static unsigned char data[N][5000];
+	struct pfs_store_item items[N];
+	struct pfs_error err = { 0 };
+
+	for (unsigned i = 0; i < N; i++)
+		items[i] = (struct pfs_store_item){ .data = data[i], .len = sizeof(data[i]) };
+	items[N / 2].len = PFS_OBJECT_SIZE_MAX + 1;
+	CHECK(pfs_store_put_batch(st, PFS_KIND_CHUNK, items, N, &err) == PFS_E_LIMIT, "%s",
+	      err.text);
+	CHECK(strstr(err.text, "1048577"), "without its number: %s", err.text);
+	for (unsigned i = 0; i < N; i++)
+		CHECK(pfs_id_is_zero(&items[i].id), "a failed batch set id %u", i);
+}
+
 static void keeps_objects_for_whoever_holds_them(struct pfs_store *st)
 {
 	const struct pfs_object *held = NULL, *again = NULL;
@@ -233,6 +281,8 @@ static void (*const claims[])(struct pfs_store *st) = {
 	refuses_what_is_too_large_or_of_no_kind,
 	says_notfound_for_what_was_never_put,
 	puts_a_batch_as_if_one_by_one,
+	puts_large_batches_on_all_processors,
+	fails_a_batch_as_a_whole,
 	keeps_objects_for_whoever_holds_them,
 	serves_many_threads_at_once,
 	is_whole_after_all_that,
@@ -240,6 +290,7 @@ static void (*const claims[])(struct pfs_store *st) = {
 
 int main(void)
 {
+	pfs_pool_set_processors(4);
 	for (size_t b = 0; b < sizeof(backends) / sizeof(*backends); b++) {
 		struct fixture f = { .dir = scratch_new() };
 		struct pfs_error err = { 0 };
