@@ -26,6 +26,9 @@
 	8192u /* changes a merge keeps before it applies them: 4 MiB and their names */
 #define PFS_OBJECT_SIZE_MAX  (1u << 20)   /* one stored object; chunks end at 256 KiB */
 #define PFS_PACK_SIZE_MAX    (1ULL << 30)
+#define PFS_ADOPTION_SIZE_MAX (1ULL << 40) /* an offset in a file that is a pack has 40 bits */
+#define PFS_ADOPTION_CHUNKS_MAX \
+	(4u << 20) /* their table is in memory until it is written: 192 MiB */
 #define PFS_SPARE_FILES_MAX \
 	2048u /* descriptors that open files leave to all else; a quarter of few */
 #define PFS_PACK_OPEN_MAX       256u /* descriptors kept for reading: a quarter of the usual 1024 */

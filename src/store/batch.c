@@ -22,6 +22,7 @@ struct pfs_batch {
 	struct pfs_store *st;
 	struct pfs_store_item *items;
 	size_t n;
+	int (*work)(struct pfs_store *st, struct pfs_draft *d, struct pfs_error *err);
 	size_t stored; /* only who ends the batch */
 	struct pfs_pool_job job;
 	struct pfs_lock lock; /* PFS_RANK_BATCH; protects all below */
@@ -66,7 +67,7 @@ static bool take_part(void *arg)
 
 	for (size_t i = from; i < from + n; i++) {
 		struct pfs_error err = { 0 };
-		int rc = pfs_store_prepare(b->st, &b->drafts[i].draft, &err);
+		int rc = b->work(b->st, &b->drafts[i].draft, &err);
 
 		settle(b, i, rc, &err);
 	}
@@ -86,6 +87,7 @@ static struct pfs_batch *new_batch(struct pfs_store *st, enum pfs_kind kind,
 	b->st = st;
 	b->items = items;
 	b->n = n;
+	b->work = pfs_store_prepare;
 	b->job = (struct pfs_pool_job){ .step = take_part, .arg = b };
 	for (size_t i = 0; i < n; i++)
 		b->drafts[i].draft = (struct pfs_draft){
@@ -97,18 +99,24 @@ static struct pfs_batch *new_batch(struct pfs_store *st, enum pfs_kind kind,
 	return b;
 }
 
+static void start(struct pfs_batch *b)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < b->n && bytes < 2 * SHARE_SIZE; i++)
+		bytes += b->items[i].len;
+	if (bytes >= 2 * SHARE_SIZE) /* less is done before a helper is awake */
+		pfs_pool_start(b->st->pool, &b->job);
+}
+
 int pfs_batch_begin(struct pfs_store *st, enum pfs_kind kind, struct pfs_store_item *items,
 		    size_t n, struct pfs_batch **out, struct pfs_error *err)
 {
 	struct pfs_batch *b = new_batch(st, kind, items, n);
-	size_t bytes = 0;
 
 	if (!b)
 		return pfs_fail_nomem(err, "a batch of objects");
-	for (size_t i = 0; i < n && bytes < 2 * SHARE_SIZE; i++)
-		bytes += items[i].len;
-	if (bytes >= 2 * SHARE_SIZE) /* less is done before a helper is awake */
-		pfs_pool_start(st->pool, &b->job);
+	start(b);
 	*out = b;
 	return 0;
 }
@@ -146,6 +154,12 @@ static size_t count_ready(struct pfs_batch *b, bool wait, int *out_rc)
 	return n;
 }
 
+static void give_ids(struct pfs_batch *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		b->items[i].id = b->drafts[i].draft.id;
+}
+
 static int store_ready(struct pfs_batch *b, size_t n, struct pfs_error *err)
 {
 	int rc = 0;
@@ -176,8 +190,30 @@ int pfs_batch_end(struct pfs_batch **batch, struct pfs_error *err)
 		else if (rc == 0)
 			more = take_part(b);
 	}
-	for (size_t i = 0; rc == 0 && i < b->n; i++)
-		b->items[i].id = b->drafts[i].draft.id;
+	if (rc == 0)
+		give_ids(b);
 	pfs_batch_abort(batch);
+	return rc;
+}
+
+int pfs_batch_name(struct pfs_store *st, enum pfs_kind kind, struct pfs_store_item *items, size_t n,
+		   struct pfs_error *err)
+{
+	struct pfs_batch *b = new_batch(st, kind, items, n);
+	int rc;
+
+	if (!b)
+		return pfs_fail_nomem(err, "a batch of objects");
+	b->work = pfs_store_name;
+	start(b);
+	while (take_part(b))
+		;
+	pfs_pool_finish(st->pool, &b->job);
+	rc = b->rc;
+	if (rc == 0)
+		give_ids(b);
+	else if (err)
+		*err = b->err;
+	pfs_batch_abort(&b);
 	return rc;
 }

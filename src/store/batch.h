@@ -28,4 +28,8 @@ int pfs_batch_end(struct pfs_batch **batch, struct pfs_error *err);
 /* Store nothing more and forget it; NULL inside is fine. */
 void pfs_batch_abort(struct pfs_batch **batch);
 
+/* Only the ids, on all processors; nothing is stored. */
+int pfs_batch_name(struct pfs_store *st, enum pfs_kind kind, struct pfs_store_item *items, size_t n,
+		   struct pfs_error *err);
+
 #endif

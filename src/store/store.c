@@ -85,12 +85,17 @@ void pfs_draft_fini(struct pfs_draft *d)
 	d->packed = NULL;
 }
 
-int pfs_store_prepare(struct pfs_store *st, struct pfs_draft *d, struct pfs_error *err)
+int pfs_store_name(struct pfs_store *st, struct pfs_draft *d, struct pfs_error *err)
 {
 	int rc = check_size(d->len, err);
 
-	if (rc == 0)
-		rc = pfs_hasher_id(st->hasher, d->kind, d->data, d->len, &d->id, err);
+	return rc < 0 ? rc : pfs_hasher_id(st->hasher, d->kind, d->data, d->len, &d->id, err);
+}
+
+int pfs_store_prepare(struct pfs_store *st, struct pfs_draft *d, struct pfs_error *err)
+{
+	int rc = pfs_store_name(st, d, err);
+
 	if (rc < 0 || !st->ops->prepare)
 		return rc;
 	rc = st->ops->prepare(st->self, d, err);

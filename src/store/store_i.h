@@ -29,6 +29,13 @@ struct pfs_draft {
 	void *packed; /* the payload; NULL: it is `data` */
 };
 
+/* A piece of a file that is to be adopted. */
+struct pfs_extent {
+	struct pfs_id id;
+	uint64_t off;
+	uint32_t len;
+};
+
 /* Safe on zeroes and twice. */
 void pfs_draft_fini(struct pfs_draft *d);
 
@@ -84,7 +91,10 @@ struct pfs_store {
 	uint64_t cache_hits, cache_misses;
 };
 
-/* The two halves of a put: the first of many at once, the second in turn. Id and size are checked. */
+/* Check the size and give a draft its id. */
+int pfs_store_name(struct pfs_store *st, struct pfs_draft *d, struct pfs_error *err);
+
+/* The two halves of a put: the first of many at once, the second in turn. */
 int pfs_store_prepare(struct pfs_store *st, struct pfs_draft *d, struct pfs_error *err);
 int pfs_store_put_draft(struct pfs_store *st, const struct pfs_draft *d, bool there,
 			struct pfs_error *err);

@@ -2,12 +2,14 @@
  * What every backend of the store promises. Each claim is a function over a
  * store; a new backend is one line in `backends`.
  */
+#include "store/adoption.h"
 #include "store/batch.h"
 #include "base/limits.h"
 #include "base/pool.h"
 #include "../scratch.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 struct fixture {
 	struct scratch dir;
@@ -201,6 +203,97 @@ static void fails_a_batch_as_a_whole(struct pfs_store *st)
 		CHECK(pfs_id_is_zero(&items[i].id), "a failed batch set id %u", i);
 }
 
+#define FILE_CHUNK 50000u
+
+/* A file of `n` chunks with a hole in its middle, surveyed. */
+static void make_file(struct pfs_store *st, const char *path, unsigned n, unsigned seed,
+		      struct pfs_adoption **a, struct pfs_store_item *items)
+{
+	static unsigned char data[64][FILE_CHUNK];
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	uint64_t off = 0;
+
+	CHECK(fd >= 0 && n <= 64, "%s", path);
+	for (unsigned i = 0; i < n; i++) {
+		size_t len = FILE_CHUNK - i * 13;
+
+		scratch_fill(data[i], len, seed + i);
+		items[i] = (struct pfs_store_item){ .data = data[i], .len = len };
+	}
+	CHECK(pfs_adoption_begin(st, a, NULL) == 0, "begin");
+	for (unsigned i = 0; i < n; i++) {
+		if (i == n / 2)
+			off += 100001; /* a hole, and no offset is a multiple of anything */
+		CHECK(pwrite(fd, data[i], items[i].len, (off_t)off) == (ssize_t)items[i].len,
+		      "write");
+		CHECK(pfs_adoption_add(*a, off, &items[i], 1, NULL) == 0, "add");
+		off += items[i].len;
+	}
+	close(fd);
+}
+
+static void expect_chunks(struct pfs_store *st, const struct pfs_store_item *items, unsigned n,
+			  unsigned seed)
+{
+	unsigned char data[FILE_CHUNK];
+
+	for (unsigned i = 0; i < n; i++) {
+		scratch_fill(data, items[i].len, seed + i);
+		CHECK(pfs_store_has(st, PFS_KIND_CHUNK, &items[i].id), "has denies chunk %u", i);
+		expect_bytes(st, PFS_KIND_CHUNK, &items[i].id, data, items[i].len);
+	}
+}
+
+static void adopts_a_file_that_its_owner_removes_then(struct pfs_store *st)
+{
+	struct scratch dir = scratch_new();
+	struct pfs_store_item items[60];
+	struct pfs_adoption *a = NULL;
+	struct pfs_error err = { 0 };
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/file", dir.path);
+	make_file(st, path, 40, 300000, &a, items);
+	for (unsigned i = 0; i < 40; i++)
+		CHECK(!pfs_store_has(st, PFS_KIND_CHUNK, &items[i].id), "stored before commit");
+	CHECK(pfs_adoption_commit(&a, AT_FDCWD, path, &err) == 0, "%s", err.text);
+	CHECK(a == NULL, "commit left the pointer");
+	expect_chunks(st, items, 40, 300000);
+	CHECK(pfs_store_sync(st, &err) == 0, "%s", err.text);
+	CHECK(unlink(path) == 0, "the name is the caller's");
+	expect_chunks(st, items, 40, 300000);
+	/* Half of it once more: those are not new, and the others are. */
+	make_file(st, path, 60, 300020, &a, items);
+	CHECK(pfs_adoption_commit(&a, AT_FDCWD, path, &err) == 0, "%s", err.text);
+	expect_chunks(st, items, 60, 300020);
+	scratch_fini(&dir);
+}
+
+static void adopts_nothing_from_a_file_that_is_not_as_it_was(struct pfs_store *st)
+{
+	struct scratch dir = scratch_new();
+	struct pfs_store_item items[10];
+	struct pfs_adoption *a = NULL;
+	struct pfs_error err = { 0 };
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/file", dir.path);
+	make_file(st, path, 10, 400000, &a, items);
+	CHECK(truncate(path, 100000) == 0, "truncate");
+	CHECK(pfs_adoption_commit(&a, AT_FDCWD, path, &err) == PFS_E_CONFLICT, "%s", err.text);
+	CHECK(strstr(err.text, path) && a == NULL, "unclear: %s", err.text);
+	make_file(st, path, 10, 400000, &a, items);
+	CHECK(unlink(path) == 0, "unlink");
+	CHECK(pfs_adoption_commit(&a, AT_FDCWD, path, &err) == PFS_E_NOTFOUND, "%s", err.text);
+	make_file(st, path, 10, 400000, &a, items);
+	CHECK(pfs_adoption_add(a, 5, items, 1, NULL) == PFS_E_INVALID, "backwards");
+	pfs_adoption_abort(&a);
+	pfs_adoption_abort(&a);
+	for (unsigned i = 3; i < 10; i++)
+		CHECK(!pfs_store_has(st, PFS_KIND_CHUNK, &items[i].id), "chunk %u is stored", i);
+	scratch_fini(&dir);
+}
+
 static void keeps_objects_for_whoever_holds_them(struct pfs_store *st)
 {
 	const struct pfs_object *held = NULL, *again = NULL;
@@ -283,6 +376,8 @@ static void (*const claims[])(struct pfs_store *st) = {
 	puts_a_batch_as_if_one_by_one,
 	puts_large_batches_on_all_processors,
 	fails_a_batch_as_a_whole,
+	adopts_a_file_that_its_owner_removes_then,
+	adopts_nothing_from_a_file_that_is_not_as_it_was,
 	keeps_objects_for_whoever_holds_them,
 	serves_many_threads_at_once,
 	is_whole_after_all_that,
