@@ -29,6 +29,8 @@
 #define PFS_ADOPTION_SIZE_MAX (1ULL << 40) /* an offset in a file that is a pack has 40 bits */
 #define PFS_ADOPTION_CHUNKS_MAX \
 	(4u << 20) /* their table is in memory until it is written: 192 MiB */
+#define PFS_PACKS_MAX        (1u << 26)   /* numbers ever given to packs: 4 PiB in packs of 64 MiB */
+#define PFS_INDEX_RUNS_MAX   1024u        /* far above what merging leaves */
 #define PFS_SPARE_FILES_MAX \
 	2048u /* descriptors that open files leave to all else; a quarter of few */
 #define PFS_PACK_OPEN_MAX       256u /* descriptors kept for reading: a quarter of the usual 1024 */
