@@ -111,3 +111,55 @@ int pfs_packscan_skip(struct pfs_packscan *s, struct pfs_error *err)
 					(unsigned long long)s->off);
 	}
 }
+
+static int add_entry(struct pfs_buf *entries, const struct pfs_packrec *rec, uint64_t off,
+		     struct pfs_error *err)
+{
+	const struct pfs_packentry e = {
+		.id = rec->id,
+		.off = off,
+		.clen = rec->clen,
+		.ulen = rec->ulen,
+		.type = rec->type,
+		.codec = rec->codec,
+	};
+	unsigned char raw[PFS_PACKENTRY_SIZE];
+
+	pfs_packentry_encode(&e, raw);
+	return pfs_buf_add(entries, raw, sizeof(raw), err);
+}
+
+int pfs_packscan_all(int fd, uint64_t size, uint64_t trusted, struct pfs_buf *entries,
+		     uint64_t *out_torn_at, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packscan_fini) struct pfs_packscan scan = { .fd = -1 };
+	struct pfs_error why = { 0 };
+	uint64_t torn_at = 0;
+	struct pfs_packrec rec;
+	bool torn = false;
+	int rc = pfs_packscan_init(&scan, fd, PFS_PACKHDR_SIZE, size, err);
+
+	while (rc >= 0) {
+		rc = pfs_packscan_next(&scan, &rec, &why);
+		if (rc == 0)
+			break;
+		if (rc == 1) {
+			rc = add_entry(entries, &rec, scan.at, err);
+			continue;
+		}
+		if (rc != PFS_E_CORRUPT) {
+			if (err)
+				*err = why;
+			break;
+		}
+		if (!torn)
+			torn_at = scan.off;
+		torn = true;
+		rc = torn_at < trusted ? pfs_packscan_skip(&scan, err) : 0;
+		if (rc == 0)
+			break;
+	}
+	if (rc >= 0)
+		*out_torn_at = torn ? torn_at : scan.off;
+	return rc < 0 ? rc : 0;
+}

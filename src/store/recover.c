@@ -1,4 +1,5 @@
 #include "store/recover.h"
+#include "store/packlist.h"
 #include "store/packscan.h"
 #include "base/fault.h"
 #include "base/io.h"
@@ -51,107 +52,46 @@ static int file_size(int fd, uint64_t *out, struct pfs_error *err)
 	return 0;
 }
 
-static int note(struct pfs_packset *set, const struct pfs_pack *pack, const struct pfs_packentry *e,
-		struct pfs_error *err)
+static int note(struct pfs_packset *set, const struct pfs_pack *pack,
+		const struct pfs_packlist_item *item, struct pfs_error *err)
 {
-	const struct pfs_place place = {
-		.pack = pack->number,
-		.off = e->off,
-		.clen = e->clen,
-		.ulen = e->ulen,
-		.type = e->type,
-		.codec = e->codec,
-	};
 	struct pfs_place other;
 	int rc;
 
 	/* Stored twice: somebody found the older copy damaged. */
-	if (pfs_packset_find(set, &e->id, &other) &&
+	if (pfs_packset_find(set, &item->id, &other) &&
 	    pfs_packset_pack(set, other.pack)->seq > pack->seq)
 		return 0;
 	rc = pfs_packset_reserve(set, 1, err);
 	if (rc == 0)
-		pfs_packset_set(set, &e->id, &place);
+		pfs_packset_set(set, &item->id, &item->place);
 	return rc;
 }
 
-static struct pfs_packentry entry_of(const struct pfs_packrec *rec, uint64_t off)
+static int note_all(struct pfs_packset *set, const struct pfs_pack *pack,
+		    const struct pfs_packlist *list, struct pfs_error *err)
 {
-	return (struct pfs_packentry){
-		.id = rec->id,
-		.off = off,
-		.clen = rec->clen,
-		.ulen = rec->ulen,
-		.type = rec->type,
-		.codec = rec->codec,
-	};
+	int rc = pfs_packset_reserve(set, list->n, err);
+
+	for (size_t i = 0; i < list->n && rc == 0; i++)
+		rc = note(set, pack, &list->items[i], err);
+	return rc;
 }
 
-/* What a scan of a pack's records found. */
+/* What a scan of an open pack's records found. */
 struct findings {
 	struct pfs_buf entries; /* encoded, of every whole record */
 	uint64_t torn_at; /* the first place that is no whole record; the end if there is none */
 };
 
-static int add_finding(struct findings *f, const struct pfs_packrec *rec, uint64_t off,
-		       struct pfs_error *err)
+static int note_findings(struct pfs_packset *set, const struct pfs_pack *pack,
+			 const struct findings *found, uint64_t end, struct pfs_error *err)
 {
-	struct pfs_packentry e = entry_of(rec, off);
-	unsigned char raw[PFS_PACKENTRY_SIZE];
+	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
+	int rc =
+		pfs_packlist_decode(pack, found->entries.data, found->entries.len, end, &list, err);
 
-	pfs_packentry_encode(&e, raw);
-	return pfs_buf_add(&f->entries, raw, sizeof(raw), err);
-}
-
-/* Find whole records; past the first bad place only when `trusted` bytes reach further. */
-static int find_records(int fd, uint64_t size, uint64_t trusted, struct findings *f,
-			struct pfs_error *err)
-{
-	PFS_AUTO(pfs_packscan_fini) struct pfs_packscan scan = { .fd = -1 };
-	struct pfs_error why = { 0 };
-	struct pfs_packrec rec;
-	bool torn = false;
-	int rc = pfs_packscan_init(&scan, fd, PFS_PACKHDR_SIZE, size, err);
-
-	while (rc >= 0) {
-		rc = pfs_packscan_next(&scan, &rec, &why);
-		if (rc == 0)
-			break;
-		if (rc == 1) {
-			rc = add_finding(f, &rec, scan.at, err);
-			continue;
-		}
-		if (rc != PFS_E_CORRUPT) {
-			if (err)
-				*err = why;
-			break;
-		}
-		if (!torn)
-			f->torn_at = scan.off;
-		torn = true;
-		rc = f->torn_at < trusted ? pfs_packscan_skip(&scan, err) : 0;
-		if (rc == 0)
-			break;
-	}
-	if (rc >= 0 && !torn)
-		f->torn_at = scan.off;
-	return rc;
-}
-
-static int note_all(struct pfs_packset *set, const struct pfs_pack *pack, const void *entries,
-		    size_t len, uint64_t size, struct pfs_error *err)
-{
-	int rc = pfs_packset_reserve(set, len / PFS_PACKENTRY_SIZE, err);
-
-	for (size_t i = 0; i + PFS_PACKENTRY_SIZE <= len && rc == 0; i += PFS_PACKENTRY_SIZE) {
-		struct pfs_packentry e;
-
-		/* An entry that makes no sense is damage; check tells of it. */
-		if (pfs_packentry_decode((const unsigned char *)entries + i, &e, NULL) == 0 &&
-		    e.off + pfs_packrec_extent(e.clen) <= size)
-			rc = note(set, pack, &e, err);
-	}
-	return rc;
+	return rc < 0 ? rc : note_all(set, pack, &list, err);
 }
 
 struct loader {
@@ -166,9 +106,7 @@ struct loader {
 
 static int load_sealed(struct loader *l, const unsigned char *uuid, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter footer = { 0 };
-	struct findings found = { .entries = PFS_BUF_INIT(PFS_PACK_SIZE_MAX) };
-	struct pfs_error why = { 0 };
+	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
 	PFS_AUTO(pfs_fd_close) int fd = -1;
 	char path[PFS_PACK_PATH_SIZE];
 	struct pfs_packhdr h = { 0 };
@@ -186,22 +124,12 @@ static int load_sealed(struct loader *l, const unsigned char *uuid, struct pfs_e
 		l->next_seq = h.seq + 1;
 	if (rc == PFS_E_INVALID) /* another store's: check tells of it */
 		return pfs_packset_add_pack(l->set, uuid, l->kind, true, size, -1, &pack, err);
-	rc = pfs_pack_load_footer(fd, size, &footer, &why);
-	if (rc < 0 && rc != PFS_E_CORRUPT && err)
-		*err = why;
-	if (rc == PFS_E_CORRUPT)
-		rc = find_records(fd, size, size, &found, err);
-	if (rc == 0)
-		rc = pfs_packset_add_pack(l->set, uuid, l->kind, true, size, -1, &pack, err);
-	if (rc == 0)
-		pack->seq = h.seq;
-	if (rc == 0 && footer.entries)
-		rc = note_all(l->set, pack, footer.entries, (size_t)footer.n * PFS_PACKENTRY_SIZE,
-			      size, err);
-	else if (rc == 0)
-		rc = note_all(l->set, pack, found.entries.data, found.entries.len, size, err);
-	pfs_buf_fini(&found.entries);
-	return rc < 0 ? pfs_wrap(err, rc, "%s", path) : 0;
+	rc = pfs_packset_add_pack(l->set, uuid, l->kind, true, size, -1, &pack, err);
+	if (rc < 0)
+		return rc;
+	pack->seq = h.seq;
+	rc = pfs_packlist_load(l->dir, pack, &list, err);
+	return rc < 0 ? rc : note_all(l->set, pack, &list, err);
 }
 
 static int each_sealed(void *arg, const char *name, struct pfs_error *err)
@@ -280,8 +208,7 @@ static int resume(struct loader *l, const struct pfs_packhdr *h, int *fd, struct
 		return rc;
 	*fd = -1;
 	(*out_pack)->seq = h->seq;
-	rc = note_all(l->set, *out_pack, found->entries.data, found->entries.len, found->torn_at,
-		      err);
+	rc = note_findings(l->set, *out_pack, found, found->torn_at, err);
 	if (rc == 0)
 		rc = pfs_packwriter_resume(l->dir, h, taken, found->torn_at, durable,
 					   &found->entries, &w, err);
@@ -315,7 +242,8 @@ static int load_open(struct loader *l, const unsigned char *uuid, struct finding
 					    err);
 	known = rc == 0;
 	/* Without a header the pack is known by its name and its records alone. */
-	rc = find_records(fd, size, known ? durable : size, found, err);
+	rc = pfs_packscan_all(fd, size, known ? durable : size, &found->entries, &found->torn_at,
+			      err);
 	if (rc < 0)
 		return rc;
 	if (found->entries.len == 0 && durable == 0)
@@ -332,7 +260,7 @@ static int load_open(struct loader *l, const unsigned char *uuid, struct finding
 	if (rc < 0)
 		return rc;
 	pack->seq = h.seq;
-	return note_all(l->set, pack, found->entries.data, found->entries.len, size, err);
+	return note_findings(l->set, pack, found, size, err);
 }
 
 static int each_open(void *arg, const char *name, struct pfs_error *err)
