@@ -19,11 +19,15 @@
 	32u /* kept open though nobody looks: each has a journal and its names */
 #define PFS_MESSAGE_SIZE_MAX 65536u       /* a commit message; one row, one control-file write */
 #define PFS_FILE_SIZE_MAX    (1ULL << 46) /* 64 TiB: six levels of sequence nodes */
+#define PFS_XATTR_VALUE_MAX  65536u       /* XATTR_SIZE_MAX of the kernel */
+#define PFS_XATTR_NAMES_MAX  65536u       /* XATTR_LIST_MAX: what listxattr(2) can hand back */
 #define PFS_INLINE_SIZE_MAX  256u         /* content kept in the directory entry itself */
 #define PFS_TREE_LEVEL_MAX   12u          /* far above what 2^46 bytes or 2^40 names need */
 #define PFS_TREE_DEPTH_MAX   2048u        /* components of a path */
 #define PFS_MERGE_PENDING_MAX \
 	8192u /* changes a merge keeps before it applies them: 4 MiB and their names */
+#define PFS_LINKS_MAX \
+	(1u << 20) /* names of files with several that one settling keeps in memory: 200 MiB */
 #define PFS_OBJECT_SIZE_MAX  (1u << 20)   /* one stored object; chunks end at 256 KiB */
 #define PFS_PACK_SIZE_MAX    (1ULL << 30)
 #define PFS_ADOPTION_SIZE_MAX (1ULL << 40) /* an offset in a file that is a pack has 40 bits */

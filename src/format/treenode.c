@@ -73,6 +73,8 @@ static const char *leaf_fault(const struct pfs_treenode_entry *e)
 			return "sequence file of an impossible size";
 		return pfs_id_is_zero(&e->id) ? "file without content" : NULL;
 	case PFS_TREENODE_DIR:
+		if (e->link)
+			return "directory with a hard-link group";
 		if (pfs_id_is_zero(&e->id) != (e->entries == 0))
 			return "directory whose id and count disagree";
 		return e->entries == 0 && e->below_bytes != 0 ? "empty directory with bytes" : NULL;

@@ -8,6 +8,7 @@
  * decided before the end of a directory, or before too many items wait: then
  * it is the one that needs fewer.
  */
+#include "tree/links.h"
 #include "tree/mergerule.h"
 #include "tree/pair.h"
 #include "tree/siphash.h"
@@ -47,6 +48,7 @@ struct merge {
 	uint64_t n_conflicts;
 	char first[128]; /* the path of the first one */
 	struct pfs_id result;
+	bool links; /* a name with a hard-link group was looked at */
 };
 
 void pfs_conflicts_fini(struct pfs_conflicts *c)
@@ -445,6 +447,7 @@ static int merge_name(struct merge *m, struct frame *f, const struct pfs_entry *
 
 	m->path.len = f->path_len;
 	base = rc > 0 ? &was : NULL;
+	m->links |= (base && base->link) || (ours && ours->link) || (theirs && theirs->link);
 	rc = rc < 0 ? rc : pfs_buf_add(&m->path, some->name, some->name_len, err);
 	if (rc < 0)
 		return rc;
@@ -538,6 +541,8 @@ int pfs_merge_trees(struct pfs_store *st, const struct pfs_id *base, const struc
 	}
 	pfs_buf_init(&m.path, (PFS_NAME_SIZE_MAX + 1) * (size_t)PFS_TREE_DEPTH_MAX);
 	rc = run(&m, base, ours, theirs, err);
+	if (rc == 0 && m.links)
+		rc = pfs_links_settle(st, &m.result, base, &m.result, err);
 	if (rc == 0)
 		*out = m.result;
 	return rc;

@@ -21,6 +21,10 @@
  * are the larger ones, in this order. A directory that is gone on one side
  * and changed inside on the other is one conflict, at the directory.
  *
+ * Where a name with a hard-link group differs, the groups of the whole result are
+ * settled in the end (links.h): that reads every directory. A name that one side
+ * added to a file that the other side changed becomes a name of the changed file.
+ *
  * Which side is called ours matters to the policy and to the labels, to nothing
  * else. Cost follows what ours and theirs changed, never the size of the
  * directories; memory is bounded, PFS_MERGE_PENDING_MAX.

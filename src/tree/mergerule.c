@@ -6,6 +6,18 @@ static bool same(const struct pfs_entry *a, const struct pfs_entry *b)
 	return a && b ? pfs_entry_equal(a, b) : a == b;
 }
 
+/* As it was, but for the number of its group: that changes with the other names of the file. */
+static bool only_renumbered(const struct pfs_entry *base, const struct pfs_entry *e)
+{
+	struct pfs_entry other;
+
+	if (!base || !e)
+		return false;
+	other = *e;
+	other.link = base->link;
+	return pfs_entry_equal(base, &other);
+}
+
 #define ORDER(a, b) (((a) > (b)) - ((a) < (b)))
 
 static int order_times(const struct pfs_attrs *a, const struct pfs_attrs *b)
@@ -109,8 +121,10 @@ enum pfs_merge_verdict pfs_mergerule_decide(const struct pfs_entry *base,
 {
 	if (same(ours, theirs) || same(base, theirs))
 		return PFS_VERDICT_OURS;
-	if (same(base, ours))
+	if (same(base, ours) || (!theirs && only_renumbered(base, ours)))
 		return PFS_VERDICT_THEIRS;
+	if (!ours && only_renumbered(base, theirs))
+		return PFS_VERDICT_OURS;
 	if (ours && theirs && ours->type == theirs->type)
 		return mix(base, ours, theirs, out, kind);
 	*kind = ours && theirs ? PFS_CONFLICT_TYPE : PFS_CONFLICT_GONE;

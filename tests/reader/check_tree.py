@@ -51,7 +51,11 @@ def golden_nodes():
     spans = list(pfstree.cuts(noise, writer.table, writer.key2))
     nodes = {'dir': writer.objects[small], 'dir-root': writer.objects[large],
              'seq': pfstree.encode_seq(0, 0, example_sequence(writer)),
+             'xattrs': pfstree.encode_xattrs({b'user.comment': b'hello', b'user.empty': b''}),
+             'links': ''.join('%s %d\n' % (name.decode(), number) for name, number in sorted(
+                 pfstree.link_numbers(ZeroStore.tree_key, [b'z', b'a/y', b'a/x']).items())).encode(),
              'cuts': b''.join(b'%d\n' % (end - start) for start, end, _ in spans)}
+    assert pfstree.decode_xattrs(nodes['xattrs']) == {b'user.comment': b'hello', b'user.empty': b''}
     assert b'\x01' == nodes['dir-root'][3:4], 'the large directory has two levels'
     return nodes
 

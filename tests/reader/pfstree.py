@@ -15,7 +15,7 @@ from collections import Counter, namedtuple
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from pfsread import Damage, Store, require  # noqa: E402
 
-CHUNK, SEQ, DIR = 1, 2, 3
+CHUNK, SEQ, DIR, XATTRS = 1, 2, 3, 6
 INLINE, ONE_CHUNK, SEQUENCE, DIRECTORY, SYMLINK, FIFO, SOCKET, CHR, BLK = range(9)
 ZERO = bytes(32)
 MASK = (1 << 64) - 1
@@ -150,6 +150,7 @@ def get_leaf(r, name, base, owner):
     elif e['kind'] in (CHR, BLK):
         e['rdev'] = r.varint()
     require(e['kind'] <= BLK, 'unknown kind %d' % e['kind'])
+    require(e['kind'] != DIRECTORY or 'link' not in e, 'directory with a hard-link group')
     return Entry(**e)
 
 
@@ -177,6 +178,39 @@ def decode_dir(data):
     require(names == sorted(set(names)), 'names out of order')
     require(encode_dir(level, flags, items) == data, 'not in canonical form')
     return level, flags, items
+
+
+# --- hard links --------------------------------------------------------------
+
+def link_numbers(key, names):
+    """path -> number, for all names of one file."""
+    if len(names) < 2:
+        return {name: 0 for name in names}
+    parts = [name.split(b'/') for name in names]
+    home = os.path.commonprefix([p[:-1] for p in parts])
+    first = min(parts)[len(home):]
+    f = siphash(key, b'\xff' + b'/'.join(first)) // 2048 or 1
+    return {b'/'.join(p): 2048 * f + len(p) - 1 - len(home) for p in parts}
+
+
+# --- attribute sets ----------------------------------------------------------
+
+def encode_xattrs(attributes):
+    """name -> value."""
+    return b'XA' + struct.pack('<BBI', 1, 0, len(attributes)) + \
+        b''.join(varint(len(n)) + n + varint(len(v)) + v for n, v in sorted(attributes.items()))
+
+
+def decode_xattrs(data):
+    require(8 < len(data) <= 1048576 and data[:4] == b'XA\x01\x00', 'not a set of attributes')
+    r, found = Reader(data, 8), {}
+    for _ in range(struct.unpack('<I', data[4:8])[0]):
+        name = r.take(r.varint())
+        found[name] = r.take(r.varint())
+        require(0 < len(name) <= 255 and 0 not in name and len(found[name]) <= 65536, 'not an attribute')
+    require(sum(len(n) + 1 for n in found) <= 65536, 'more names than can be listed')
+    require(encode_xattrs(found) == data, 'not in canonical form')
+    return found
 
 
 # --- sequence nodes ----------------------------------------------------------

@@ -71,11 +71,11 @@ static void new_value(struct pfs_entry *e)
 	e->attrs.gid = (uint32_t)roll(2);
 	if (roll(8) == 0)
 		memset(&e->xattrs, (int)roll(255) + 1, sizeof(e->xattrs));
-	if (roll(8) == 0)
-		e->link = roll(100) + 1;
+	e->link = roll(8) == 0 ? roll(100) + 1 : 0;
 	switch (roll(7)) {
 	case 0:
 		e->type = PFS_ENTRY_DIR;
+		e->link = 0;
 		if (roll(2)) {
 			memset(&e->dir, (int)roll(255) + 1, sizeof(e->dir));
 			e->dir_entries = roll(1000) + 1;
