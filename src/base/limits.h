@@ -30,11 +30,16 @@
 	(1u << 20) /* names of files with several that one settling keeps in memory: 200 MiB */
 #define PFS_OBJECT_SIZE_MAX  (1u << 20)   /* one stored object; chunks end at 256 KiB */
 #define PFS_PACK_SIZE_MAX    (1ULL << 30)
+#define PFS_OBJECT_SIZE_MAX   (1u << 20) /* one stored object; chunks end at 256 KiB */
+#define PFS_PACK_SIZE_MAX     (1ULL << 30)
 #define PFS_ADOPTION_SIZE_MAX (1ULL << 40) /* an offset in a file that is a pack has 40 bits */
 #define PFS_ADOPTION_CHUNKS_MAX \
-	(4u << 20) /* their table is in memory until it is written: 192 MiB */
-#define PFS_PACKS_MAX        (1u << 26)   /* numbers ever given to packs: 4 PiB in packs of 64 MiB */
-#define PFS_INDEX_RUNS_MAX   1024u        /* far above what merging leaves */
+	(4u << 20)                    /* their table is in memory until it is written: 192 MiB */
+#define PFS_PACKS_MAX      (1u << 26) /* numbers ever given to packs: 4 PiB in packs of 64 MiB */
+#define PFS_INDEX_RUNS_MAX 1024u      /* far above what merging leaves */
+#define PFS_BUNDLE_SIZE_MAX \
+	(64u << 10) /* bytes of small objects kept together: read for any of them */
+#define PFS_BUNDLE_MEMBERS_MAX 1024u
 #define PFS_SPARE_FILES_MAX \
 	2048u /* descriptors that open files leave to all else; a quarter of few */
 #define PFS_PACK_OPEN_MAX       256u /* descriptors kept for reading: a quarter of the usual 1024 */

@@ -33,17 +33,22 @@ enum pfs_pack_kind {
 enum pfs_codec {
 	PFS_CODEC_RAW = 0,
 	PFS_CODEC_ZSTD = 1,
-	PFS_CODEC_DELTA = 3,   /* zstd with another object as prefix */
+	PFS_CODEC_DELTA = 3,   /* zstd with another object as prefix, whose id stands in front */
 	PFS_CODEC_BUNDLED = 5, /* within a bundle; only ever said of a place, never of a record */
 	/* 2 zstd with a dictionary, 4 shuffled zstd: kept for later versions */
 };
 
+#define PFS_PACK_VERSION 2 /* what we write; version 1 knows no deltas, bundles and adopted packs */
+#define PFS_PACK_BUNDLE  5 /* type of a record that holds many small objects, pfs-pack(5) */
+
 struct pfs_packhdr {
-	uint8_t kind; /* enum pfs_pack_kind */
+	uint8_t version; /* 1 or 2 */
+	uint8_t kind;    /* enum pfs_pack_kind */
 	uint64_t created_ns;
 	unsigned char store_uuid[PFS_UUID_SIZE];
 	unsigned char pack_uuid[PFS_UUID_SIZE];
 	uint32_t seq;
+	uint64_t file_size; /* of an adopted file; else 0 */
 };
 
 void pfs_packhdr_encode(const struct pfs_packhdr *h, unsigned char out[PFS_PACKHDR_SIZE]);
@@ -52,9 +57,9 @@ int pfs_packhdr_decode(const unsigned char in[PFS_PACKHDR_SIZE], struct pfs_pack
 
 /* What stands before a payload. */
 struct pfs_packrec {
-	uint8_t type;  /* 1 chunk 2 seqnode 3 dirnode 4 commit 6 xattrs */
+	uint8_t type;  /* 1 chunk 2 seqnode 3 dirnode 4 commit 5 bundle 6 xattrs */
 	uint8_t codec; /* enum pfs_codec */
-	uint32_t ulen; /* bytes of the object */
+	uint32_t ulen; /* bytes of the object, of a bundle those of its members together */
 	uint32_t clen; /* bytes of the payload; equal for raw, fewer for zstd */
 	struct pfs_id id;
 	uint32_t payload_crc;
@@ -74,7 +79,7 @@ int pfs_packrec_check(const unsigned char *in, uint64_t len, struct pfs_packrec 
 /* One record as the footer tells it. */
 struct pfs_packentry {
 	struct pfs_id id;
-	uint64_t off; /* of the record header; a multiple of 8 */
+	uint64_t off; /* of the record header, a multiple of 8; in an adopted pack of the bytes */
 	uint32_t clen, ulen;
 	uint8_t type, codec;
 };
@@ -83,9 +88,20 @@ void pfs_packentry_encode(const struct pfs_packentry *e, unsigned char out[PFS_P
 int pfs_packentry_decode(const unsigned char in[PFS_PACKENTRY_SIZE], struct pfs_packentry *out,
 			 struct pfs_error *err);
 
+/* The same of an adopted pack: its pieces lie anywhere and have no records. */
+void pfs_packentry_encode_piece(const struct pfs_packentry *e,
+				unsigned char out[PFS_PACKENTRY_SIZE]);
+int pfs_packentry_decode_piece(const unsigned char in[PFS_PACKENTRY_SIZE],
+			       struct pfs_packentry *out, struct pfs_error *err);
+
+#define PFS_PACKDELTA_SIZE  40u /* a row of the delta table: base[32], entry, 0 */
+#define PFS_PACKBUNDLE_SIZE 8u  /* a row of the bundle table: entry, members */
+
 struct pfs_packtrailer {
+	uint8_t version; /* 1 or 2 */
 	uint64_t footer_off;
-	uint32_t n_entries;
+	uint32_t n_entries, n_deltas, n_bundles;
+	uint32_t n_members; /* of all bundles; follows from the sizes */
 	uint32_t footer_crc;
 	unsigned char digest[32]; /* SHA-256 of header and footer */
 };

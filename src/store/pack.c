@@ -17,14 +17,24 @@ char *pfs_pack_format(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK
 void pfs_pack_path(const unsigned char uuid[PFS_UUID_SIZE], uint8_t kind, bool sealed,
 		   char out[PFS_PACK_PATH_SIZE])
 {
+	static const char folders[] = {
+		[PFS_PACK_DATA] = 'd',
+		[PFS_PACK_META] = 'm',
+		[PFS_PACK_ADOPTED] = 'a',
+	};
 	char text[PFS_PACK_TEXT_SIZE];
 
 	pfs_pack_format(uuid, text);
 	if (sealed)
-		snprintf(out, PFS_PACK_PATH_SIZE, "packs/%c/%.2s/%s.pk",
-			 kind == PFS_PACK_META ? 'm' : 'd', text, text);
+		snprintf(out, PFS_PACK_PATH_SIZE, "packs/%c/%.2s/%s.pk", folders[kind], text, text);
 	else
 		snprintf(out, PFS_PACK_PATH_SIZE, "open/%s.pk", text);
+}
+
+void pfs_pack_table_path(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK_PATH_SIZE])
+{
+	pfs_pack_path(uuid, PFS_PACK_ADOPTED, true, out);
+	out[strlen(out) - 1] = 't';
 }
 
 bool pfs_pack_parse_name(const char *name, unsigned char out_uuid[PFS_UUID_SIZE])
@@ -69,33 +79,42 @@ int pfs_pack_load_header(int fd, const unsigned char uuid[PFS_UUID_SIZE],
 	return 0;
 }
 
-void pfs_packfooter_fini(struct pfs_packfooter *f)
+static int check_footer(const unsigned char *header, const struct pfs_packtrailer *t,
+			const unsigned char *footer, size_t len, struct pfs_error *err)
 {
-	free(f->entries);
-	*f = (struct pfs_packfooter){ 0 };
-}
-
-static int check_footer(int fd, const struct pfs_packtrailer *t, const unsigned char *entries,
-			size_t len, struct pfs_error *err)
-{
-	unsigned char header[PFS_PACKHDR_SIZE], digest[32];
+	unsigned char digest[32];
 	int rc;
 
-	if (pfs_crc32c(0, entries, len) != t->footer_crc)
+	if (pfs_crc32c(0, footer, len) != t->footer_crc)
 		return pfs_fail(err, PFS_E_CORRUPT, "checksum of the footer is wrong");
-	rc = read_exactly(fd, header, sizeof(header), 0, err);
-	if (rc == 0)
-		rc = pfs_hasher_digest(header, sizeof(header), entries, len, digest, err);
+	rc = pfs_hasher_digest(header, PFS_PACKHDR_SIZE, footer, len, digest, err);
 	if (rc == 0 && memcmp(digest, t->digest, sizeof(digest)) != 0)
 		return pfs_fail(err, PFS_E_CORRUPT, "digest of the pack is wrong");
 	return rc;
 }
 
+static int load_tables(int fd, const struct pfs_packtrailer *t, unsigned char *raw, size_t len,
+		       struct pfs_packfooter *out, struct pfs_error *err)
+{
+	unsigned char header[PFS_PACKHDR_SIZE];
+	struct pfs_packhdr h;
+	int rc = read_exactly(fd, raw, len, t->footer_off, err);
+
+	if (rc == 0)
+		rc = read_exactly(fd, header, sizeof(header), 0, err);
+	if (rc == 0)
+		rc = check_footer(header, t, raw, len, err);
+	if (rc == 0)
+		rc = pfs_packhdr_decode(header, &h, err);
+	if (rc == 0 && h.version != t->version)
+		rc = pfs_fail(err, PFS_E_CORRUPT, "header and trailer tell different versions");
+	return rc < 0 ? rc : pfs_packfooter_decode(raw, len, t, h.kind, out, err);
+}
+
 int pfs_pack_load_footer(int fd, uint64_t file_size, struct pfs_packfooter *out,
 			 struct pfs_error *err)
 {
-	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 };
-	unsigned char raw[PFS_PACKTRAILER_SIZE];
+	unsigned char trailer[PFS_PACKTRAILER_SIZE], *raw;
 	struct pfs_packtrailer t;
 	size_t len;
 	int rc;
@@ -103,47 +122,46 @@ int pfs_pack_load_footer(int fd, uint64_t file_size, struct pfs_packfooter *out,
 	if (file_size < PFS_PACKHDR_SIZE + PFS_PACKTRAILER_SIZE || file_size > PFS_PACK_SIZE_MAX)
 		return pfs_fail(err, PFS_E_CORRUPT, "a pack of %llu bytes",
 				(unsigned long long)file_size);
-	rc = read_exactly(fd, raw, sizeof(raw), file_size - sizeof(raw), err);
+	rc = read_exactly(fd, trailer, sizeof(trailer), file_size - sizeof(trailer), err);
 	if (rc == 0)
-		rc = pfs_packtrailer_decode(raw, file_size, &t, err);
+		rc = pfs_packtrailer_decode(trailer, file_size, &t, err);
 	if (rc < 0)
 		return rc;
-	len = (size_t)t.n_entries * PFS_PACKENTRY_SIZE;
-	f.n = t.n_entries;
-	f.off = t.footer_off;
-	f.entries = malloc(len ? len : 1);
-	if (!f.entries)
-		return pfs_fail_nomem(err, "the footer of a pack");
-	rc = read_exactly(fd, f.entries, len, t.footer_off, err);
-	if (rc == 0)
-		rc = check_footer(fd, &t, f.entries, len, err);
-	if (rc < 0)
-		return rc;
-	*out = f;
-	f.entries = NULL;
-	return 0;
-}
-
-int pfs_pack_make_footer(const unsigned char header[PFS_PACKHDR_SIZE], const void *entries,
-			 uint32_t n, uint64_t footer_off, unsigned char **out, size_t *out_len,
-			 struct pfs_error *err)
-{
-	size_t len = (size_t)n * PFS_PACKENTRY_SIZE;
-	struct pfs_packtrailer t = {
-		.footer_off = footer_off,
-		.n_entries = n,
-		.footer_crc = pfs_crc32c(0, entries, len),
-	};
-	unsigned char *raw;
-	int rc = pfs_hasher_digest(header, PFS_PACKHDR_SIZE, entries, len, t.digest, err);
-
-	if (rc < 0)
-		return rc;
-	raw = malloc(len + PFS_PACKTRAILER_SIZE);
+	len = (size_t)(file_size - sizeof(trailer) - t.footer_off);
+	raw = malloc(len ? len : 1);
 	if (!raw)
 		return pfs_fail_nomem(err, "the footer of a pack");
-	if (len)
-		memcpy(raw, entries, len);
+	rc = load_tables(fd, &t, raw, len, out, err);
+	free(raw);
+	return rc;
+}
+
+int pfs_pack_make_footer(const unsigned char header[PFS_PACKHDR_SIZE],
+			 const struct pfs_packfooter *f, uint64_t footer_off, unsigned char **out,
+			 size_t *out_len, struct pfs_error *err)
+{
+	size_t len = pfs_packfooter_size(f);
+	struct pfs_packtrailer t = {
+		.footer_off = footer_off,
+		.n_entries = pfs_packfooter_records(f),
+		.n_deltas = pfs_packfooter_deltas(f),
+		.n_bundles = (uint32_t)(f->bundles.len / PFS_PACKBUNDLE_SIZE),
+	};
+	unsigned char *raw = malloc(len + PFS_PACKTRAILER_SIZE);
+	struct pfs_packhdr h;
+	int rc = raw ? pfs_packhdr_decode(header, &h, err)
+		     : pfs_fail_nomem(err, "the footer of a pack");
+
+	if (rc == 0) {
+		t.version = h.version;
+		pfs_packfooter_encode(f, raw);
+		t.footer_crc = pfs_crc32c(0, raw, len);
+		rc = pfs_hasher_digest(header, PFS_PACKHDR_SIZE, raw, len, t.digest, err);
+	}
+	if (rc < 0) {
+		free(raw);
+		return rc;
+	}
 	pfs_packtrailer_encode(&t, raw + len);
 	*out = raw;
 	*out_len = len + PFS_PACKTRAILER_SIZE;

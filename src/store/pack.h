@@ -9,7 +9,7 @@
 #define PFS_STORE_PACK_H
 
 #include "store/room.h"
-#include "format/packhdr.h"
+#include "format/packfooter.h"
 
 #define PFS_PACK_PATH_SIZE 64
 #define PFS_PACK_TEXT_SIZE (2 * PFS_UUID_SIZE + 1)
@@ -36,6 +36,9 @@ char *pfs_pack_format(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK
 void pfs_pack_path(const unsigned char uuid[PFS_UUID_SIZE], uint8_t kind, bool sealed,
 		   char out[PFS_PACK_PATH_SIZE]);
 
+/* Where the table of an adopted pack is. */
+void pfs_pack_table_path(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK_PATH_SIZE]);
+
 /* Whether `name` is that of a pack, "<32 digits>.pk". */
 bool pfs_pack_parse_name(const char *name, unsigned char out_uuid[PFS_UUID_SIZE]);
 
@@ -44,19 +47,13 @@ int pfs_pack_load_header(int fd, const unsigned char uuid[PFS_UUID_SIZE],
 			 const unsigned char store_uuid[PFS_UUID_SIZE], struct pfs_packhdr *out,
 			 struct pfs_error *err);
 
-/* The footer of a sealed pack, checked against its checksum and digest. */
-struct pfs_packfooter {
-	unsigned char *entries; /* owned; n * PFS_PACKENTRY_SIZE */
-	uint32_t n;
-	uint64_t off; /* where records end */
-};
-void pfs_packfooter_fini(struct pfs_packfooter *f);
+/* The footer of a sealed pack, or the table of an adopted one, checked against its checksum and digest. */
 int pfs_pack_load_footer(int fd, uint64_t file_size, struct pfs_packfooter *out,
 			 struct pfs_error *err);
 
 /* Footer and trailer behind `footer_off` bytes of records: what sealing writes. Owned by the caller. */
-int pfs_pack_make_footer(const unsigned char header[PFS_PACKHDR_SIZE], const void *entries,
-			 uint32_t n, uint64_t footer_off, unsigned char **out, size_t *out_len,
-			 struct pfs_error *err);
+int pfs_pack_make_footer(const unsigned char header[PFS_PACKHDR_SIZE],
+			 const struct pfs_packfooter *f, uint64_t footer_off, unsigned char **out,
+			 size_t *out_len, struct pfs_error *err);
 
 #endif

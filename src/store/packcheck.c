@@ -55,13 +55,12 @@ static void check_entry(struct pfs_packcheck *c, const struct pfs_pack *pack,
 {
 	struct pfs_packentry e = { .off = 0 };
 
-	while (*next < f->n &&
-	       (pfs_packentry_decode(f->entries + (size_t)*next * PFS_PACKENTRY_SIZE, &e, NULL) <
-			0 ||
-		e.off < at))
+	while (*next < pfs_packfooter_records(f) &&
+	       (pfs_packfooter_record(f, *next, &e, NULL) < 0 || e.off < at))
 		++*next;
-	if (*next >= f->n || e.off != at || !pfs_id_equal(&e.id, &rec->id) || e.type != rec->type ||
-	    e.codec != rec->codec || e.clen != rec->clen || e.ulen != rec->ulen)
+	if (*next >= pfs_packfooter_records(f) || e.off != at || !pfs_id_equal(&e.id, &rec->id) ||
+	    e.type != rec->type || e.codec != rec->codec || e.clen != rec->clen ||
+	    e.ulen != rec->ulen)
 		tell_at(c, pack, at, "the footer does not tell of this record");
 	else
 		++*next;
@@ -94,7 +93,7 @@ static int check_records(struct pfs_packcheck *c, const struct pfs_pack *pack, i
 		if (rc < 0)
 			return rc;
 	}
-	if (f && seen != f->n)
+	if (f && seen != pfs_packfooter_records(f))
 		tell_at(c, pack, end, "the footer tells of other records than there are");
 	return 0;
 }

@@ -12,24 +12,32 @@
 void pfs_packlist_fini(struct pfs_packlist *l)
 {
 	free(l->items);
+	free(l->deltas);
 	*l = (struct pfs_packlist){ 0 };
 }
 
-int pfs_packlist_decode(const struct pfs_pack *pack, const void *entries, size_t len, uint64_t end,
-			struct pfs_packlist *out, struct pfs_error *err)
+static uint64_t end_of(const struct pfs_packfooter *f, const struct pfs_packentry *e)
 {
-	size_t most = len / PFS_PACKENTRY_SIZE;
-	struct pfs_packlist l = { .items = calloc(most ? most : 1, sizeof(*l.items)) };
+	return e->off + (f->kind == PFS_PACK_ADOPTED ? e->clen : pfs_packrec_extent(e->clen));
+}
 
-	if (!l.items)
+int pfs_packlist_make(const struct pfs_pack *pack, const struct pfs_packfooter *f, uint64_t end,
+		      struct pfs_packlist *out, struct pfs_error *err)
+{
+	size_t most = pfs_packfooter_objects(f), n_deltas = pfs_packfooter_deltas(f);
+	PFS_AUTO(pfs_packlist_fini)
+	struct pfs_packlist l = {
+		.items = calloc(most ? most : 1, sizeof(*l.items)),
+		.deltas = calloc(n_deltas ? n_deltas : 1, sizeof(*l.deltas)),
+	};
+	struct pfs_packwalk walk = { 0 };
+	struct pfs_packentry e;
+
+	if (!l.items || !l.deltas)
 		return pfs_fail_nomem(err, "what a pack holds");
-	for (size_t i = 0; i < most; i++) {
-		const unsigned char *raw = (const unsigned char *)entries + i * PFS_PACKENTRY_SIZE;
-		struct pfs_packentry e;
-
+	while (l.n < most && pfs_packfooter_next(f, &walk, &e)) {
 		/* An entry that makes no sense is damage; check tells of it. */
-		if (pfs_packentry_decode(raw, &e, NULL) < 0 ||
-		    e.off + pfs_packrec_extent(e.clen) > end)
+		if (end_of(f, &e) > end)
 			continue;
 		l.items[l.n++] = (struct pfs_packlist_item){
 			.id = e.id,
@@ -41,53 +49,65 @@ int pfs_packlist_decode(const struct pfs_pack *pack, const void *entries, size_t
 				   .codec = e.codec },
 		};
 	}
+	for (; l.n_deltas < n_deltas; l.n_deltas++)
+		pfs_packfooter_delta(f, (uint32_t)l.n_deltas, &l.deltas[l.n_deltas].id,
+				     &l.deltas[l.n_deltas].base);
 	*out = l;
+	l = (struct pfs_packlist){ 0 };
 	return 0;
 }
 
-static int load_footer(int fd, uint64_t size, const struct pfs_pack *pack, struct pfs_packlist *out,
-		       struct pfs_error *err)
+static int load_records(int fd, uint64_t size, const struct pfs_pack *pack,
+			struct pfs_packfooter *f, struct pfs_packlist *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 };
-	int rc = pfs_pack_load_footer(fd, size, &f, err);
+	uint64_t torn_at;
+	int rc = pfs_packscan_all(fd, size, size, f, &torn_at, err);
 
-	if (rc < 0)
-		return rc;
-	return pfs_packlist_decode(pack, f.entries, (size_t)f.n * PFS_PACKENTRY_SIZE, f.off, out,
-				   err);
+	return rc < 0 ? rc : pfs_packlist_make(pack, f, size, out, err);
 }
 
-static int load_records(int fd, uint64_t size, const struct pfs_pack *pack,
-			struct pfs_packlist *out, struct pfs_error *err)
+/* Where what is found may end: in an adopted pack the table lies beside the bytes. */
+static int load(int fd, uint64_t size, const struct pfs_pack *pack, struct pfs_packlist *out,
+		struct pfs_error *err)
 {
-	PFS_AUTO(pfs_buf_fini) struct pfs_buf entries = PFS_BUF_INIT(PFS_PACK_SIZE_MAX);
-	uint64_t torn_at;
-	int rc = pfs_packscan_all(fd, size, size, &entries, &torn_at, err);
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f;
+	bool adopted = pack->kind == PFS_PACK_ADOPTED;
+	struct pfs_error why = { 0 };
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	return pfs_packlist_decode(pack, entries.data, entries.len, size, out, err);
+	pfs_packfooter_init(&f, pack->kind);
+	rc = pfs_pack_load_footer(fd, size, &f, &why);
+	if (rc < 0 && rc != PFS_E_CORRUPT && err)
+		*err = why;
+	if (rc == 0)
+		rc = pfs_packlist_make(
+			pack, &f, adopted ? __atomic_load_n(&pack->size, __ATOMIC_ACQUIRE) : f.off,
+			out, err);
+	else if (rc == PFS_E_CORRUPT && adopted)
+		rc = pfs_packlist_make(pack, &f, 0, out,
+				       err); /* nothing else tells where pieces are */
+	else if (rc == PFS_E_CORRUPT)
+		rc = load_records(fd, size, pack, &f, out, err);
+	return rc;
 }
 
 int pfs_packlist_load(int dir, const struct pfs_pack *pack, struct pfs_packlist *out,
 		      struct pfs_error *err)
 {
 	PFS_AUTO(pfs_fd_close) int fd = -1;
-	struct pfs_error why = { 0 };
 	char path[PFS_PACK_PATH_SIZE];
 	struct stat st;
 	int rc;
 
-	pfs_pack_path(pack->uuid, pack->kind, true, path);
+	if (pack->kind == PFS_PACK_ADOPTED)
+		pfs_pack_table_path(pack->uuid, path);
+	else
+		pfs_pack_path(pack->uuid, pack->kind, true, path);
 	fd = pfs_io_open(dir, path, O_RDONLY, 0, err);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
 		return pfs_fail_errno(err, errno, "size of %s", path);
-	rc = load_footer(fd, (uint64_t)st.st_size, pack, out, &why);
-	if (rc < 0 && rc != PFS_E_CORRUPT && err)
-		*err = why;
-	if (rc == PFS_E_CORRUPT)
-		rc = load_records(fd, (uint64_t)st.st_size, pack, out, err);
+	rc = load(fd, (uint64_t)st.st_size, pack, out, err);
 	return rc < 0 ? pfs_wrap(err, rc, "%s", path) : 0;
 }

@@ -90,7 +90,8 @@ void pfs_packlog_adopt(struct pfs_packlog *log, struct pfs_packwriter *w)
 		log->next_seq = w->seq + 1;
 	/* It may hold records that no flush has seen: a sync has to look at it. */
 	log->appended++;
-	if (log->writing[slot] || pfs_packwriter_full(w))
+	/* A pack of an older version is finished, so that no reader of that finds what it does not know. */
+	if (log->writing[slot] || pfs_packwriter_full(w) || w->version < PFS_PACK_VERSION)
 		add_sealing(log, w);
 	else
 		log->writing[slot] = w;
@@ -101,6 +102,7 @@ static int start_pack(struct pfs_packlog *log, enum slot slot, struct pfs_error 
 {
 	struct pfs_packwriter *w = NULL;
 	struct pfs_packhdr h = {
+		.version = PFS_PACK_VERSION,
 		.kind = slot == META ? PFS_PACK_META : PFS_PACK_DATA,
 		.created_ns = (uint64_t)pfs_clock_ns(),
 		.seq = log->next_seq,
@@ -195,11 +197,11 @@ static int rescue(struct pfs_packlog *log, const struct pfs_packwriter *w,
 static void rescue_all(struct pfs_packlog *log, struct pfs_packwriter *w, bool again)
 {
 	assert(pfs_held(&log->lock));
-	for (size_t i = 0; i < w->entries.len; i += PFS_PACKENTRY_SIZE) {
+	for (uint32_t i = 0; i < pfs_packfooter_records(&w->footer); i++) {
 		struct pfs_packentry e;
 		struct pfs_place now;
 
-		if (pfs_packentry_decode(w->entries.data + i, &e, NULL) < 0 || e.off < w->durable)
+		if (pfs_packfooter_record(&w->footer, i, &e, NULL) < 0 || e.off < w->durable)
 			continue;
 		if (!pfs_packset_find(log->set, &e.id, &now) || now.pack != w->pack->number ||
 		    now.off != e.off)

@@ -112,24 +112,7 @@ int pfs_packscan_skip(struct pfs_packscan *s, struct pfs_error *err)
 	}
 }
 
-static int add_entry(struct pfs_buf *entries, const struct pfs_packrec *rec, uint64_t off,
-		     struct pfs_error *err)
-{
-	const struct pfs_packentry e = {
-		.id = rec->id,
-		.off = off,
-		.clen = rec->clen,
-		.ulen = rec->ulen,
-		.type = rec->type,
-		.codec = rec->codec,
-	};
-	unsigned char raw[PFS_PACKENTRY_SIZE];
-
-	pfs_packentry_encode(&e, raw);
-	return pfs_buf_add(entries, raw, sizeof(raw), err);
-}
-
-int pfs_packscan_all(int fd, uint64_t size, uint64_t trusted, struct pfs_buf *entries,
+int pfs_packscan_all(int fd, uint64_t size, uint64_t trusted, struct pfs_packfooter *out,
 		     uint64_t *out_torn_at, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_packscan_fini) struct pfs_packscan scan = { .fd = -1 };
@@ -144,7 +127,7 @@ int pfs_packscan_all(int fd, uint64_t size, uint64_t trusted, struct pfs_buf *en
 		if (rc == 0)
 			break;
 		if (rc == 1) {
-			rc = add_entry(entries, &rec, scan.at, err);
+			rc = pfs_packfooter_add(out, &rec, scan.at, scan.payload, err);
 			continue;
 		}
 		if (rc != PFS_E_CORRUPT) {

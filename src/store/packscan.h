@@ -11,8 +11,7 @@
 #define PFS_STORE_PACKSCAN_H
 
 #include "store/room.h"
-#include "base/buf.h"
-#include "format/packhdr.h"
+#include "format/packfooter.h"
 
 struct pfs_packscan {
 	int fd;                       /* borrowed */
@@ -37,12 +36,12 @@ int pfs_packscan_next(struct pfs_packscan *s, struct pfs_packrec *out, struct pf
 int pfs_packscan_skip(struct pfs_packscan *s, struct pfs_error *err);
 
 /*
- * All whole records of the first `size` bytes of a pack, appended to `entries`
- * as a footer has them. *out_torn_at is the first place that is no whole record,
+ * All whole records of the first `size` bytes of a pack, added to `out`, which
+ * is initialized. *out_torn_at is the first place that is no whole record,
  * the end when there is none; what is behind it is looked for only when it lies
  * below `trusted`.
  */
-int pfs_packscan_all(int fd, uint64_t size, uint64_t trusted, struct pfs_buf *entries,
+int pfs_packscan_all(int fd, uint64_t size, uint64_t trusted, struct pfs_packfooter *out,
 		     uint64_t *out_torn_at, struct pfs_error *err);
 
 #endif

@@ -1,4 +1,5 @@
 #include "store/packwriter.h"
+#include "format/bundle.h"
 #include "base/crc32c.h"
 #include "base/endian.h"
 #include "base/fault.h"
@@ -81,9 +82,10 @@ static int new_writer(int dir, const struct pfs_packhdr *h, struct pfs_packwrite
 	w->fd = -1;
 	note_path(h->pack_uuid, path);
 	w->len_fd = pfs_io_open(dir, path, O_WRONLY | O_CREAT, 0600, NULL);
+	w->version = h->version;
 	w->seq = h->seq;
 	pfs_packhdr_encode(h, w->header);
-	pfs_buf_init(&w->entries, PFS_PACK_SIZE_MAX);
+	pfs_packfooter_init(&w->footer, h->kind);
 	w->buf = malloc(BUFFER_SIZE);
 	if (!w->buf)
 		return pfs_fail_nomem(err, "the buffer of a pack");
@@ -119,8 +121,8 @@ int pfs_packwriter_create(int dir, const struct pfs_packhdr *h, struct pfs_packw
 }
 
 int pfs_packwriter_resume(int dir, const struct pfs_packhdr *h, int fd, uint64_t end,
-			  uint64_t durable, struct pfs_buf *entries, struct pfs_packwriter **out,
-			  struct pfs_error *err)
+			  uint64_t durable, struct pfs_packfooter *found,
+			  struct pfs_packwriter **out, struct pfs_error *err)
 {
 	struct pfs_packwriter *w = NULL;
 	int rc = new_writer(dir, h, &w, err);
@@ -130,8 +132,8 @@ int pfs_packwriter_resume(int dir, const struct pfs_packhdr *h, int fd, uint64_t
 	w->fd = fd;
 	w->written = end;
 	w->durable = durable < end ? durable : end;
-	w->entries = *entries;
-	pfs_buf_init(entries, PFS_PACK_SIZE_MAX);
+	w->footer = *found;
+	pfs_packfooter_init(found, h->kind);
 	*out = w;
 	return 0;
 }
@@ -141,7 +143,7 @@ void pfs_packwriter_free(struct pfs_packwriter **w)
 	if (!*w)
 		return;
 	pfs_fd_close(&(*w)->len_fd);
-	pfs_buf_fini(&(*w)->entries);
+	pfs_packfooter_fini(&(*w)->footer);
 	free((*w)->buf);
 	free(*w);
 	*w = NULL;
@@ -158,28 +160,11 @@ bool pfs_packwriter_full(const struct pfs_packwriter *w)
 	       (w->pack->kind == PFS_PACK_META ? meta_target : data_target);
 }
 
-static int add_entry(struct pfs_packwriter *w, const struct pfs_packrec *rec, uint64_t off,
-		     struct pfs_error *err)
-{
-	const struct pfs_packentry e = {
-		.id = rec->id,
-		.off = off,
-		.clen = rec->clen,
-		.ulen = rec->ulen,
-		.type = rec->type,
-		.codec = rec->codec,
-	};
-	unsigned char raw[PFS_PACKENTRY_SIZE];
-
-	pfs_packentry_encode(&e, raw);
-	return pfs_buf_add(&w->entries, raw, sizeof(raw), err);
-}
-
 /* The footer has to fit as well. */
 static int check_room(const struct pfs_packwriter *w, uint64_t extent, struct pfs_error *err)
 {
-	uint64_t size = pfs_packwriter_end(w) + extent + w->entries.len + PFS_PACKENTRY_SIZE +
-			PFS_PACKTRAILER_SIZE;
+	uint64_t size = pfs_packwriter_end(w) + extent + pfs_packfooter_size(&w->footer) +
+			PFS_BUNDLE_TABLE_MAX + PFS_PACKENTRY_SIZE + PFS_PACKTRAILER_SIZE;
 
 	if (size <= PFS_PACK_SIZE_MAX)
 		return 0;
@@ -199,7 +184,7 @@ int pfs_packwriter_append(struct pfs_packwriter *w, const struct pfs_packrec *re
 	if (rc == 0 && w->buf_len >= WRITE_SIZE)
 		rc = pfs_packwriter_write(w, err);
 	if (rc == 0)
-		rc = add_entry(w, rec, off, err);
+		rc = pfs_packfooter_add(&w->footer, rec, off, payload, err);
 	if (rc < 0)
 		return rc;
 	assert(w->buf_len + extent <= BUFFER_SIZE);
@@ -279,9 +264,7 @@ static int write_footer(struct pfs_packwriter *w, uint64_t *out_size, struct pfs
 {
 	unsigned char *footer;
 	size_t len;
-	int rc = pfs_pack_make_footer(w->header, w->entries.data,
-				      (uint32_t)(w->entries.len / PFS_PACKENTRY_SIZE), w->written,
-				      &footer, &len, err);
+	int rc = pfs_pack_make_footer(w->header, &w->footer, w->written, &footer, &len, err);
 
 	if (rc < 0)
 		return rc;

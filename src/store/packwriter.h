@@ -26,14 +26,15 @@ struct pfs_packwriter {
 	int dir;               /* the store's folder; borrowed */
 	int fd;                /* borrowed from the pack */
 	int len_fd;            /* owned; the durable length, a hint for recovery */
+	uint8_t version;
 	uint32_t seq;
 	unsigned char header[PFS_PACKHDR_SIZE];
 	unsigned char *buf; /* owned */
 	size_t buf_len;
 	uint64_t written, durable;
-	uint64_t flush_to;      /* what the running flush will have made durable */
-	bool named;             /* the name in open/ is durable */
-	struct pfs_buf entries; /* of the footer to be, in record order */
+	uint64_t flush_to;            /* what the running flush will have made durable */
+	bool named;                   /* the name in open/ is durable */
+	struct pfs_packfooter footer; /* as it is to be */
 	struct pfs_packwriter *next;
 };
 
@@ -41,10 +42,10 @@ struct pfs_packwriter {
 int pfs_packwriter_create(int dir, const struct pfs_packhdr *h, struct pfs_packwriter **out,
 			  int *out_fd, struct pfs_error *err);
 
-/* Go on with one that recovery found whole up to `end`; `entries` is taken on success. */
+/* Go on with one that recovery found whole up to `end`; `found` is taken on success. */
 int pfs_packwriter_resume(int dir, const struct pfs_packhdr *h, int fd, uint64_t end,
-			  uint64_t durable, struct pfs_buf *entries, struct pfs_packwriter **out,
-			  struct pfs_error *err);
+			  uint64_t durable, struct pfs_packfooter *found,
+			  struct pfs_packwriter **out, struct pfs_error *err);
 
 /* Forgets what is in the buffer. */
 void pfs_packwriter_free(struct pfs_packwriter **w);

@@ -80,7 +80,7 @@ static int note_all(struct pfs_packset *set, const struct pfs_pack *pack,
 
 /* What a scan of an open pack's records found. */
 struct findings {
-	struct pfs_buf entries; /* encoded, of every whole record */
+	struct pfs_packfooter records; /* every whole record */
 	uint64_t torn_at; /* the first place that is no whole record; the end if there is none */
 };
 
@@ -88,8 +88,7 @@ static int note_findings(struct pfs_packset *set, const struct pfs_pack *pack,
 			 const struct findings *found, uint64_t end, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
-	int rc =
-		pfs_packlist_decode(pack, found->entries.data, found->entries.len, end, &list, err);
+	int rc = pfs_packlist_make(pack, &found->records, end, &list, err);
 
 	return rc < 0 ? rc : note_all(set, pack, &list, err);
 }
@@ -211,7 +210,7 @@ static int resume(struct loader *l, const struct pfs_packhdr *h, int *fd, struct
 	rc = note_findings(l->set, *out_pack, found, found->torn_at, err);
 	if (rc == 0)
 		rc = pfs_packwriter_resume(l->dir, h, taken, found->torn_at, durable,
-					   &found->entries, &w, err);
+					   &found->records, &w, err);
 	if (rc < 0)
 		return rc;
 	w->pack = *out_pack;
@@ -242,11 +241,11 @@ static int load_open(struct loader *l, const unsigned char *uuid, struct finding
 					    err);
 	known = rc == 0;
 	/* Without a header the pack is known by its name and its records alone. */
-	rc = pfs_packscan_all(fd, size, known ? durable : size, &found->entries, &found->torn_at,
+	rc = pfs_packscan_all(fd, size, known ? durable : size, &found->records, &found->torn_at,
 			      err);
 	if (rc < 0)
 		return rc;
-	if (found->entries.len == 0 && durable == 0)
+	if (pfs_packfooter_records(&found->records) == 0 && durable == 0)
 		return remove_empty(l, uuid, err);
 	if (known && found->torn_at >= durable) {
 		rc = cut_tail(fd, size, found->torn_at, err);
@@ -265,14 +264,15 @@ static int load_open(struct loader *l, const unsigned char *uuid, struct finding
 
 static int each_open(void *arg, const char *name, struct pfs_error *err)
 {
-	struct findings found = { .entries = PFS_BUF_INIT(PFS_PACK_SIZE_MAX) };
 	unsigned char uuid[PFS_UUID_SIZE];
+	struct findings found;
 	int rc;
 
 	if (!pfs_pack_parse_name(name, uuid))
 		return 0;
+	pfs_packfooter_init(&found.records, PFS_PACK_DATA);
 	rc = load_open(arg, uuid, &found, err);
-	pfs_buf_fini(&found.entries);
+	pfs_packfooter_fini(&found.records);
 	return rc < 0 ? pfs_wrap(err, rc, "open/%s", name) : 0;
 }
 

@@ -31,7 +31,7 @@ def check_fresh_store(make_store):
         for damage in store.check():
             raise AssertionError(damage)
         wanted = {bytes.fromhex(line.split()[1]) for line in lines}
-        found = {record.id for pack in store.packs() for record in pack.records()}
+        found = {found.id for pack in store.packs() for found in pack.objects()}
         assert wanted == found, 'the reader finds other objects than were put'
         codecs = {record.codec for pack in store.packs() for record in pack.records()}
         assert codecs == {0, 1}, codecs
@@ -45,7 +45,7 @@ def check_golden(root):
     for damage in store.check():
         raise AssertionError(damage)
     [pack] = store.packs()
-    assert [bytes(record.plain()) for record in pack.records()] == \
+    assert [bytes(record.plain(store)) for record in pack.records()] == \
         [b'hello, pfs\n', b'', b'a' * 1000]
     with open(os.path.join(root, 'man/pfs-pack.5')) as file:
         page = file.read()

@@ -17,7 +17,12 @@ import struct
 import sys
 
 OBJECT_MAX = 1048576
-TAGS = {1: b'pfs1 chunk', 2: b'pfs1 seq', 3: b'pfs1 dir', 4: b'pfs1 commit', 6: b'pfs1 xattrs'}
+BUNDLE_MAX, MEMBERS_MAX = 65536, 1024
+RAW, ZSTD, DELTA = 0, 1, 3
+BUNDLE = 5
+DATA, META, ADOPTED = 1, 2, 3
+TAGS = {1: b'pfs1 chunk', 2: b'pfs1 seq', 3: b'pfs1 dir', 4: b'pfs1 commit', 5: b'pfs1 bundle',
+        6: b'pfs1 xattrs'}
 PACK_NAME = re.compile(r'^[0-9a-f]{32}\.pk$')
 
 
@@ -54,20 +59,57 @@ def require(condition, text):
         raise Damage(text)
 
 
-def unzstd(payload, ulen):
+def unzstd(frame, ulen, prefix=b''):
     lib = ctypes.CDLL('libzstd.so.1')
-    lib.ZSTD_decompress.restype = ctypes.c_size_t
-    lib.ZSTD_decompress.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    for call, result, arguments in (
+            ('ZSTD_createDCtx', ctypes.c_void_p, []),
+            ('ZSTD_freeDCtx', ctypes.c_size_t, [ctypes.c_void_p]),
+            ('ZSTD_DCtx_refPrefix', ctypes.c_size_t, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]),
+            ('ZSTD_decompressDCtx', ctypes.c_size_t,
+             [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t])):
+        getattr(lib, call).restype = result
+        getattr(lib, call).argtypes = arguments
     out = ctypes.create_string_buffer(max(ulen, 1))
-    got = lib.ZSTD_decompress(out, ulen, payload, len(payload))
+    context = lib.ZSTD_createDCtx()
+    lib.ZSTD_DCtx_refPrefix(context, prefix, len(prefix))
+    got = lib.ZSTD_decompressDCtx(context, out, ulen, frame, len(frame))
+    lib.ZSTD_freeDCtx(context)
     require(got == ulen, 'payload does not decompress to %d bytes' % ulen)
     return out.raw[:ulen]
+
+
+class Member:
+    """pfs-pack(5), Bundle: a small object in a bundle."""
+
+    def __init__(self, bundle, row, start):
+        self.id, self.ulen, self.type, zero, zeros = struct.unpack('<32sIBBH', row)
+        require(self.type in TAGS and self.type != BUNDLE and zero == zeros == 0, 'member of unknown type')
+        self.bundle, self.start, self.row = bundle, start, row
+        self.base = None
+
+    def plain(self, store):
+        return self.bundle.together()[self.start:self.start + self.ulen]
+
+
+class Piece:
+    """pfs-pack(5), Adopted packs: an object in a file that lies in the store as it is."""
+
+    def __init__(self, pack, entry):
+        self.id, self.offset, self.ulen, self.type, self.codec, zero = struct.unpack('<32sQIBBH', entry)
+        require(self.type in TAGS and self.type != BUNDLE, 'piece of unknown type')
+        require(self.codec == RAW and zero == 0, 'a piece that is not raw')
+        self.pack, self.clen, self.base = pack, self.ulen, None
+
+    def plain(self, store):
+        data = self.pack.data[self.offset:self.offset + self.ulen]
+        require(len(data) == self.ulen, 'the file ends before a piece does')
+        return data
 
 
 class Record:
     """pfs-pack(5), Record: what stands in front of a payload, and the payload."""
 
-    def __init__(self, data, offset):
+    def __init__(self, data, offset, version):
         head = data[offset:offset + 56]
         require(len(head) == 56, 'no room for a record header')
         (magic, self.type, self.codec, flags, self.ulen, self.clen, self.id, payload_crc,
@@ -75,11 +117,10 @@ class Record:
         require(magic == b'VREC', 'record does not start with VREC')
         require(crc32c(head[:52]) == head_crc, 'checksum of a record header is wrong')
         require(flags == 0, 'reserved flags are not zero')
-        require(self.type in TAGS, 'unknown type %d' % self.type)
-        require(self.codec in (0, 1), 'unknown codec %d' % self.codec)
-        require(self.ulen <= OBJECT_MAX, 'object of %d bytes' % self.ulen)
-        require(self.clen == self.ulen if self.codec == 0 else self.clen < self.ulen,
-                'payload of %d bytes for %d' % (self.clen, self.ulen))
+        require(self.type in TAGS and (self.type != BUNDLE or version > 1), 'unknown type %d' % self.type)
+        require(self.codec in ((RAW, ZSTD) if version == 1 or self.type == BUNDLE else (RAW, ZSTD, DELTA)),
+                'unknown codec %d' % self.codec)
+        require(self.ulen <= (BUNDLE_MAX if self.type == BUNDLE else OBJECT_MAX), 'object of %d bytes' % self.ulen)
         self.offset = offset
         self.end = offset + (56 + self.clen + 7) // 8 * 8
         self.payload = data[offset + 56:offset + 56 + self.clen]
@@ -87,13 +128,61 @@ class Record:
         require(offset + 56 + self.clen + len(padding) == self.end, 'record is cut short')
         require(crc32c(self.payload) == payload_crc, 'checksum of a payload is wrong')
         require(not any(padding), 'padding is not zero')
+        self.table, self.base, self.unpacked = b'', None, None
+        self.members = list(self.read_members()) if self.type == BUNDLE else []
+        kept = self.clen - len(self.table)
+        require(kept == self.ulen if self.codec == RAW else kept < self.ulen,
+                'payload of %d bytes for %d' % (self.clen, self.ulen))
+        if self.codec == DELTA:
+            require(self.clen > 32, 'no room for a base')
+            self.base = self.payload[:32]
+
+    def read_members(self):
+        require(self.clen >= 8, 'no room for a bundle')
+        count, zero = struct.unpack('<II', self.payload[:8])
+        require(1 <= count <= MEMBERS_MAX and zero == 0, 'bundle of %d members' % count)
+        self.table = self.payload[:8 + 40 * count]
+        require(len(self.table) == 8 + 40 * count, 'table of a bundle is cut short')
+        start = 0
+        for row in range(8, len(self.table), 40):
+            member = Member(self, self.table[row:row + 40], start)
+            yield member
+            start += member.ulen
+        require(start == self.ulen, 'members do not come to the size of their bundle')
+
+    def together(self):
+        """The bytes of all members."""
+        if self.unpacked is None:
+            packed = self.payload[len(self.table):]
+            self.unpacked = packed if self.codec == RAW else unzstd(packed, self.ulen)
+        return self.unpacked
 
     def entry(self):
         return struct.pack('<32sIIIBBH', self.id, self.offset // 8, self.clen, self.ulen, self.type,
                            self.codec, 0)
 
-    def plain(self):
-        return self.payload if self.codec == 0 else unzstd(self.payload, self.ulen)
+    def plain(self, store):
+        if self.codec == DELTA:
+            base = store.find(self.base)
+            require(base is not None and base.base is None, 'the base of a delta is missing, or is one itself')
+            return unzstd(self.payload[32:], self.ulen, base.plain(store))
+        return self.payload if self.codec == RAW else unzstd(self.payload, self.ulen)
+
+
+def read_trailer(data):
+    """Where the footer starts, its bytes, and (version, entries, deltas, bundles)."""
+    trailer = data[-64:]
+    require(len(data) >= 128, 'no room for a trailer')
+    off, entries, deltas, bundles, crc, digest, version, magic = struct.unpack('<QIIII32sI4s', trailer)
+    require(magic == b'VPKE' and version in (1, 2), 'pack does not end with VPKE of version 1 or 2')
+    require(version == 2 or deltas == bundles == 0, 'deltas or bundles in version 1')
+    footer = data[off:-64]
+    members = len(footer) - 48 * entries - 40 * deltas - 8 * bundles
+    require(off >= 64 and off % 8 == 0 and members >= 0 and members % 40 == 0 and (bundles or not members),
+            'footer does not fill the pack')
+    require(crc32c(footer) == crc, 'checksum of the footer is wrong')
+    require(hashlib.sha256(data[:64] + footer).digest() == digest, 'digest of the pack is wrong')
+    return off, footer, (version, entries, deltas, bundles)
 
 
 class Pack:
@@ -107,48 +196,75 @@ class Pack:
             self.data = file.read()
 
     def header(self, store_uuid):
-        head = self.data[:64]
+        self.read_header(self.data[:64], store_uuid)
+        require(self.kind in (DATA, META) and self.file_size == 0, 'unknown kind of pack')
+
+    def read_header(self, head, store_uuid):
         require(len(head) == 64, 'no room for a pack header')
-        (magic, version, self.kind, flags, self.created_ns, owner, uuid, self.seq, reserved,
-         crc) = struct.unpack('<4sHBBQ16s16sI8sI', head)
+        (magic, self.version, self.kind, flags, self.created_ns, owner, uuid, self.seq, self.file_size,
+         crc) = struct.unpack('<4sHBBQ16s16sIQI', head)
         require(magic == b'VPK1', 'pack does not start with VPK1')
         require(crc32c(head[:60]) == crc, 'checksum of the pack header is wrong')
-        require(version == 1, 'pack of version %d' % version)
-        require(self.kind in (1, 2) and flags == 0 and not any(reserved), 'unknown kind or flags')
+        require(self.version in (1, 2) and flags == 0, 'pack of version %d' % self.version)
         require(owner == store_uuid, 'pack belongs to another store')
         require(uuid.hex() == self.name, 'pack header tells another name')
-
-    def footer(self):
-        """Where records end, and the footer's bytes."""
-        trailer = self.data[-64:]
-        require(len(self.data) >= 128, 'no room for a trailer')
-        off, entries, deltas, bundles, crc, digest, version, magic = struct.unpack('<QIIII32sI4s', trailer)
-        require(magic == b'VPKE' and version == 1, 'pack does not end with VPKE of version 1')
-        require(deltas == 0 and bundles == 0, 'deltas or bundles in version 1')
-        require(off + 48 * entries == len(self.data) - 64 and off >= 64 and off % 8 == 0,
-                'footer does not fill the pack')
-        footer = self.data[off:-64]
-        require(crc32c(footer) == crc, 'checksum of the footer is wrong')
-        require(hashlib.sha256(self.data[:64] + footer).digest() == digest, 'digest of the pack is wrong')
-        return off, footer
 
     def records(self):
         if self.read is None:
             self.read = list(self.scan())
         return self.read
 
+    def objects(self):
+        for record in self.records():
+            yield from record.members if record.type == BUNDLE else [record]
+
     def scan(self):
         offset = 64
-        end = self.footer()[0] if self.sealed else len(self.data)
+        end = read_trailer(self.data)[0] if self.sealed else len(self.data)
+        version = struct.unpack('<H', self.data[4:6])[0]
         records = self.data[:end]
         while offset < end:
-            record = Record(records, offset)
+            record = Record(records, offset, version)
             yield record
             offset = record.end
 
     def check_footer(self):
-        require(b''.join(record.entry() for record in self.records()) == self.footer()[1],
-                'footer does not tell of the records')
+        """The footer follows from the records."""
+        records = list(enumerate(self.records()))
+        tables = [b''.join(record.entry() for _, record in records)]
+        deltas = [struct.pack('<32sII', record.base, i, 0) for i, record in records if record.base]
+        bundles = [struct.pack('<II', i, len(record.members)) for i, record in records if record.members]
+        members = [member.row for _, record in records for member in record.members]
+        _, footer, numbers = read_trailer(self.data)
+        require(footer == b''.join(tables + deltas + bundles + members), 'footer does not tell of the records')
+        require(numbers == (self.version, len(records), len(deltas), len(bundles)),
+                'trailer does not count the records')
+
+
+class AdoptedPack(Pack):
+    """pfs-pack(5), Adopted packs: a file as it is, and a table beside it."""
+
+    def __init__(self, path):
+        super().__init__(path, True)
+        with open(path[:-1] + 't', 'rb') as file:
+            self.table = file.read()
+
+    def header(self, store_uuid):
+        self.read_header(self.table[:64], store_uuid)
+        require(self.kind == ADOPTED and self.version == 2, 'not the table of an adopted file')
+        require(self.file_size == len(self.data), 'the file has another size than its table says')
+
+    def scan(self):
+        off, footer, (_, entries, deltas, bundles) = read_trailer(self.table)
+        require(off == 64 and deltas == bundles == 0 and len(footer) == 48 * entries, 'not a table of pieces')
+        for at in range(0, len(footer), 48):
+            yield Piece(self, footer[at:at + 48])
+
+    def check_footer(self):
+        ends = [piece.offset + piece.ulen for piece in self.records()]
+        starts = [piece.offset for piece in self.records()]
+        require(all(end <= start for end, start in zip(ends, starts[1:])), 'pieces are not in their order')
+        require(not ends or ends[-1] <= len(self.data), 'the file ends before its last piece')
 
 
 class Store:
@@ -191,22 +307,41 @@ class Store:
         return self.files
 
     def find_packs(self):
+        for folder, _, names in sorted(os.walk(os.path.join(self.path, 'packs/a'))):
+            for name in sorted(names):
+                if PACK_NAME.match(name) and name[:-1] + 't' in names:
+                    yield AdoptedPack(os.path.join(folder, name))
         for top in ('packs/d', 'packs/m', 'open'):
             for folder, _, names in sorted(os.walk(os.path.join(self.path, top))):
                 for name in sorted(names):
                     if PACK_NAME.match(name):
                         yield Pack(os.path.join(folder, name), top != 'open')
 
+    def find(self, wanted):
+        if self.index is None:
+            self.index = {found.id: found for pack in self.packs() for found in pack.objects()}
+        return self.index.get(wanted)
+
     def get(self, kind, wanted):
         """The bytes of an object, checked against its id."""
-        if self.index is None:
-            self.index = {record.id: record for pack in self.packs() for record in pack.records()}
-        record = self.index.get(wanted)
-        if record is None or kind not in (None, record.type):
+        found = self.find(wanted)
+        if found is None or kind not in (None, found.type):
             raise KeyError(wanted.hex())
-        data = bytes(record.plain())
-        require(self.object_id(record.type, data) == wanted, 'bytes do not match their id')
+        data = bytes(found.plain(self))
+        require(self.object_id(found.type, data) == wanted, 'bytes do not match their id')
         return data
+
+    def check_pack(self, pack):
+        pack.header(self.uuid)
+        for record in pack.records():
+            if record.type == BUNDLE:
+                require(self.object_id(BUNDLE, record.table[8:]) == record.id,
+                        'table of the bundle at %d does not match its id' % record.offset)
+        for found in pack.objects():
+            require(self.object_id(found.type, bytes(found.plain(self))) == found.id,
+                    'bytes of %s do not match their id' % found.id.hex())
+        if pack.sealed:
+            pack.check_footer()
 
     def check(self):
         """Every damage, as text."""
@@ -217,12 +352,7 @@ class Store:
                 yield 'STORE copy %s: %s' % (name, damage)
         for pack in self.packs():
             try:
-                pack.header(self.uuid)
-                for record in pack.records():
-                    require(self.object_id(record.type, bytes(record.plain())) == record.id,
-                            'bytes at %d do not match their id' % record.offset)
-                if pack.sealed:
-                    pack.check_footer()
+                self.check_pack(pack)
             except Damage as damage:
                 yield 'pack %s: %s' % (pack.name, damage)
 
@@ -230,8 +360,8 @@ class Store:
 def list_packs(store):
     for pack in store.packs():
         pack.header(store.uuid)
-        print(pack.name, 'meta' if pack.kind == 2 else 'data', 'sealed' if pack.sealed else 'open',
-              len(pack.data))
+        print(pack.name, {DATA: 'data', META: 'meta', ADOPTED: 'adopted'}[pack.kind],
+              'sealed' if pack.sealed else 'open', len(pack.data))
 
 
 def list_records(store):

@@ -91,10 +91,12 @@ static size_t write_record(size_t i, const unsigned char *golden, unsigned char 
 static size_t write_pack(const unsigned char *golden, unsigned char *out)
 {
 	struct pfs_superblock s = golden_superblock();
-	struct pfs_packhdr h = { .kind = PFS_PACK_META,
+	struct pfs_packhdr h = { .version = 1,
+				 .kind = PFS_PACK_META,
 				 .created_ns = 1700000001000000000u,
 				 .seq = 1 };
-	unsigned char entries[3 * PFS_PACKENTRY_SIZE], *footer;
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f;
+	unsigned char *footer;
 	struct pfs_hasher *hasher = NULL;
 	struct pfs_store_keys keys;
 	size_t len = PFS_PACKHDR_SIZE, footer_len;
@@ -105,18 +107,18 @@ static size_t write_pack(const unsigned char *golden, unsigned char *out)
 	pfs_packhdr_encode(&h, out);
 	cr_assert_eq(pfs_hasher_derive(s.secret, &keys, NULL), 0);
 	cr_assert_eq(pfs_hasher_new(keys.id_key, &hasher, NULL), 0);
+	pfs_packfooter_init(&f, PFS_PACK_META);
 	for (size_t i = 0; i < 3; i++) {
-		struct pfs_packentry e = { .off = len };
 		struct pfs_packrec r;
 		size_t n = write_record(i, golden + len, out + len, hasher);
 
 		cr_assert_eq(pfs_packrec_check(out + len, n, &r, NULL), 0);
-		e = (struct pfs_packentry){ r.id, len, r.clen, r.ulen, r.type, r.codec };
-		pfs_packentry_encode(&e, entries + i * PFS_PACKENTRY_SIZE);
+		cr_assert_eq(pfs_packfooter_add(&f, &r, len, out + len + PFS_PACKREC_SIZE, NULL),
+			     0);
 		len += n;
 	}
 	pfs_hasher_free(&hasher);
-	cr_assert_eq(pfs_pack_make_footer(out, entries, 3, len, &footer, &footer_len, NULL), 0);
+	cr_assert_eq(pfs_pack_make_footer(out, &f, len, &footer, &footer_len, NULL), 0);
 	memcpy(out + len, footer, footer_len);
 	free(footer);
 	return len + footer_len;

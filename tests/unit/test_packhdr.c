@@ -18,9 +18,9 @@ static struct pfs_packrec sample_record(void)
 
 static struct pfs_packhdr sample_header(void)
 {
-	struct pfs_packhdr h = { .kind = PFS_PACK_META,
-				 .created_ns = 1234567890123456789u,
-				 .seq = 7 };
+	struct pfs_packhdr h = {
+		.version = 2, .kind = PFS_PACK_META, .created_ns = 1234567890123456789u, .seq = 7
+	};
 
 	memset(h.store_uuid, 0x11, sizeof(h.store_uuid));
 	memset(h.pack_uuid, 0x22, sizeof(h.pack_uuid));
@@ -95,9 +95,10 @@ static const struct {
 	const char *why;
 } record_lies[] = {
 	{ 4, 0, "type 0" },
-	{ 4, 5, "bundles are not written in version 1" },
 	{ 4, 7, "unknown type" },
-	{ 5, 3, "unknown codec" },
+	{ 5, 2, "unknown codec" },
+	{ 5, 5, "a codec that is only said of places" },
+	{ 5, 3, "a delta without room for the id of its base" },
 	{ 5, 0, "raw, but of another length than the object" },
 	{ 6, 1, "reserved flags" },
 	{ 10, 0x20, "an object of 2 MiB" },
@@ -144,7 +145,7 @@ Test(packhdr, checks_the_payload_the_padding_and_the_room_of_a_record)
 
 Test(packhdr, refuses_a_footer_that_does_not_fill_the_file)
 {
-	struct pfs_packtrailer t = { .footer_off = 1000, .n_entries = 10 }, got;
+	struct pfs_packtrailer t = { .version = 2, .footer_off = 1000, .n_entries = 10 }, got;
 	unsigned char raw[PFS_PACKTRAILER_SIZE];
 	const uint64_t size = 1000 + 480 + 64;
 
@@ -153,16 +154,75 @@ Test(packhdr, refuses_a_footer_that_does_not_fill_the_file)
 	cr_expect_eq(pfs_packtrailer_decode(raw, size + 8, &got, NULL), PFS_E_CORRUPT, "longer");
 	cr_expect_eq(pfs_packtrailer_decode(raw, size - 8, &got, NULL), PFS_E_CORRUPT, "shorter");
 	cr_expect_eq(pfs_packtrailer_decode(raw, 10, &got, NULL), PFS_E_CORRUPT, "no room for it");
-	t.n_entries = 0xffffffff;
-	t.footer_off = 64;
+	t.n_deltas = 3;
+	t.n_bundles = 2;
+	pfs_packtrailer_encode(&t, raw);
+	cr_expect_eq(pfs_packtrailer_decode(raw, size, &got, NULL), PFS_E_CORRUPT, "no tables");
+	cr_expect_eq(pfs_packtrailer_decode(raw, size + 3 * 40 + 2 * 8, &got, NULL), 0);
+	cr_expect_eq(got.n_members, 0);
+	cr_expect_eq(pfs_packtrailer_decode(raw, size + 3 * 40 + 2 * 8 + 7 * 40, &got, NULL), 0);
+	cr_expect_eq(got.n_members, 7);
+	cr_expect_eq(pfs_packtrailer_decode(raw, size + 3 * 40 + 2 * 8 + 2056 * 40, &got, NULL),
+		     PFS_E_CORRUPT, "more members than two bundles can have");
+	raw[56] = 1;
+	cr_expect_eq(pfs_packtrailer_decode(raw, size + 3 * 40 + 2 * 8, &got, NULL),
+		     PFS_E_UNSUPPORTED, "deltas in version 1");
+	t = (struct pfs_packtrailer){ .version = 1, .footer_off = 64, .n_entries = 0xffffffff };
 	pfs_packtrailer_encode(&t, raw);
 	cr_expect_eq(pfs_packtrailer_decode(raw, size, &got, NULL), PFS_E_CORRUPT, "4 G entries");
 	pfs_put_le64(raw, UINT64_MAX - 7);
 	cr_expect_eq(pfs_packtrailer_decode(raw, size, &got, NULL), PFS_E_CORRUPT,
 		     "beyond the end");
-	pfs_packtrailer_encode(&t, raw);
-	raw[12] = 1;
-	cr_expect_eq(pfs_packtrailer_decode(raw, size, &got, NULL), PFS_E_UNSUPPORTED, "deltas");
+}
+
+Test(packhdr, knows_adopted_packs_from_version_2_on)
+{
+	struct pfs_packhdr h = sample_header(), got;
+	unsigned char raw[PFS_PACKHDR_SIZE];
+
+	h.kind = PFS_PACK_ADOPTED;
+	h.file_size = 123456789012u;
+	pfs_packhdr_encode(&h, raw);
+	cr_assert_eq(pfs_packhdr_decode(raw, &got, NULL), 0);
+	cr_expect_eq(got.file_size, 123456789012u);
+	h.version = 1;
+	pfs_packhdr_encode(&h, raw);
+	cr_expect_eq(pfs_packhdr_decode(raw, &got, NULL), PFS_E_CORRUPT, "kind 3 in version 1");
+	h.version = 2;
+	h.kind = PFS_PACK_DATA;
+	pfs_packhdr_encode(&h, raw);
+	cr_expect_eq(pfs_packhdr_decode(raw, &got, NULL), PFS_E_CORRUPT, "a file in a data pack");
+	h.kind = PFS_PACK_ADOPTED;
+	h.file_size = (1ULL << 40) + 1;
+	pfs_packhdr_encode(&h, raw);
+	cr_expect_eq(pfs_packhdr_decode(raw, &got, NULL), PFS_E_CORRUPT, "past its limit");
+}
+
+Test(packhdr, tells_pieces_of_a_file_by_any_offset)
+{
+	struct pfs_packentry e = { .off = 12345678901u, .clen = 777, .ulen = 777, .type = 1 }, got;
+	unsigned char raw[PFS_PACKENTRY_SIZE], again[PFS_PACKENTRY_SIZE];
+	static const struct {
+		size_t off;
+		unsigned char value;
+		const char *why;
+	} lies[] = {
+		{ 37, 1, "past 1 TiB" }, { 42, 0x20, "an object of 2 MiB" }, { 44, 5, "a bundle" },
+		{ 44, 0, "of no type" }, { 45, 1, "a compressed one" },      { 46, 1, "reserved" },
+	};
+
+	memset(e.id.bytes, 0x55, sizeof(e.id.bytes));
+	pfs_packentry_encode_piece(&e, raw);
+	cr_assert_eq(pfs_packentry_decode_piece(raw, &got, NULL), 0);
+	cr_expect(got.off == e.off && got.clen == 777 && got.ulen == 777);
+	pfs_packentry_encode_piece(&got, again);
+	cr_expect_arr_eq(raw, again, sizeof(raw));
+	for (size_t i = 0; i < sizeof(lies) / sizeof(*lies); i++) {
+		memcpy(again, raw, sizeof(raw));
+		again[lies[i].off] = lies[i].value;
+		cr_expect_eq(pfs_packentry_decode_piece(again, &got, NULL), PFS_E_CORRUPT, "%s",
+			     lies[i].why);
+	}
 }
 
 Test(packhdr, tells_a_later_version_from_damage)
