@@ -1,8 +1,9 @@
 """Successive releases of one source tree: how large the repository becomes.
 
 The newest version of each of the last four series that the machine's own
-Debian mirrors have. Every release is put in the place of the one before: for
+Debian mirrors can give. Every release is put in the place of the one before: for
 the peers in one folder, for us in a branch."""
+import functools
 import re
 import subprocess
 
@@ -11,6 +12,7 @@ from ground import GIB, MISHAPS, Skip, emptied, run, said, timed
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 SUITES = ("oldoldstable", "oldstable", "stable", "testing", "unstable", "oldstable-backports", "stable-backports")
+TRIES = 6  # of a series: lists may be ahead of the mirror or behind it
 
 
 class Mirror:
@@ -36,28 +38,36 @@ class Mirror:
         subprocess.run(["apt-get", *self.options, "-q", "update"], check=False, capture_output=True)
 
     def series(self, package):
-        """The newest version of each series, oldest series first."""
-        newest = {}
+        """The versions of each series, both newest first."""
+        series = {}
         text = run("apt-cache", *self.options, "showsrc", "--only-source", package)
-        for version in re.findall(r"^Version: (\S+)$", text, re.MULTILINE):
+        for version in set(re.findall(r"^Version: (\S+)$", text, re.MULTILINE)):
             numbers = re.match(r"(?:\d+:)?(\d+)\.(\d+)", version)
-            if not numbers or "rc" in version or "exp" in version:
-                continue
-            key = tuple(int(n) for n in numbers.groups())
-            if key not in newest or newer(version, newest[key]):
-                newest[key] = version
-        return [newest[key] for key in sorted(newest)]
+            if numbers and "rc" not in version:
+                series.setdefault(tuple(int(n) for n in numbers.groups()), []).append(version)
+        order = functools.cmp_to_key(lambda a, b: 1 if newer(a, b) else -1)
+        return [sorted(series[key], key=order, reverse=True) for key in sorted(series, reverse=True)]
 
-    def unpack(self, package, version, folder):
-        """The upstream tree of a version, in a folder that holds nothing else."""
-        place = self.folder / "source"
+    def fetch(self, package, version):
+        """The upstream tarball of a version; None when the mirror lists what it has no more."""
+        place = self.folder / version.replace(":", "_")
         place.mkdir()
-        run("apt-get", *self.options, "-q", "source", "--download-only", "--tar-only", f"{package}={version}", cwd=place)
-        tarball = next(p for p in place.iterdir() if ".orig.tar." in p.name and not p.name.endswith(".asc"))
-        emptied(folder)
-        run("tar", "-C", folder, "--strip-components=1", "-xf", tarball)
-        emptied(place)
-        place.rmdir()
+        done = subprocess.run(["apt-get", *self.options, "-q", "source", "--download-only", "--tar-only",
+                               f"{package}={version}"], cwd=place, check=False, capture_output=True)
+        return next(place.glob("*.orig.tar.*"), None) if done.returncode == 0 else None
+
+    def newest(self, package, n):
+        """Versions and tarballs of the newest n series that can be had, oldest first."""
+        found = []
+        for versions in self.series(package):
+            for version in versions[:TRIES]:
+                tarball = self.fetch(package, version)
+                if tarball:
+                    found.insert(0, (version, tarball))
+                    break
+            if len(found) == n:
+                return found
+        raise Skip(f"of {package} the configured mirrors have {len(found)} series, {n} are wanted")
 
 
 def newer(a, b):
@@ -76,9 +86,7 @@ def releases(g):
     g.need(g.size(24 * GIB, GIB), f"four releases of {package}, in seven repositories")
     g.need_program("apt-get")
     mirror = Mirror(g.folder / "mirror")
-    versions = mirror.series(package)[-4:]
-    if len(versions) < 4:
-        raise Skip(f"the configured mirrors have {len(versions)} series of {package}, four are wanted")
+    sources = mirror.newest(package, 4)
     g.open()
     branch, tree = g.branch("releases"), g.native / "tree"
     tree.mkdir()
@@ -88,8 +96,10 @@ def releases(g):
             theirs[peer.program] = peer(g)
     took = {name: 0.0 for name in theirs}
     copied = committed = 0.0
-    for version in versions:
-        mirror.unpack(package, version, tree)
+    for version, tarball in sources:
+        emptied(tree)
+        run("tar", "-C", tree, "--strip-components=1", "-xf", tarball)
+        tarball.unlink()
         for name, peer in list(theirs.items()):
             try:
                 took[name] += peer.store(tree, re.sub(r"[^\w.]", "-", version))
@@ -99,7 +109,7 @@ def releases(g):
         emptied(branch)
         copied += timed(run, "cp", "-a", f"{tree}/.", branch)
         committed += timed(g.commit, "releases", version)
-    g.say(f"releases: {package} {', '.join(versions)}; the last has "
+    g.say(f"releases: {package} {', '.join(version for version, _ in sources)}; the last has "
           f"{run('du', '-s', '--apparent-size', '-m', tree).split()[0]} MB in {sum(1 for _ in tree.rglob('*'))} names")
 
     ours = before = g.store_used()
