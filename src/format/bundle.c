@@ -48,7 +48,7 @@ int pfs_bundle_decode(const unsigned char *payload, uint32_t clen, uint32_t ulen
 		return pfs_fail(err, PFS_E_CORRUPT,
 				"bundle of %" PRIu32 " members in %" PRIu32 " bytes", n, clen);
 	for (uint32_t i = 0; i < n; i++) {
-		struct pfs_bundle_member m;
+		struct pfs_bundle_member m = { 0 };
 		int rc = pfs_bundle_decode_member(
 			payload + PFS_BUNDLE_HEAD_SIZE + i * PFS_BUNDLE_MEMBER_SIZE, &m, err);
 
