@@ -9,6 +9,7 @@
  * unit", medians; asserts nothing.
  */
 #include "../world.h"
+#include "tree/merge.h"
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -263,6 +264,68 @@ static void bench_compare(struct world *w, const struct names *all)
 	print_median("compare, 10 changes", ms, ROUNDS);
 }
 
+/* The directory `dir` with one name changed to `e`. */
+static struct pfs_id with_entry(struct pfs_store *st, const struct pfs_id *dir, const char *name,
+				const struct pfs_entry *e)
+{
+	const struct pfs_edit edit = { name, strlen(name), e };
+	struct pfs_id out;
+	struct pfs_error err = { 0 };
+
+	must(pfs_tree_edit(st, dir, &edit, 1, &out, &err), &err);
+	return out;
+}
+
+/* The tree `root` with file `i` changed, straight through the tree. */
+static struct pfs_id with_file(struct pfs_store *st, const struct names *all,
+			       const struct pfs_id *root, unsigned i, unsigned version)
+{
+	struct pfs_found found = { 0 };
+	struct pfs_entry dir, file = { .type = PFS_ENTRY_FILE, .attrs.mode = 0644 };
+	struct pfs_error err = { 0 };
+	char folder[32], leaf[32], text[SIZE];
+
+	dir_name(i / all->per_dir, folder);
+	file_name(i, leaf);
+	file_text(i, version, text);
+	must(pfs_content_from_bytes(st, text, SIZE, &file.content, &err), &err);
+	must(pfs_tree_find(st, root, folder, strlen(folder), &found, &err), &err);
+	dir = found.e;
+	dir.dir = with_entry(st, &dir.dir, leaf, &file);
+	pfs_found_fini(&found);
+	return with_entry(st, root, folder, &dir);
+}
+
+static struct pfs_id with_changes(struct pfs_store *st, const struct names *all,
+				  const struct pfs_id *root, unsigned round)
+{
+	struct pfs_id at = *root;
+
+	for (unsigned i = 0; i < CHANGES; i++)
+		at = with_file(st, all, &at, somewhere(all, 5000 + round * CHANGES + i),
+			       5000 + round);
+	return at;
+}
+
+/* Ten files changed on each side, new ones in every round. */
+static void bench_merge(struct world *w, const struct names *all, const struct pfs_id *base)
+{
+	const struct pfs_merge_how how = { .policy = PFS_MERGE_BOTH };
+	static double ms[ROUNDS];
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		struct pfs_id ours = with_changes(w->store, all, base, 2 * i);
+		struct pfs_id theirs = with_changes(w->store, all, base, 2 * i + 1);
+		struct pfs_error err = { 0 };
+		struct pfs_id out;
+		double start = now();
+
+		must(pfs_merge_trees(w->store, base, &ours, &theirs, &how, NULL, &out, &err), &err);
+		ms[i] = (now() - start) * 1e3;
+	}
+	print_median("merge, 10 changes on each side", ms, ROUNDS);
+}
+
 int main(int argc, char **argv)
 {
 	struct names all;
@@ -287,6 +350,7 @@ int main(int argc, char **argv)
 	print_memory("peak memory of the import");
 	bench_commits(&w, &all);
 	bench_compare(&w, &all);
+	bench_merge(&w, &all, &root);
 	print_memory("peak memory at the end");
 	world_close(&w);
 	return 0;
