@@ -26,8 +26,12 @@
 #define PFS_SEQNODE_FORCED      1u /* flag: the end of this node is not a local maximum */
 #define PFS_SEQNODE_CHUNKER     1u /* LMC-G, the only chunker there is */
 
-#define PFS_CHUNK_SIZE_MAX (256u * 1024) /* MAX of the chunker */
-#define PFS_HOLE_SIZE_MIN  (64u * 1024)  /* so many zeros in a row are a hole */
+/* Given from outside by tests that want many cuts in few bytes; all else follows from it. */
+#ifndef PFS_CHUNK_REACH
+#define PFS_CHUNK_REACH 32768u /* h of the chunker: how far a cut dominates */
+#endif
+#define PFS_CHUNK_SIZE_MAX (8u * PFS_CHUNK_REACH) /* MAX of the chunker */
+#define PFS_HOLE_SIZE_MIN  (2u * PFS_CHUNK_REACH) /* so many zeros in a row are a hole */
 
 enum pfs_seqnode_kind {
 	PFS_SEQNODE_DATA = 0,

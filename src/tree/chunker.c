@@ -242,6 +242,32 @@ int pfs_chunker_feed(struct pfs_chunker *c, const void *data, size_t len, struct
 	return rc;
 }
 
+static void begin_segment(struct pfs_chunker *c)
+{
+	c->hash = c->fed = c->cut = 0;
+	c->ended = false;
+	c->maxima.len = c->bounds.len = c->places.len = 0;
+}
+
+int pfs_chunker_resume(struct pfs_chunker *c, const void *before, size_t len, struct pfs_error *err)
+{
+	const unsigned char *p = before;
+	int rc;
+
+	begin_segment(c);
+	if (len == PFS_CHUNK_HISTORY) {
+		c->hash = warm(c->gear, p);
+		c->fed = WINDOW;
+	}
+	rc = pfs_chunker_feed(c, p + c->fed, len - (size_t)c->fed, err);
+	/* They are cuts or not, but not ours to hand out; they still keep others from being cuts. */
+	c->cut = c->fed;
+	c->bounds.len = c->places.len = 0;
+	for (size_t i = 0; i < c->maxima.len; i++)
+		at(&c->maxima, i)->left_ok = false;
+	return rc;
+}
+
 void pfs_chunker_end(struct pfs_chunker *c)
 {
 	struct pfs_candidate last = { 0 };
@@ -259,13 +285,6 @@ void pfs_chunker_end(struct pfs_chunker *c)
 }
 
 /* --- cuts --------------------------------------------------------------- */
-
-static void begin_segment(struct pfs_chunker *c)
-{
-	c->hash = c->fed = c->cut = 0;
-	c->ended = false;
-	c->maxima.len = c->bounds.len = c->places.len = 0;
-}
 
 /* The first certain cut behind the last one, or NULL. */
 static const struct pfs_candidate *first_bound(const struct pfs_chunker *c)

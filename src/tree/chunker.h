@@ -19,10 +19,10 @@
 #include "format/seqnode.h"
 #include "base/ring.h"
 
-#define PFS_CHUNK_REACH  32768u                             /* h: how far a cut dominates */
-#define PFS_CHUNK_TAIL   (PFS_CHUNK_REACH / 4)              /* no cut so near the end */
-#define PFS_CHUNK_WINDOW 64u                                /* bytes that a hash depends on */
-#define PFS_CHUNK_SINGLE (PFS_CHUNK_REACH + PFS_CHUNK_TAIL) /* below it there is one chunk */
+#define PFS_CHUNK_TAIL    (PFS_CHUNK_REACH / 4)                /* no cut so near the end */
+#define PFS_CHUNK_WINDOW  64u                                  /* bytes that a hash depends on */
+#define PFS_CHUNK_SINGLE  (PFS_CHUNK_REACH + PFS_CHUNK_TAIL)   /* below it there is one chunk */
+#define PFS_CHUNK_HISTORY (PFS_CHUNK_REACH + PFS_CHUNK_WINDOW) /* what cuts behind one depend on */
 
 /* The keyed table and the key of priorities. */
 struct pfs_gear {
@@ -59,6 +59,14 @@ struct pfs_cut {
 
 int pfs_chunker_init(struct pfs_chunker *c, const struct pfs_gear *gear, struct pfs_error *err);
 void pfs_chunker_fini(struct pfs_chunker *c); /* safe on zeroes and twice */
+
+/*
+ * Begin in the middle of a segment, right behind one of its chunks. `before`
+ * are the bytes before that place: the last PFS_CHUNK_HISTORY of them, or all
+ * when there are fewer. What was fed before is forgotten.
+ */
+int pfs_chunker_resume(struct pfs_chunker *c, const void *before, size_t len,
+		       struct pfs_error *err);
 
 /* The next bytes of the segment. */
 int pfs_chunker_feed(struct pfs_chunker *c, const void *data, size_t len, struct pfs_error *err);

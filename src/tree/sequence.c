@@ -39,6 +39,15 @@ static int make_room(struct pfs_sequence_level *l, struct pfs_error *err)
 	return 0;
 }
 
+uint64_t pfs_sequence_priority(const struct pfs_store *st, unsigned level, uint64_t seed)
+{
+	unsigned char message[8];
+
+	pfs_put_le64(message, seed);
+	return pfs_siphash(pfs_store_keys(st)->tree_key, (uint8_t)(SEQ_PRIORITY + level), message,
+			   sizeof(message));
+}
+
 /* Put the first `n` pending entries as a node; *out is what the level above has to hold. */
 static int put_node(struct pfs_sequence *s, unsigned level, size_t n, bool forced,
 		    struct pfs_seqnode_entry *out, struct pfs_error *err)
@@ -66,9 +75,6 @@ static int put_node(struct pfs_sequence *s, unsigned level, size_t n, bool force
 	return 0;
 }
 
-static int add_at(struct pfs_sequence *s, unsigned level, const struct pfs_seqnode_entry *e,
-		  struct pfs_error *err);
-
 static int put_certain(struct pfs_sequence *s, unsigned level, struct pfs_error *err)
 {
 	struct pfs_seqnode_entry node;
@@ -79,17 +85,16 @@ static int put_certain(struct pfs_sequence *s, unsigned level, struct pfs_error 
 	while (rc == 0 && pfs_split_next(&s->levels[level].split, &n, &forced)) {
 		rc = put_node(s, level, n, forced, &node, err);
 		if (rc == 0)
-			rc = add_at(s, level + 1, &node, err);
+			rc = pfs_sequence_add_item(s, level + 1, &node, err);
 	}
 	return rc;
 }
 
 /* Calls itself for the level above, at most PFS_TREE_LEVEL_MAX deep. */
-static int add_at(struct pfs_sequence *s, unsigned level, const struct pfs_seqnode_entry *e,
-		  struct pfs_error *err)
+int pfs_sequence_add_item(struct pfs_sequence *s, unsigned level, const struct pfs_seqnode_entry *e,
+			  struct pfs_error *err)
 {
 	struct pfs_sequence_level *l = &s->levels[level];
-	unsigned char seed[8];
 	int rc;
 
 	if (level > PFS_TREE_LEVEL_MAX)
@@ -100,11 +105,8 @@ static int add_at(struct pfs_sequence *s, unsigned level, const struct pfs_seqno
 		return rc;
 	l->entries[l->n++] = *e;
 	l->items++;
-	pfs_put_le64(seed, e->last_seed);
 	rc = pfs_split_add(&l->split, pfs_seqnode_weight(e),
-			   pfs_siphash(pfs_store_keys(s->st)->tree_key,
-				       (uint8_t)(SEQ_PRIORITY + level), seed, sizeof(seed)),
-			   err);
+			   pfs_sequence_priority(s->st, level, e->last_seed), err);
 	return rc < 0 ? rc : put_certain(s, level, err);
 }
 
@@ -117,7 +119,7 @@ int pfs_sequence_add(struct pfs_sequence *s, enum pfs_seqnode_kind kind, uint64_
 		e.id = *id;
 	e.chunks = kind != PFS_SEQNODE_HOLE;
 	e.last_seed = pfs_seqnode_seed(kind, bytes, &e.id);
-	return add_at(s, 0, &e, err);
+	return pfs_sequence_add_item(s, 0, &e, err);
 }
 
 const struct pfs_seqnode_entry *pfs_sequence_only(const struct pfs_sequence *s)

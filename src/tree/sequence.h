@@ -29,9 +29,16 @@ struct pfs_sequence {
 void pfs_sequence_init(struct pfs_sequence *s, struct pfs_store *st);
 void pfs_sequence_fini(struct pfs_sequence *s); /* safe on zeroes and twice */
 
+/* What decides about boundaries behind an item whose last leaf entry has this seed. */
+uint64_t pfs_sequence_priority(const struct pfs_store *st, unsigned level, uint64_t seed);
+
 /* The next chunk or hole of the file; chunks and last_seed are filled in here. */
 int pfs_sequence_add(struct pfs_sequence *s, enum pfs_seqnode_kind kind, uint64_t bytes,
 		     const struct pfs_id *id, struct pfs_error *err);
+
+/* The next item of a level that begins above 0; nothing may be added below it. */
+int pfs_sequence_add_item(struct pfs_sequence *s, unsigned level, const struct pfs_seqnode_entry *e,
+			  struct pfs_error *err);
 
 /* The one chunk that is all there is, or NULL. Ask before finish. */
 const struct pfs_seqnode_entry *pfs_sequence_only(const struct pfs_sequence *s);

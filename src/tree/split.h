@@ -19,7 +19,9 @@
 #include "base/error.h"
 #include "base/ring.h"
 
-#define PFS_SPLIT_REACH      4096u                  /* h: how far an end dominates */
+#ifndef PFS_SPLIT_REACH       /* given from outside by tests that want many nodes of few items */
+#define PFS_SPLIT_REACH 4096u /* h: how far an end dominates */
+#endif
 #define PFS_SPLIT_WEIGHT_MAX (8u * PFS_SPLIT_REACH) /* longer stretches are cut by force */
 #define PFS_SPLIT_SINGLE     (4u * PFS_SPLIT_REACH) /* a whole level up to this is one node */
 

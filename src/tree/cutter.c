@@ -1,0 +1,331 @@
+#include "tree/cutter.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PROBE_STRIDE (PFS_HOLE_SIZE_MIN / 16) /* a hole is longer, so it holds a probe */
+
+void pfs_cutter_init(struct pfs_cutter *c, const struct pfs_store_keys *keys,
+		     const struct pfs_cutter_ops *ops, void *arg)
+{
+	memset(c, 0, offsetof(struct pfs_cutter, pieces));
+	c->n_pieces = 0;
+	c->keys = keys;
+	c->ops = ops;
+	c->arg = arg;
+}
+
+void pfs_cutter_fini(struct pfs_cutter *c)
+{
+	pfs_chunker_fini(&c->chunker);
+	free(c->buf);
+	c->buf = NULL;
+	c->cap = 0;
+}
+
+/* --- pieces ------------------------------------------------------------- */
+
+/* Name the chunks among pieces [from, to), which no hole parts. */
+static int put_run(struct pfs_cutter *c, size_t from, size_t to, struct pfs_error *err)
+{
+	struct pfs_store_item items[PFS_CUTTER_PIECES];
+	size_t n = to - from;
+	int rc;
+
+	if (n == 0)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		items[i] = (struct pfs_store_item){ .data = c->buf + c->head,
+						    .len = (size_t)c->pieces[from + i].bytes };
+		c->head += items[i].len;
+	}
+	rc = c->ops->put(c->arg, c->pieces[from].off, items, n, err);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		c->pieces[from + i].id = items[i].id;
+	return rc;
+}
+
+int pfs_cutter_flush(struct pfs_cutter *c, struct pfs_error *err)
+{
+	size_t from = 0;
+	int rc = 0;
+
+	if (c->ops->near && c->n_pieces > 0)
+		rc = c->ops->near(c->arg, c->pieces, c->n_pieces, err);
+	for (size_t i = 0; rc == 0 && i <= c->n_pieces; i++) {
+		if (i < c->n_pieces && c->pieces[i].kind != PFS_SEQNODE_HOLE)
+			continue;
+		rc = put_run(c, from, i, err);
+		from = i + 1;
+	}
+	for (size_t i = 0; rc == 0 && i < c->n_pieces; i++)
+		rc = c->ops->take(c->arg, &c->pieces[i], err);
+	c->n_pieces = 0;
+	return rc;
+}
+
+static int add_piece(struct pfs_cutter *c, enum pfs_seqnode_kind kind, uint64_t bytes,
+		     struct pfs_error *err)
+{
+	struct pfs_piece *p = &c->pieces[c->n_pieces];
+	int rc;
+
+	if (c->stopped)
+		return 0;
+	*p = (struct pfs_piece){ .kind = kind, .off = c->off, .bytes = bytes };
+	c->n_pieces++;
+	c->off += bytes;
+	if (kind != PFS_SEQNODE_HOLE)
+		c->cut += (size_t)bytes;
+	rc = c->ops->cut ? c->ops->cut(c->arg, p, err) : 0;
+	if (rc < 0)
+		return rc;
+	c->stopped = rc > 0;
+	if (c->n_pieces == PFS_CUTTER_PIECES || c->cut - c->head >= PFS_CUTTER_BYTES)
+		return pfs_cutter_flush(c, err);
+	return 0;
+}
+
+static int take_cuts(struct pfs_cutter *c, struct pfs_error *err)
+{
+	struct pfs_cut cut;
+	int rc = 0;
+
+	while (rc == 0 && pfs_chunker_next(&c->chunker, &cut))
+		rc = add_piece(c, cut.forced ? PFS_SEQNODE_DATA_FORCED : PFS_SEQNODE_DATA, cut.len,
+			       err);
+	return rc;
+}
+
+static int start_chunking(struct pfs_cutter *c, struct pfs_error *err)
+{
+	int rc;
+
+	c->chunking = true;
+	if (c->chunker.gear)
+		return 0;
+	rc = pfs_gear_init(&c->gear, c->keys->gear_key, err);
+	return rc < 0 ? rc : pfs_chunker_init(&c->chunker, &c->gear, err);
+}
+
+int pfs_cutter_resume(struct pfs_cutter *c, uint64_t off, const void *before, size_t len,
+		      struct pfs_error *err)
+{
+	int rc;
+
+	c->size = c->off = off;
+	c->zeros = 0;
+	c->head = c->cut = c->len = c->segment = c->n_pieces = 0;
+	c->stopped = c->chunking = false;
+	if (len == 0)
+		return 0;
+	rc = start_chunking(c, err);
+	return rc < 0 ? rc : pfs_chunker_resume(&c->chunker, before, len, err);
+}
+
+/* `n` bytes at buf + len belong to the segment. A short segment is one chunk and needs no chunker. */
+static int add_data(struct pfs_cutter *c, size_t n, struct pfs_error *err)
+{
+	int rc = 0;
+
+	c->len += n;
+	c->segment += n;
+	if (!c->chunking && c->segment < PFS_CHUNK_SINGLE)
+		return 0;
+	if (!c->chunking)
+		rc = start_chunking(c, err);
+	if (rc == 0)
+		rc = pfs_chunker_feed(&c->chunker, c->buf + c->len - c->segment, c->segment, err);
+	c->segment = 0;
+	return rc < 0 ? rc : take_cuts(c, err);
+}
+
+static int end_segment(struct pfs_cutter *c, struct pfs_error *err)
+{
+	size_t rest = c->segment;
+
+	c->segment = 0;
+	if (!c->chunking)
+		return rest ? add_piece(c, PFS_SEQNODE_DATA, rest, err) : 0;
+	c->chunking = false;
+	pfs_chunker_end(&c->chunker);
+	return take_cuts(c, err);
+}
+
+/* --- zeros -------------------------------------------------------------- */
+
+static size_t zeros_ahead(const unsigned char *p, size_t n)
+{
+	size_t i = 0;
+	uint64_t word;
+
+	for (; i + sizeof(word) <= n; i += sizeof(word)) {
+		memcpy(&word, p + i, sizeof(word));
+		if (word)
+			break;
+	}
+	while (i < n && p[i] == 0)
+		i++;
+	return i;
+}
+
+static size_t zeros_behind(const unsigned char *p, size_t n)
+{
+	size_t i = n;
+	uint64_t word;
+
+	for (; i >= sizeof(word); i -= sizeof(word)) {
+		memcpy(&word, p + i - sizeof(word), sizeof(word));
+		if (word)
+			break;
+	}
+	while (i > 0 && p[i - 1] == 0)
+		i--;
+	return n - i;
+}
+
+/*
+ * The first run of zeros that may be a hole: long enough, or up to the end.
+ * *out_start is n when there is none.
+ */
+static void find_zeros(const unsigned char *p, size_t n, size_t *out_start, size_t *out_len)
+{
+	size_t tail = zeros_behind(p, n), end = n - tail;
+
+	for (size_t i = 0; i + sizeof(uint64_t) <= end;) {
+		size_t before, after;
+		uint64_t word;
+
+		memcpy(&word, p + i, sizeof(word));
+		if (word) {
+			i += PROBE_STRIDE;
+			continue;
+		}
+		before = zeros_behind(p, i);
+		after = zeros_ahead(p + i, end - i);
+		if (before + after >= PFS_HOLE_SIZE_MIN) {
+			*out_start = i - before;
+			*out_len = before + after;
+			return;
+		}
+		i += after + PROBE_STRIDE - (i + after) % PROBE_STRIDE;
+	}
+	*out_start = end;
+	*out_len = tail;
+}
+
+/* Make sure of `want` free bytes behind buf + len. */
+static int make_room(struct pfs_cutter *c, size_t want, struct pfs_error *err)
+{
+	unsigned char *p;
+	size_t cap;
+
+	if (c->cap - c->len >= want)
+		return 0;
+	if (c->head > 0) {
+		memmove(c->buf, c->buf + c->head, c->len - c->head);
+		c->len -= c->head;
+		c->cut -= c->head;
+		c->head = 0;
+	}
+	if (c->cap - c->len >= want)
+		return 0;
+	cap = c->len + want + (c->cap ? PFS_CUTTER_STEP : 0);
+	p = realloc(c->buf, cap);
+	if (!p)
+		return pfs_fail_nomem(err, "a file's content");
+	c->buf = p;
+	c->cap = cap;
+	return 0;
+}
+
+/* The zeros held back are over: a hole, or data after all. Room for less than a hole is there. */
+static int settle_zeros(struct pfs_cutter *c, struct pfs_error *err)
+{
+	uint64_t zeros = c->zeros;
+	int rc;
+
+	c->zeros = 0;
+	if (zeros >= PFS_HOLE_SIZE_MIN) {
+		rc = end_segment(c, err);
+		return rc < 0 ? rc : add_piece(c, PFS_SEQNODE_HOLE, zeros, err);
+	}
+	memset(c->buf + c->len, 0, (size_t)zeros);
+	return add_data(c, (size_t)zeros, err);
+}
+
+/* --- the door ----------------------------------------------------------- */
+
+int pfs_cutter_room(struct pfs_cutter *c, size_t want, unsigned char **out, struct pfs_error *err)
+{
+	/* Zeros held back may come to lie before what is filled in. */
+	int rc = make_room(c, want + PFS_HOLE_SIZE_MIN, err);
+
+	if (rc == 0)
+		*out = c->buf + c->len;
+	return rc;
+}
+
+/* No bytes past the largest file. */
+static int check_size(const struct pfs_cutter *c, uint64_t more, struct pfs_error *err)
+{
+	if (more <= PFS_FILE_SIZE_MAX - c->size)
+		return 0;
+	return pfs_fail(err, PFS_E_LIMIT,
+			"file of %" PRIu64 " and %" PRIu64 " more bytes, limit %llu", c->size, more,
+			PFS_FILE_SIZE_MAX);
+}
+
+int pfs_cutter_filled(struct pfs_cutter *c, size_t n, struct pfs_error *err)
+{
+	unsigned char *p = c->buf + c->len;
+	int rc = check_size(c, n, err);
+
+	if (rc == 0)
+		c->size += n;
+	while (rc == 0 && n > 0) {
+		size_t start, len;
+
+		if (c->zeros > 0) {
+			size_t more = zeros_ahead(p, n), held;
+
+			c->zeros += more;
+			n -= more;
+			if (n == 0)
+				return 0;
+			held = c->zeros < PFS_HOLE_SIZE_MIN ? (size_t)c->zeros : 0;
+			memmove(c->buf + c->len + held, p + more, n);
+			rc = settle_zeros(c, err);
+			p = c->buf + c->len;
+			if (rc < 0)
+				return rc;
+		}
+		find_zeros(p, n, &start, &len);
+		rc = start ? add_data(c, start, err) : 0;
+		c->zeros = len;
+		p += start + len;
+		n -= start + len;
+	}
+	return rc;
+}
+
+int pfs_cutter_hole(struct pfs_cutter *c, uint64_t len, struct pfs_error *err)
+{
+	int rc = check_size(c, len, err);
+
+	if (rc < 0)
+		return rc;
+	c->size += len;
+	c->zeros += len;
+	return 0;
+}
+
+int pfs_cutter_end(struct pfs_cutter *c, struct pfs_error *err)
+{
+	int rc = make_room(c, PFS_HOLE_SIZE_MIN, err);
+
+	if (rc == 0 && c->zeros)
+		rc = settle_zeros(c, err);
+	return rc < 0 ? rc : end_segment(c, err);
+}
