@@ -7,7 +7,7 @@
 
 #define REACH     PFS_CHUNK_REACH
 #define WINDOW    PFS_CHUNK_WINDOW
-#define CANDIDATE (1ULL << 54) /* a hash below this has its top ten bits zero */
+#define CANDIDATE (1ULL << (64 - PFS_CHUNK_BITS)) /* a hash below this is one */
 
 #define LANES      4u
 #define BLOCK_SIZE 32768u /* bytes scanned before candidates are looked at */
@@ -38,7 +38,7 @@ static int squeeze(const unsigned char key[32], uint64_t *words, size_t n, struc
  * place of the run would be one: such words are replaced by the next of the
  * stream. One in a thousand is, so a handful is far more than are ever needed.
  */
-int pfs_gear_init(struct pfs_gear *g, const unsigned char gear_key[32], struct pfs_error *err)
+static int make_gear(struct pfs_gear *g, const unsigned char gear_key[32], struct pfs_error *err)
 {
 	uint64_t words[256 + 1 + 64];
 	size_t spare = 257;
@@ -57,6 +57,27 @@ int pfs_gear_init(struct pfs_gear *g, const unsigned char gear_key[32], struct p
 	}
 	g->key2 = words[256];
 	return 0;
+}
+
+/* A thread keeps the table it made last: every file wants it, and making it takes as long as scanning one. */
+int pfs_gear_init(struct pfs_gear *g, const unsigned char gear_key[32], struct pfs_error *err)
+{
+	static _Thread_local struct {
+		struct pfs_gear gear;
+		unsigned char key[32];
+		bool made;
+	} last;
+	int rc = 0;
+
+	if (!last.made || memcmp(last.key, gear_key, sizeof(last.key)) != 0) {
+		last.made = false;
+		rc = make_gear(&last.gear, gear_key, err);
+		memcpy(last.key, gear_key, sizeof(last.key));
+		last.made = rc == 0;
+	}
+	if (rc == 0)
+		*g = last.gear;
+	return rc;
 }
 
 static uint64_t mix(uint64_t x)

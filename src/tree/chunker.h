@@ -19,6 +19,9 @@
 #include "format/seqnode.h"
 #include "base/ring.h"
 
+#ifndef PFS_CHUNK_BITS    /* given from outside as PFS_CHUNK_REACH is */
+#define PFS_CHUNK_BITS 10 /* a candidate's hash begins with so many zeros */
+#endif
 #define PFS_CHUNK_TAIL    (PFS_CHUNK_REACH / 4)                /* no cut so near the end */
 #define PFS_CHUNK_WINDOW  64u                                  /* bytes that a hash depends on */
 #define PFS_CHUNK_SINGLE  (PFS_CHUNK_REACH + PFS_CHUNK_TAIL)   /* below it there is one chunk */

@@ -118,9 +118,8 @@ int pfs_cutter_resume(struct pfs_cutter *c, uint64_t off, const void *before, si
 	c->zeros = 0;
 	c->head = c->cut = c->len = c->segment = c->n_pieces = 0;
 	c->stopped = c->chunking = false;
-	if (len == 0)
-		return 0;
 	rc = start_chunking(c, err);
+	c->chunking = len > 0;
 	return rc < 0 ? rc : pfs_chunker_resume(&c->chunker, before, len, err);
 }
 

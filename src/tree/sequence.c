@@ -48,30 +48,43 @@ uint64_t pfs_sequence_priority(const struct pfs_store *st, unsigned level, uint6
 			   sizeof(message));
 }
 
+int pfs_sequence_put_node(struct pfs_store *st, const struct pfs_seqnode_entry *entries, size_t n,
+			  unsigned level, unsigned flags, struct pfs_seqnode_entry *out,
+			  struct pfs_error *err)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf bytes = PFS_BUF_INIT(PFS_OBJECT_SIZE_MAX);
+	struct pfs_seqnode_entry e = { .kind = PFS_SEQNODE_CHILD };
+	int rc;
+
+	rc = pfs_seqnode_encode(entries, n, level, flags, &bytes, err);
+	if (rc == 0)
+		rc = pfs_store_put(st, PFS_KIND_SEQNODE, bytes.data, bytes.len, &e.id, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < n; i++) {
+		e.bytes += entries[i].bytes;
+		e.chunks += entries[i].chunks;
+	}
+	e.last_seed = entries[n - 1].last_seed;
+	*out = e;
+	return 0;
+}
+
 /* Put the first `n` pending entries as a node; *out is what the level above has to hold. */
 static int put_node(struct pfs_sequence *s, unsigned level, size_t n, bool forced,
 		    struct pfs_seqnode_entry *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_buf_fini) struct pfs_buf bytes = PFS_BUF_INIT(PFS_OBJECT_SIZE_MAX);
 	struct pfs_sequence_level *l = &s->levels[level];
-	struct pfs_seqnode_entry e = { .kind = PFS_SEQNODE_CHILD };
 	int rc;
 
-	rc = pfs_seqnode_encode(l->entries, n, level, forced ? PFS_SEQNODE_FORCED : 0, &bytes, err);
-	if (rc == 0)
-		rc = pfs_store_put(s->st, PFS_KIND_SEQNODE, bytes.data, bytes.len, &e.id, err);
+	rc = pfs_sequence_put_node(s->st, l->entries, n, level, forced ? PFS_SEQNODE_FORCED : 0,
+				   out, err);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < n; i++) {
-		e.bytes += l->entries[i].bytes;
-		e.chunks += l->entries[i].chunks;
-	}
-	e.last_seed = l->entries[n - 1].last_seed;
 	l->n -= n;
 	memmove(l->entries, l->entries + n, l->n * sizeof(*l->entries));
 	l->nodes++;
-	l->last = e.id;
-	*out = e;
+	l->last = out->id;
 	return 0;
 }
 
@@ -110,8 +123,8 @@ int pfs_sequence_add_item(struct pfs_sequence *s, unsigned level, const struct p
 	return rc < 0 ? rc : put_certain(s, level, err);
 }
 
-int pfs_sequence_add(struct pfs_sequence *s, enum pfs_seqnode_kind kind, uint64_t bytes,
-		     const struct pfs_id *id, struct pfs_error *err)
+struct pfs_seqnode_entry pfs_sequence_leaf(enum pfs_seqnode_kind kind, uint64_t bytes,
+					   const struct pfs_id *id)
 {
 	struct pfs_seqnode_entry e = { .kind = kind, .bytes = bytes };
 
@@ -119,6 +132,14 @@ int pfs_sequence_add(struct pfs_sequence *s, enum pfs_seqnode_kind kind, uint64_
 		e.id = *id;
 	e.chunks = kind != PFS_SEQNODE_HOLE;
 	e.last_seed = pfs_seqnode_seed(kind, bytes, &e.id);
+	return e;
+}
+
+int pfs_sequence_add(struct pfs_sequence *s, enum pfs_seqnode_kind kind, uint64_t bytes,
+		     const struct pfs_id *id, struct pfs_error *err)
+{
+	struct pfs_seqnode_entry e = pfs_sequence_leaf(kind, bytes, id);
+
 	return pfs_sequence_add_item(s, 0, &e, err);
 }
 

@@ -32,9 +32,18 @@ void pfs_sequence_fini(struct pfs_sequence *s); /* safe on zeroes and twice */
 /* What decides about boundaries behind an item whose last leaf entry has this seed. */
 uint64_t pfs_sequence_priority(const struct pfs_store *st, unsigned level, uint64_t seed);
 
-/* The next chunk or hole of the file; chunks and last_seed are filled in here. */
+/* The next chunk or hole of the file. */
 int pfs_sequence_add(struct pfs_sequence *s, enum pfs_seqnode_kind kind, uint64_t bytes,
 		     const struct pfs_id *id, struct pfs_error *err);
+
+/* The entry of a chunk or a hole in a leaf; `id` is not looked at for a hole. */
+struct pfs_seqnode_entry pfs_sequence_leaf(enum pfs_seqnode_kind kind, uint64_t bytes,
+					   const struct pfs_id *id);
+
+/* Store one node; *out is the entry that stands for it on the level above. */
+int pfs_sequence_put_node(struct pfs_store *st, const struct pfs_seqnode_entry *entries, size_t n,
+			  unsigned level, unsigned flags, struct pfs_seqnode_entry *out,
+			  struct pfs_error *err);
 
 /* The next item of a level that begins above 0; nothing may be added below it. */
 int pfs_sequence_add_item(struct pfs_sequence *s, unsigned level, const struct pfs_seqnode_entry *e,

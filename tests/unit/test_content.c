@@ -214,6 +214,45 @@ Test(content, long_runs_of_zeros_are_holes_and_short_ones_are_data)
 	}
 }
 
+Test(content, tells_where_data_and_holes_begin)
+{
+	static const struct {
+		uint64_t off, data, hole;
+	} rows[] = {
+		{ 0, 0, 300 },
+		{ 299, 299, 300 },
+		{ 300, 100300, 300 },
+		{ 100299, 100300, 100299 },
+		{ 100300, 100300, 100600 },
+		{ 100599, 100599, 100600 },
+		{ 100600, 100600, 100600 },
+		{ UINT64_MAX, 100600, 100600 },
+	};
+	unsigned char *d = calloc(100600, 1);
+
+	memset(d, 'a', 300);
+	memset(d + 100300, 'b', 300);
+	for (int sequence = 0; sequence < 2; sequence++) {
+		PFS_AUTO(pfs_content_reader_close) struct pfs_content_reader *r = NULL;
+		struct pfs_content c = from_bytes(d, sequence ? 100600 : 300);
+		uint64_t got;
+
+		cr_assert_eq(pfs_content_reader_open(st, &c, &r, NULL), 0);
+		for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+			uint64_t data = sequence            ? rows[i].data
+					: rows[i].off < 300 ? rows[i].off
+							    : 300;
+
+			cr_assert_eq(pfs_content_map(r, rows[i].off, false, &got, NULL), 0);
+			cr_expect_eq(got, data, "data at %llu", (unsigned long long)rows[i].off);
+			cr_assert_eq(pfs_content_map(r, rows[i].off, true, &got, NULL), 0);
+			cr_expect_eq(got, sequence ? rows[i].hole : 300, "hole at %llu",
+				     (unsigned long long)rows[i].off);
+		}
+	}
+	free(d);
+}
+
 static int temp_file(void)
 {
 	const char *dir = getenv("TMPDIR");
@@ -243,7 +282,8 @@ Test(content, a_local_file_gives_the_same_as_its_bytes_and_comes_back_with_its_h
 		cr_assert_eq(ftruncate(in, (off_t)n), 0);
 		cr_assert_eq(pfs_content_from_fd(st, in, n, NULL, &c, &err), 0, "%s", err.text);
 		cr_assert(pfs_content_equal(&c, &want), "%zu bytes", n);
-		cr_assert_eq(pfs_content_from_fd(st, in, n + 100, NULL, &c, &err), 0, "%s", err.text);
+		cr_assert_eq(pfs_content_from_fd(st, in, n + 100, NULL, &c, &err), 0, "%s",
+			     err.text);
 		cr_assert(pfs_content_equal(&c, &want), "%zu bytes, asked for more", n);
 
 		/* What was in the file before must not shine through holes. */
