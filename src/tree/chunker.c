@@ -9,8 +9,10 @@
 #define WINDOW    PFS_CHUNK_WINDOW
 #define CANDIDATE (1ULL << (64 - PFS_CHUNK_BITS)) /* a hash below this is one */
 
-#define LANES      4u
-#define BLOCK_SIZE 32768u /* bytes scanned before candidates are looked at */
+#define LANES     4u
+#define LANE_SIZE 8192u /* bytes of a lane scanned before candidates are looked at */
+#define LANE_MIN  256u  /* shorter ones are not worth their 64 bytes of warming up */
+#define HITS_MAX  256u  /* of a lane; 8 are usual */
 
 /* --- the table ---------------------------------------------------------- */
 
@@ -97,8 +99,7 @@ int pfs_chunker_init(struct pfs_chunker *c, const struct pfs_gear *gear, struct 
 {
 	memset(c, 0, sizeof(*c));
 	c->gear = gear;
-	c->found = malloc((BLOCK_SIZE + LANES) * sizeof(*c->found));
-	return c->found ? 0 : pfs_fail_nomem(err, "a chunker");
+	return 0;
 }
 
 void pfs_chunker_fini(struct pfs_chunker *c)
@@ -106,29 +107,10 @@ void pfs_chunker_fini(struct pfs_chunker *c)
 	free(c->maxima.items);
 	free(c->bounds.items);
 	free(c->places.items);
-	free(c->found);
 	memset(c, 0, sizeof(*c));
 }
 
 /* --- scanning ----------------------------------------------------------- */
-
-/* One byte after the other from `hash` on; returns how many candidates were written. */
-static size_t scan_one(const struct pfs_gear *g, const unsigned char *p, size_t n, uint64_t pos,
-		       uint64_t *hash, struct pfs_candidate *out)
-{
-	uint64_t h = *hash;
-	size_t found = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		h = (h << 1) + g->table[p[i]];
-		if (h < CANDIDATE) {
-			out[found].pos = pos + i + 1;
-			out[found++].priority = h;
-		}
-	}
-	*hash = h;
-	return found;
-}
 
 static uint64_t warm(const struct pfs_gear *g, const unsigned char *p)
 {
@@ -139,42 +121,61 @@ static uint64_t warm(const struct pfs_gear *g, const unsigned char *p)
 	return h;
 }
 
+struct hits {
+	size_t n[LANES]; /* more than HITS_MAX: they are not all here */
+	struct {
+		uint32_t pos; /* bytes of the block before it */
+		uint64_t hash;
+	} v[LANES][HITS_MAX];
+};
+
+__attribute__((noinline, cold)) static void add_hit(struct hits *hits, unsigned lane, size_t pos,
+						    uint64_t hash)
+{
+	size_t n = hits->n[lane]++;
+
+	if (n >= HITS_MAX)
+		return;
+	hits->v[lane][n].pos = (uint32_t)pos;
+	hits->v[lane][n].hash = hash;
+}
+
 /*
- * The same four times side by side: one lane waits for its own shift and add,
- * four keep the machine busy. A lane needs the 64 bytes before it; the first
- * has them in `hash`. Lane l writes to out + l * n / 4.
+ * Four stretches of `lane` bytes, an even number, side by side: one waits for
+ * its own shift and add, four keep the machine busy. Each needs the 64 bytes
+ * before it; the first has them in `hash`. Where `lane` is a constant it costs
+ * no register, and that is an eighth of the speed. A branch that is hardly
+ * ever taken costs less than putting four tests into one.
  */
-static size_t scan_four(const struct pfs_gear *g, const unsigned char *p, size_t n, uint64_t pos,
-			uint64_t *hash, struct pfs_candidate *out)
+static inline __attribute__((always_inline)) uint64_t scan_lanes(const struct pfs_gear *g,
+								 const unsigned char *p,
+								 size_t lane, uint64_t hash,
+								 struct hits *hits)
 {
 	const uint64_t *t = g->table;
-	size_t lane = n / LANES, found[LANES] = { 0 }, total;
-	const unsigned char *p1 = p + lane, *p2 = p1 + lane, *p3 = p2 + lane;
-	uint64_t h0 = *hash, h1 = warm(g, p1 - WINDOW), h2 = warm(g, p2 - WINDOW),
-		 h3 = warm(g, p3 - WINDOW);
+	uint64_t h0 = hash, h1 = warm(g, p + lane - WINDOW), h2 = warm(g, p + 2 * lane - WINDOW),
+		 h3 = warm(g, p + 3 * lane - WINDOW);
 
-	/* A branch that is hardly ever taken costs less than putting four tests into one. */
-#define STEP(l, q, h)                                                                       \
-	do {                                                                                \
-		h = (h << 1) + t[(q)[i]];                                                   \
-		if (__builtin_expect(h < CANDIDATE, 0))                                     \
-			out[l * lane + found[l]++] =                                        \
-				(struct pfs_candidate){ pos + l * lane + i + 1, h, false }; \
+#define STEP(l, h, at)                                           \
+	do {                                                     \
+		h = (h << 1) + t[p[l * lane + (at)]];            \
+		if (__builtin_expect(h < CANDIDATE, 0))          \
+			add_hit(hits, l, l *lane + (at) + 1, h); \
 	} while (0)
-	for (size_t i = 0; i < lane; i++) {
-		STEP(0, p, h0);
-		STEP(1, p1, h1);
-		STEP(2, p2, h2);
-		STEP(3, p3, h3);
+#define STEPS(at)                \
+	do {                     \
+		STEP(0, h0, at); \
+		STEP(1, h1, at); \
+		STEP(2, h2, at); \
+		STEP(3, h3, at); \
+	} while (0)
+	for (size_t i = 0; i < lane; i += 2) {
+		STEPS(i);
+		STEPS(i + 1);
 	}
+#undef STEPS
 #undef STEP
-	total = found[0];
-	for (size_t l = 1; l < LANES; l++) {
-		memmove(out + total, out + l * lane, found[l] * sizeof(*out));
-		total += found[l];
-	}
-	*hash = h3;
-	return total;
+	return h3;
 }
 
 /* --- selection ---------------------------------------------------------- */
@@ -201,64 +202,88 @@ static int settle_before(struct pfs_chunker *c, uint64_t pos, struct pfs_error *
 	return rc;
 }
 
-static int add_candidate(struct pfs_chunker *c, struct pfs_candidate *found, struct pfs_error *err)
+static int add_candidate(struct pfs_chunker *c, uint64_t pos, uint64_t hash, struct pfs_error *err)
 {
-	int rc = settle_before(c, found->pos, err);
+	struct pfs_candidate found = { .pos = pos, .priority = mix(hash ^ c->gear->key2) };
+	int rc = settle_before(c, pos, err);
 
 	if (rc < 0)
 		return rc;
-	found->priority = mix(found->priority ^ c->gear->key2);
-	while (c->maxima.len > 0 && at(&c->maxima, c->maxima.len - 1)->priority < found->priority)
+	while (c->maxima.len > 0 && at(&c->maxima, c->maxima.len - 1)->priority < found.priority)
 		c->maxima.len--;
-	found->left_ok = c->maxima.len == 0;
-	rc = push(&c->maxima, found, err);
-	return rc < 0 ? rc : push(&c->places, found, err);
+	found.left_ok = c->maxima.len == 0;
+	rc = push(&c->maxima, &found, err);
+	return rc < 0 ? rc : push(&c->places, &found, err);
 }
 
-static int feed_block(struct pfs_chunker *c, const unsigned char *p, size_t n,
-		      struct pfs_error *err)
+/* One byte after the other. */
+static int scan_one(struct pfs_chunker *c, const unsigned char *p, size_t n, struct pfs_error *err)
 {
-	size_t found = 0, skip = 0;
+	uint64_t h = c->hash;
 	int rc = 0;
 
-	if (c->fed < WINDOW) { /* no place has 64 bytes before it yet: its last one has */
-		skip = WINDOW - (size_t)c->fed;
-		if (skip > n)
-			skip = n;
-		for (size_t i = 0; i < skip; i++)
-			c->hash = (c->hash << 1) + c->gear->table[p[i]];
-		c->fed += skip;
-		if (c->fed == WINDOW && c->hash < CANDIDATE) {
-			c->found[0] = (struct pfs_candidate){ .pos = WINDOW, .priority = c->hash };
-			rc = add_candidate(c, c->found, err);
-		}
-		p += skip;
-		n -= skip;
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		h = (h << 1) + c->gear->table[p[i]];
+		if (h < CANDIDATE)
+			rc = add_candidate(c, c->fed + i + 1, h, err);
 	}
-	if (n >= LANES * 4 * WINDOW && n % LANES == 0)
-		found = scan_four(c->gear, p, n, c->fed, &c->hash, c->found);
-	else
-		found = scan_one(c->gear, p, n, c->fed, &c->hash, c->found);
-	for (size_t i = 0; rc == 0 && i < found; i++)
-		rc = add_candidate(c, &c->found[i], err);
+	c->hash = h;
+	return rc;
+}
+
+static int scan_block(struct pfs_chunker *c, const unsigned char *p, size_t lane,
+		      struct pfs_error *err)
+{
+	struct hits hits;
+	uint64_t hash;
+	int rc = 0;
+
+	memset(hits.n, 0, sizeof(hits.n));
+	hash = lane == LANE_SIZE ? scan_lanes(c->gear, p, LANE_SIZE, c->hash, &hits)
+				 : scan_lanes(c->gear, p, lane, c->hash, &hits);
+	for (unsigned l = 0; l < LANES; l++)
+		if (hits.n[l] > HITS_MAX)
+			return scan_one(c, p, LANES * lane, err);
+	for (unsigned l = 0; l < LANES; l++)
+		for (size_t i = 0; rc == 0 && i < hits.n[l]; i++)
+			rc = add_candidate(c, c->fed + hits.v[l][i].pos, hits.v[l][i].hash, err);
+	c->hash = hash;
+	return rc;
+}
+
+/* No place has 64 bytes before it yet; the last of these may. */
+static int feed_first(struct pfs_chunker *c, const unsigned char *p, size_t n,
+		      struct pfs_error *err)
+{
+	for (size_t i = 0; i < n; i++)
+		c->hash = (c->hash << 1) + c->gear->table[p[i]];
 	c->fed += n;
-	/* Candidates to come lie past `fed`. */
-	return rc < 0 ? rc : settle_before(c, c->fed + 1, err);
+	if (c->fed == WINDOW && c->hash < CANDIDATE)
+		return add_candidate(c, WINDOW, c->hash, err);
+	return 0;
 }
 
 int pfs_chunker_feed(struct pfs_chunker *c, const void *data, size_t len, struct pfs_error *err)
 {
 	const unsigned char *p = data;
+	size_t n = 0;
 	int rc = 0;
 
-	while (rc == 0 && len > 0) {
-		size_t n = len < BLOCK_SIZE ? len : BLOCK_SIZE;
+	if (c->fed < WINDOW) {
+		n = WINDOW - (size_t)c->fed < len ? WINDOW - (size_t)c->fed : len;
+		rc = feed_first(c, p, n, err);
+	}
+	while (rc == 0 && (p += n, len -= n) > 0) {
+		size_t lane = len / LANES & ~(size_t)1;
 
-		if (n > LANES * 4 * WINDOW && c->fed >= WINDOW)
-			n -= n % LANES;
-		rc = feed_block(c, p, n, err);
-		p += n;
-		len -= n;
+		if (lane > LANE_SIZE)
+			lane = LANE_SIZE;
+		n = lane < LANE_MIN ? len : LANES * lane;
+		rc = lane < LANE_MIN ? scan_one(c, p, n, err) : scan_block(c, p, lane, err);
+		c->fed += n;
+		/* Candidates to come lie past `fed`. */
+		if (rc == 0)
+			rc = settle_before(c, c->fed + 1, err);
 	}
 	return rc;
 }

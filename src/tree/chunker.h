@@ -37,8 +37,8 @@ int pfs_gear_init(struct pfs_gear *g, const unsigned char gear_key[32], struct p
 /* A candidate for a cut: `pos` bytes of the segment are before it. */
 struct pfs_candidate {
 	uint64_t pos;
-	uint64_t priority; /* before it is settled: the hash */
-	bool left_ok;      /* nothing within reach before it is as high */
+	uint64_t priority;
+	bool left_ok; /* nothing within reach before it is as high */
 };
 
 struct pfs_candidate_queue PFS_RING(struct pfs_candidate);
@@ -52,7 +52,6 @@ struct pfs_chunker {
 	struct pfs_candidate_queue maxima; /* falling priorities; may still become cuts */
 	struct pfs_candidate_queue bounds; /* local maxima, certain, behind `cut` */
 	struct pfs_candidate_queue places; /* every candidate behind `cut`: where to cut by force */
-	struct pfs_candidate *found;       /* room for what one block may hold */
 };
 
 struct pfs_cut {
