@@ -1,5 +1,6 @@
 #include "store/packcheck.h"
 #include "store/codec.h"
+#include "store/packlist.h"
 #include "store/packscan.h"
 #include "base/limits.h"
 
@@ -14,8 +15,8 @@ void pfs_packcheck_tell(struct pfs_packcheck *c, const char *what, const char *t
 
 	snprintf(line, sizeof(line), "%s: %s", what, text);
 	c->damages++;
-	if (c->report)
-		c->report(c->arg, line);
+	if (c->x->report)
+		c->x->report(c->x->arg, line);
 }
 
 static void tell_at(struct pfs_packcheck *c, const struct pfs_pack *pack, uint64_t off,
@@ -25,6 +26,33 @@ static void tell_at(struct pfs_packcheck *c, const struct pfs_pack *pack, uint64
 
 	snprintf(what, sizeof(what), "pack %s at %" PRIu64, pfs_pack_format(pack->uuid, uuid), off);
 	pfs_packcheck_tell(c, what, text);
+}
+
+/* Nobody is to rely on this copy any more. */
+static void lose(struct pfs_packcheck *c, const struct pfs_pack *pack, uint64_t off,
+		 enum pfs_kind kind, const struct pfs_id *id)
+{
+	struct pfs_place place;
+
+	if (!pfs_packset_find(c->set, id, &place) || place.pack != pack->number || place.off != off)
+		return;
+	pfs_packset_doubt(c->set, id, &place);
+	if (c->x->lost)
+		c->x->lost(c->x->arg, kind, id);
+}
+
+/* All that the footer knows to lie there: a record that cannot be read does not tell. */
+static void lose_all_at(struct pfs_packcheck *c, const struct pfs_pack *pack,
+			const struct pfs_packfooter *f, uint64_t end, uint64_t off)
+{
+	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
+
+	if (!f || pfs_packlist_make(pack, f, end, &list, NULL) < 0)
+		return;
+	for (size_t i = 0; i < list.n; i++)
+		if (list.items[i].place.off == off)
+			lose(c, pack, off, (enum pfs_kind)list.items[i].place.type,
+			     &list.items[i].id);
 }
 
 /* Do the bytes hash to the id they are kept under, and does the index know them? */
@@ -41,10 +69,12 @@ static int check_object(struct pfs_packcheck *c, const struct pfs_pack *pack,
 				   &why);
 	if (rc == PFS_E_NOMEM)
 		return pfs_fail_nomem(err, "checking a pack");
-	if (rc < 0)
+	if (rc == 0 && !pfs_id_equal(&got, &rec->id))
+		rc = pfs_fail(&why, PFS_E_CORRUPT, "bytes do not match their id");
+	if (rc < 0) {
 		tell_at(c, pack, scan->at, why.text);
-	else if (!pfs_id_equal(&got, &rec->id))
-		tell_at(c, pack, scan->at, "bytes do not match their id");
+		lose(c, pack, scan->at, (enum pfs_kind)rec->type, &rec->id);
+	}
 	return 0;
 }
 
@@ -86,6 +116,7 @@ static int check_records(struct pfs_packcheck *c, const struct pfs_pack *pack, i
 			rc = check_object(c, pack, &scan, &rec, plain, err);
 		} else {
 			tell_at(c, pack, scan.off, why.text);
+			lose_all_at(c, pack, f, end, scan.off);
 			rc = rc == PFS_E_CORRUPT ? pfs_packscan_skip(&scan, err) : 0;
 			if (rc == 0)
 				break;
@@ -117,13 +148,15 @@ static int check_open_pack(struct pfs_packcheck *c, struct pfs_pack *pack, int f
 	if (size < PFS_PACKHDR_SIZE)
 		return 0;
 	if (!sealed)
-		return check_records(c, pack, fd, size, NULL, plain, err);
+		return c->x->thorough ? check_records(c, pack, fd, size, NULL, plain, err) : 0;
 	size = (uint64_t)file.st_size;
 	rc = pfs_pack_load_footer(fd, size, &f, &why);
 	if (rc == PFS_E_NOMEM)
 		return pfs_fail_nomem(err, "checking a pack");
 	if (rc < 0)
 		tell_at(c, pack, size, why.text);
+	if (!c->x->thorough)
+		return 0;
 	return check_records(c, pack, fd, rc < 0 ? size : f.off, rc < 0 ? NULL : &f, plain, err);
 }
 

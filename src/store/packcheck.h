@@ -1,5 +1,6 @@
 /*
- * Is every byte of a pack what was written? Reads all of it, believes nothing.
+ * Is every byte of a pack what was written? Reads all of it, believes nothing;
+ * or, when the examination is not thorough, only what tells of the rest.
  *
  * Threads: any; the pack may be in use.
  */
@@ -7,18 +8,21 @@
 #define PFS_STORE_PACKCHECK_H
 
 #include "store/hasher.h"
+#include "store/health.h"
 #include "store/packset.h"
 
 struct pfs_packcheck {
 	struct pfs_packset *set;
 	const struct pfs_hasher *hasher;
 	unsigned char store_uuid[PFS_UUID_SIZE];
-	void (*report)(void *arg, const char *damage);
-	void *arg;
+	const struct pfs_examination *x;
 	uint64_t damages;
 };
 
-/* Report each damage of one pack; negative only when checking itself failed. */
+/*
+ * Report each damage of one pack, and doubt the objects that it takes; negative
+ * only when checking itself failed.
+ */
 int pfs_packcheck_run(struct pfs_packcheck *c, struct pfs_pack *pack, struct pfs_error *err);
 
 /* Tell one damage: "<what>: <text>". */

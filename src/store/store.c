@@ -227,11 +227,3 @@ void pfs_store_stats(struct pfs_store *st, struct pfs_store_stats *out)
 	out->cache_hits = __atomic_load_n(&st->cache_hits, __ATOMIC_RELAXED);
 	out->cache_misses = __atomic_load_n(&st->cache_misses, __ATOMIC_RELAXED);
 }
-
-int pfs_store_check(struct pfs_store *st, void (*report)(void *arg, const char *damage), void *arg,
-		    struct pfs_error *err)
-{
-	int rc = st->ops->check(st->self, st->hasher, report, arg, err);
-
-	return rc < 0 ? pfs_wrap(err, rc, "%s store: check", st->ops->name) : rc;
-}

@@ -9,6 +9,7 @@
 
 #include "store/cache.h"
 #include "store/hasher.h"
+#include "store/health.h"
 #include "store/object.h"
 #include "store/session.h"
 #include "base/pool.h"
@@ -34,6 +35,17 @@ struct pfs_extent {
 	struct pfs_id id;
 	uint64_t off;
 	uint32_t len;
+};
+
+/* Every copy of every object, as the packs tell. */
+struct pfs_copies {
+	bool (*want)(void *arg, enum pfs_kind kind, const struct pfs_id *id);
+
+	/* With `bytes` also the object, taken and not checked against its id; NULL when it cannot be read. */
+	int (*each)(void *arg, enum pfs_kind kind, const struct pfs_id *id,
+		    struct pfs_counted_object *o, struct pfs_error *err);
+	bool bytes;
+	void *arg;
 };
 
 /* Safe on zeroes and twice. */
@@ -73,10 +85,12 @@ struct pfs_store_ops {
 	/* Objects, packs and bytes; what counts from open is the facade's. */
 	void (*stats)(void *self, struct pfs_store_stats *out);
 
-	/* As pfs_store_check(). */
-	int (*check)(void *self, const struct pfs_hasher *hasher,
-		     void (*report)(void *arg, const char *damage), void *arg,
-		     struct pfs_error *err);
+	/* As pfs_store_examine_some(); the superblock comes before the first pack. */
+	int (*check)(void *self, const struct pfs_hasher *hasher, const struct pfs_examination *x,
+		     uint32_t *after, uint64_t budget, struct pfs_error *err);
+
+	/* NULL: there is one copy of each object, and whoever has it reads it. */
+	int (*copies)(void *self, const struct pfs_copies *c, struct pfs_error *err);
 };
 
 struct pfs_store {

@@ -97,9 +97,8 @@ static void mem_stats(void *self, struct pfs_store_stats *out)
 	pfs_unlock(&m->lock);
 }
 
-static int mem_check(void *self, const struct pfs_hasher *hasher,
-		     void (*report)(void *arg, const char *damage), void *arg,
-		     struct pfs_error *err)
+static int mem_check(void *self, const struct pfs_hasher *hasher, const struct pfs_examination *x,
+		     uint32_t *after, uint64_t budget, struct pfs_error *err)
 {
 	struct mem *m = self;
 	struct pfs_counted_object *o;
@@ -113,11 +112,15 @@ static int mem_check(void *self, const struct pfs_hasher *hasher,
 
 		rc = pfs_hasher_id(hasher, o->kind, o->bytes, o->object.len, &got, err);
 		if (rc == 0 && !pfs_id_equal(&got, &o->id)) {
-			report(arg, pfs_id_format(&o->id, text));
+			if (x->report)
+				x->report(x->arg, pfs_id_format(&o->id, text));
+			if (x->lost)
+				x->lost(x->arg, o->kind, &o->id);
 			damaged = 1;
 		}
 	}
 	pfs_unlock(&m->lock);
+	*after = 0;
 	return rc < 0 ? rc : damaged;
 }
 

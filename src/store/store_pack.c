@@ -2,7 +2,9 @@
 #include "store/store_i.h"
 #include "store/codec.h"
 #include "store/packcheck.h"
+#include "store/packlist.h"
 #include "store/packlog.h"
+#include "store/packscan.h"
 #include "store/recover.h"
 #include "store/superblock.h"
 #include "base/crc32c.h"
@@ -222,42 +224,148 @@ static void packs_stats(void *self, struct pfs_store_stats *out)
 	out->pack_bytes = totals.pack_bytes;
 }
 
-static void check_superblock(struct packs *p, struct pfs_packcheck *c)
+static int check_copy(const struct packs *p, int copy, struct pfs_error *why)
 {
-	for (int copy = 0; copy < 2; copy++) {
-		struct pfs_error why = { 0 };
-		struct pfs_superblock s;
+	struct pfs_superblock s;
+	int rc = pfs_superblock_load_copy(p->dir, copy, &s, why);
 
-		if (pfs_superblock_load_copy(p->dir, copy, &s, &why) < 0)
-			pfs_packcheck_tell(c, "superblock", why.text);
-		else if (memcmp(s.uuid, p->super.uuid, sizeof(s.uuid)) != 0 ||
-			 memcmp(s.secret, p->super.secret, sizeof(s.secret)) != 0)
-			pfs_packcheck_tell(c, "superblock", "it is not that of the open store");
-	}
+	if (rc == 0 && (memcmp(s.uuid, p->super.uuid, sizeof(s.uuid)) != 0 ||
+			memcmp(s.secret, p->super.secret, sizeof(s.secret)) != 0))
+		return pfs_fail(why, PFS_E_CORRUPT, "it is not that of the open store");
+	return rc;
 }
 
-static int packs_check(void *self, const struct pfs_hasher *hasher,
-		       void (*report)(void *arg, const char *damage), void *arg,
-		       struct pfs_error *err)
+/* What is open is what one of the copies said. */
+static int check_superblock(struct packs *p, struct pfs_packcheck *c, struct pfs_error *err)
+{
+	uint64_t before = c->damages;
+	struct pfs_error why = { 0 };
+	int rc;
+
+	for (int copy = 0; copy < 2; copy++)
+		if (check_copy(p, copy, &why) < 0)
+			pfs_packcheck_tell(c, "superblock", why.text);
+	if (c->damages == before || !c->x->mend)
+		return 0;
+	rc = pfs_superblock_write(p->dir, &p->super, err);
+	if (rc == 0 && c->x->mended)
+		c->x->mended(c->x->arg, "superblock: both copies are written anew");
+	return rc;
+}
+
+static int by_seq(const void *a, const void *b)
+{
+	const struct pfs_pack *x = *(struct pfs_pack *const *)a, *y = *(struct pfs_pack *const *)b;
+
+	return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/*
+ * The packs that come next, by number; owned. The first round has those too
+ * whose header does not tell their number.
+ */
+static struct pfs_pack **packs_after(struct packs *p, uint32_t after, size_t *out_n)
+{
+	struct pfs_packset_totals totals;
+	struct pfs_pack **list, *pack;
+	size_t pos = 0, n = 0;
+
+	pfs_packset_count(p->set, &totals);
+	list = calloc(totals.packs + 1, sizeof(struct pfs_pack *));
+	/* What comes to be while we look is for the next time. */
+	while (list && n < totals.packs && (pack = pfs_packset_next(p->set, &pos)))
+		if (pack->seq > after || after == 0)
+			list[n++] = pack;
+	if (list)
+		qsort(list, n, sizeof(struct pfs_pack *), by_seq);
+	*out_n = n;
+	return list;
+}
+
+static int packs_check(void *self, const struct pfs_hasher *hasher, const struct pfs_examination *x,
+		       uint32_t *after, uint64_t budget, struct pfs_error *err)
 {
 	struct packs *p = self;
-	struct pfs_packcheck c = {
-		.set = p->set,
-		.hasher = hasher,
-		.report = report,
-		.arg = arg,
-	};
-	struct pfs_pack *pack;
-	size_t pos = 0;
+	struct pfs_packcheck c = { .set = p->set, .hasher = hasher, .x = x };
+	struct pfs_pack **list;
+	uint64_t bytes = 0;
+	size_t n, i = 0;
 	int rc = 0;
 
 	/* On a full disk the buffers stay in memory, where no bit is checked. */
 	pfs_packlog_write(p->log, NULL);
 	memcpy(c.store_uuid, p->super.uuid, PFS_UUID_SIZE);
-	check_superblock(p, &c);
-	while (rc == 0 && (pack = pfs_packset_next(p->set, &pos)))
-		rc = pfs_packcheck_run(&c, pack, err);
+	list = packs_after(p, *after, &n);
+	if (!list)
+		return pfs_fail_nomem(err, "the packs");
+	if (*after == 0)
+		rc = check_superblock(p, &c, err);
+	for (; rc == 0 && i < n && bytes < budget && !(x->stop && x->stop(x->arg)); i++) {
+		bytes += __atomic_load_n(&list[i]->size, __ATOMIC_ACQUIRE);
+		rc = pfs_packcheck_run(&c, list[i], err);
+	}
+	*after = i < n && i > 0 ? list[i - 1]->seq : 0;
+	free(list);
 	return rc < 0 ? rc : c.damages > 0;
+}
+
+/* What a pack holds, also of one that is being written. */
+static int list_pack(struct packs *p, struct pfs_pack *pack, struct pfs_packlist *out,
+		     struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f;
+	uint64_t size = __atomic_load_n(&pack->size, __ATOMIC_ACQUIRE), torn_at;
+	struct pfs_error why = { 0 };
+	int fd;
+	int rc = PFS_E_NOTFOUND;
+
+	pfs_packfooter_init(&f, pack->kind);
+	if (__atomic_load_n(&pack->sealed, __ATOMIC_ACQUIRE))
+		return pfs_packlist_load(p->dir, pack, out, err);
+	rc = pfs_packset_lend(p->set, pack, &fd, &why);
+	if (rc == 0) {
+		rc = pfs_packscan_all(fd, size, size, &f, &torn_at, err);
+		pfs_packset_return(p->set, pack);
+	}
+	return rc < 0 ? rc : pfs_packlist_make(pack, &f, size, out, err);
+}
+
+static int tell_copies(struct packs *p, const struct pfs_packlist *list, const struct pfs_copies *c,
+		       struct pfs_error *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < list->n; i++) {
+		const struct pfs_packlist_item *it = &list->items[i];
+		struct pfs_counted_object *o = NULL;
+
+		if (!c->want(c->arg, (enum pfs_kind)it->place.type, &it->id))
+			continue;
+		if (c->bytes && get_at(p, &it->place, &it->id, &o, NULL) < 0)
+			o = NULL;
+		rc = c->each(c->arg, (enum pfs_kind)it->place.type, &it->id, o, err);
+	}
+	return rc;
+}
+
+static int packs_copies(void *self, const struct pfs_copies *c, struct pfs_error *err)
+{
+	struct packs *p = self;
+	struct pfs_pack *pack;
+	size_t pos = 0;
+	int rc = 0;
+
+	pfs_packlog_write(p->log, NULL);
+	while (rc == 0 && (pack = pfs_packset_next(p->set, &pos))) {
+		PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
+		struct pfs_error why = { 0 };
+
+		/* One that cannot be listed, or went just now, has no copies. */
+		if (list_pack(p, pack, &list, &why) == PFS_E_NOMEM)
+			return pfs_fail_nomem(err, "what a pack holds");
+		rc = tell_copies(p, &list, c, err);
+	}
+	return rc;
 }
 
 static const struct pfs_store_ops packs_ops = {
@@ -272,6 +380,7 @@ static const struct pfs_store_ops packs_ops = {
 	.sync = packs_sync,
 	.stats = packs_stats,
 	.check = packs_check,
+	.copies = packs_copies,
 };
 
 static int open_folder(struct packs *p, const char *path, struct pfs_error *err)

@@ -34,22 +34,27 @@ int pfs_superblock_load(int dir, struct pfs_superblock *out, struct pfs_error *e
 	return rc;
 }
 
+int pfs_superblock_write(int dir, const struct pfs_superblock *s, struct pfs_error *err)
+{
+	unsigned char raw[2 * PFS_SUPERBLOCK_SIZE];
+
+	pfs_superblock_encode(s, raw);
+	pfs_superblock_encode(s, raw + PFS_SUPERBLOCK_SIZE);
+	return pfs_publish(dir, FILE_NAME, raw, sizeof(raw), 0600, err);
+}
+
 int pfs_superblock_create(int dir, struct pfs_superblock *out, struct pfs_error *err)
 {
 	struct pfs_superblock s = {
 		.created_ns = (uint64_t)pfs_clock_ns(),
 		.chunker = pfs_chunker_params_v1,
 	};
-	unsigned char raw[2 * PFS_SUPERBLOCK_SIZE];
 	int rc = pfs_rand_bytes(s.uuid, sizeof(s.uuid), err);
 
 	if (rc == 0)
 		rc = pfs_rand_bytes(s.secret, sizeof(s.secret), err);
-	if (rc < 0)
-		return rc;
-	pfs_superblock_encode(&s, raw);
-	pfs_superblock_encode(&s, raw + PFS_SUPERBLOCK_SIZE);
-	rc = pfs_publish(dir, FILE_NAME, raw, sizeof(raw), 0600, err);
+	if (rc == 0)
+		rc = pfs_superblock_write(dir, &s, err);
 	if (rc == 0)
 		*out = s;
 	return rc;

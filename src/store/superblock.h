@@ -1,7 +1,7 @@
 /*
  * The file STORE: who this store is and its secret, twice, pfs-pack(5).
  *
- * It is written once, when the store is made, and never again.
+ * It is written once, when the store is made, and again only to mend it.
  */
 #ifndef PFS_STORE_SUPERBLOCK_H
 #define PFS_STORE_SUPERBLOCK_H
@@ -14,6 +14,9 @@ int pfs_superblock_load(int dir, struct pfs_superblock *out, struct pfs_error *e
 
 /* Make one with a new name and secret, durable when this returns. */
 int pfs_superblock_create(int dir, struct pfs_superblock *out, struct pfs_error *err);
+
+/* Write both copies anew, when one was damaged; durable when this returns. */
+int pfs_superblock_write(int dir, const struct pfs_superblock *s, struct pfs_error *err);
 
 /* One copy (0 or 1) by itself, for checking. */
 int pfs_superblock_load_copy(int dir, int copy, struct pfs_superblock *out, struct pfs_error *err);

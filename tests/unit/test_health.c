@@ -1,0 +1,301 @@
+#include "store/health.h"
+#include "store/packwriter.h"
+#include "../scratch.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <unistd.h>
+
+static struct scratch dir;
+static struct pfs_store *st;
+
+static void setup(void)
+{
+	struct pfs_error err = { 0 };
+
+	dir = scratch_new();
+	cr_assert_eq(pfs_store_open(dir.path, &st, &err), 0, "%s", err.text);
+}
+
+static void teardown(void)
+{
+	pfs_store_close(&st);
+	scratch_fini(&dir);
+}
+
+TestSuite(health, .init = setup, .fini = teardown, .timeout = 120);
+
+struct told {
+	unsigned reports, lost, mended;
+	char text[1024];
+	struct pfs_id id;
+};
+
+static void report(void *arg, const char *damage)
+{
+	struct told *t = arg;
+
+	snprintf(t->text, sizeof(t->text), "%s", damage);
+	t->reports++;
+}
+
+static void lost(void *arg, enum pfs_kind kind, const struct pfs_id *id)
+{
+	struct told *t = arg;
+
+	t->id = *id;
+	t->lost++;
+}
+
+static void mended(void *arg, const char *what)
+{
+	((struct told *)arg)->mended++;
+}
+
+static void mended_object(void *arg, enum pfs_kind kind, const struct pfs_id *id)
+{
+	struct told *t = arg;
+
+	t->id = *id;
+	t->mended++;
+}
+
+static int examine(bool thorough, bool mend, struct told *t)
+{
+	const struct pfs_examination x = { .thorough = thorough,
+					   .mend = mend,
+					   .report = report,
+					   .lost = lost,
+					   .mended = mended,
+					   .arg = t };
+	struct pfs_error err = { 0 };
+	int rc;
+
+	memset(t, 0, sizeof(*t));
+	rc = pfs_store_examine(st, &x, &err);
+	cr_assert_geq(rc, 0, "%s", err.text);
+	return rc;
+}
+
+static char damaged[800]; /* the file that was damaged last */
+
+static bool damage_file(const char *path, const char *bytes)
+{
+	static char all[1 << 20];
+	FILE *f = fopen(path, "r+");
+	size_t n;
+	char *at;
+
+	cr_assert(f, "%s", path);
+	n = fread(all, 1, sizeof(all), f);
+	at = memmem(all, n, bytes, strlen(bytes));
+	if (at) {
+		fseek(f, at - all, SEEK_SET);
+		fputc(*at ^ 1, f);
+		snprintf(damaged, sizeof(damaged), "%s", path);
+	}
+	fclose(f);
+	return at;
+}
+
+/* Turn a bit where these bytes stand in a pack below this folder. */
+static bool damage_below(const char *folder, const char *bytes)
+{
+	DIR *d = opendir(folder);
+	bool done = false;
+	struct dirent *e;
+
+	cr_assert(d, "%s", folder);
+	while (!done && (e = readdir(d))) {
+		char path[800];
+
+		snprintf(path, sizeof(path), "%.500s/%s", folder, e->d_name);
+		if (e->d_name[0] == '.')
+			continue;
+		done = e->d_type == DT_DIR ? damage_below(path, bytes) : damage_file(path, bytes);
+	}
+	closedir(d);
+	return done;
+}
+
+static void damage(const char *bytes)
+{
+	cr_assert(damage_below(dir.path, bytes), "\"%s\" is in no pack", bytes);
+}
+
+static struct pfs_id put(const char *text)
+{
+	struct pfs_error err = { 0 };
+	struct pfs_id id;
+
+	cr_assert_eq(pfs_store_put(st, PFS_KIND_CHUNK, text, strlen(text), &id, &err), 0, "%s",
+		     err.text);
+	return id;
+}
+
+static void reopen(void)
+{
+	struct pfs_error err = { 0 };
+
+	pfs_store_close(&st);
+	cr_assert_eq(pfs_store_open(dir.path, &st, &err), 0, "%s", err.text);
+}
+
+Test(health, a_damaged_object_is_named_and_doubted)
+{
+	struct pfs_id a = put("the first object"), b = put("the second object");
+	struct told t;
+
+	cr_assert_eq(pfs_store_sync(st, NULL), 0);
+	cr_expect_eq(examine(true, false, &t), 0);
+	damage("the first");
+	cr_expect_eq(examine(false, false, &t), 0, "records are not read by a quick look");
+	cr_expect(pfs_store_has(st, PFS_KIND_CHUNK, &a));
+	cr_expect_eq(examine(true, false, &t), 1);
+	cr_expect_eq(t.reports, 1);
+	cr_expect(strncmp(t.text, "pack ", 5) == 0 && strstr(t.text, " at 64: "), "%s", t.text);
+	/* The record cannot be trusted to tell who it is, and an open pack has no footer. */
+	cr_expect_eq(t.lost, 0);
+	cr_expect(pfs_store_has(st, PFS_KIND_CHUNK, &b));
+}
+
+Test(health, what_a_damaged_record_of_a_sealed_pack_was_is_known_from_the_footer)
+{
+	struct told t;
+	struct pfs_id a;
+
+	pfs_packwriter_set_targets(2000, 2000);
+	a = put("the first object");
+	for (int i = 0; i < 100; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "filling up, number %d, to seal the pack", i);
+		put(text);
+	}
+	cr_assert_eq(pfs_store_sync(st, NULL), 0);
+	damage("the first object");
+	cr_expect_eq(examine(false, false, &t), 0);
+	cr_expect_eq(examine(true, false, &t), 1, "%s", t.text);
+	cr_expect_eq(t.lost, 1);
+	cr_expect(pfs_id_equal(&t.id, &a));
+	cr_expect_not(pfs_store_has(st, PFS_KIND_CHUNK, &a), "a put is to store it anew");
+	put("the first object");
+	cr_expect(pfs_store_has(st, PFS_KIND_CHUNK, &a));
+}
+
+Test(health, a_superblock_is_mended_from_its_other_copy)
+{
+	char path[400];
+	struct told t;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/STORE", dir.path);
+	for (int copy = 0; copy < 2; copy++) {
+		f = fopen(path, "r+");
+		cr_assert(f);
+		fseek(f, copy * 4096 + 70, SEEK_SET);
+		fputs("xyz", f);
+		fclose(f);
+		cr_expect_eq(examine(false, false, &t), 1);
+		cr_expect_eq(t.reports, 1);
+		cr_expect_eq(t.mended, 0);
+		cr_expect_eq(examine(false, true, &t), 1);
+		cr_expect_eq(t.mended, 1);
+		cr_expect_eq(examine(false, true, &t), 0, "%s", t.text);
+		reopen();
+	}
+}
+
+/* Other objects, until the pack of what came before is sealed. */
+static void fill_up(int from)
+{
+	for (int i = from; i < from + 100; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "filling up, number %d, to seal the pack", i);
+		put(text);
+	}
+	cr_assert_eq(pfs_store_sync(st, NULL), 0);
+}
+
+Test(health, an_object_is_mended_from_another_pack)
+{
+	PFS_AUTO(pfs_idset_fini) struct pfs_idset wanted = { 0 };
+	PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
+	struct pfs_id a, gone = { { 1 } };
+	struct told t;
+	char first[800];
+
+	/* A second copy comes to be while the first is damaged, then they change places. */
+	pfs_packwriter_set_targets(2000, 2000);
+	a = put("stored twice, damaged once");
+	fill_up(0);
+	damage("stored twice");
+	memcpy(first, damaged, sizeof(first));
+	cr_expect_eq(examine(true, false, &t), 1);
+	put("stored twice, damaged once");
+	fill_up(200);
+	damage("stored twice"); /* the second copy: the first begins with "r" by now */
+	cr_assert_str_neq(damaged, first);
+	cr_assert(damage_file(first, "rtored twice"), "and is whole again");
+	reopen();
+	cr_expect_eq(examine(true, false, &t), 1);
+	cr_expect_eq(t.lost, 1);
+	cr_assert_eq(pfs_idset_add(&wanted, &a, NULL), 1);
+	cr_assert_eq(pfs_idset_add(&wanted, &gone, NULL), 1);
+	t.mended = 0;
+	cr_expect_not(pfs_store_has(st, PFS_KIND_CHUNK, &a));
+	cr_expect_eq(pfs_store_mend(st, &wanted, mended_object, &t, NULL), 0);
+	cr_expect_eq(t.mended, 1);
+	cr_assert_eq(pfs_store_sync(st, NULL), 0);
+	reopen();
+	cr_expect_eq(pfs_store_get(st, PFS_KIND_CHUNK, &a, &o, NULL), 0);
+}
+
+static int count(void *arg, const struct pfs_id *id, struct pfs_error *err)
+{
+	++*(unsigned *)arg;
+	return 0;
+}
+
+Test(health, objects_are_listed_by_kind_from_all_packs)
+{
+	struct pfs_id id;
+	unsigned n = 0;
+
+	pfs_packwriter_set_targets(2000, 2000);
+	for (int i = 0; i < 50; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "number %d, of a length that fills packs soon", i);
+		put(text);
+		cr_assert_eq(pfs_store_put(st, PFS_KIND_COMMIT, text, strlen(text), &id, NULL), 0);
+	}
+	cr_assert_eq(pfs_store_list(st, PFS_KIND_COMMIT, count, &n, NULL), 0);
+	cr_expect_eq(n, 50);
+	reopen();
+	n = 0;
+	cr_assert_eq(pfs_store_list(st, PFS_KIND_COMMIT, count, &n, NULL), 0);
+	cr_expect_eq(n, 50);
+}
+
+Test(health, a_store_is_examined_in_pieces)
+{
+	const struct pfs_examination x = { .thorough = true };
+	uint32_t after = 0;
+	unsigned steps = 0;
+
+	pfs_packwriter_set_targets(2000, 2000);
+	for (int i = 0; i < 100; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "number %d, of a length that fills packs soon", i);
+		put(text);
+	}
+	cr_assert_eq(pfs_store_sync(st, NULL), 0);
+	do {
+		cr_assert_eq(pfs_store_examine_some(st, &x, &after, 1, NULL), 0);
+		steps++;
+	} while (after && steps < 1000);
+	cr_expect(steps > 3 && steps < 1000, "%u steps", steps);
+}
