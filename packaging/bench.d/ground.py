@@ -13,7 +13,7 @@ import time
 PROJECT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = PROJECT / "build"
 GIB = 1 << 30
-FORMAT = "%-52s %12s %12s %8s   %-9s %s"
+FORMAT = "%-60s %12s %12s %8s   %-9s %s"
 
 
 class Skip(Exception):

@@ -61,6 +61,7 @@ def random_data(g, mib, rounds, wanted, targets):
     size = f"{mib >> 10} GiB" if mib >= 1024 else f"{mib} MiB"
     g.need((2 + len(wanted)) * (rounds + 1) * (mib << 20), f"{size} of random data, {rounds} times")
     g.open()
+    say_how(g)
     r = Rounds(g, "random", wanted)
     for i in range(rounds):
         source = g.native / f"random{i}"
@@ -120,10 +121,16 @@ def text_file(path, mib, seed):
         return 100 * real // out.seek(0, os.SEEK_END)
 
 
+def say_how(g):
+    g.say("the copy leaves the bytes in the page cache, the commit behind it reads and flushes them; the peers read a "
+          "native file that is flushed and in the page cache; openssl keeps nothing")
+
+
 def text(g):
     mib, rounds, wanted = g.size(640, 24), g.size(3, 1), (peers.Restic, peers.Borg)
     g.need(4 * (rounds + 1) * (mib << 20), "text")
     g.open()
+    say_how(g)
     r = Rounds(g, "text", wanted)
     for i in range(rounds):
         source = g.native / f"text{i}"

@@ -16,6 +16,12 @@ import time
 from ground import Skip, run, used
 
 
+def versions():
+    """What is installed of them, as Debian numbers it."""
+    return run("sh", "-c", "dpkg-query -W -f '${Package} ${Version}, ' restic borgbackup git casync bup ostree openssl "
+               "2>/dev/null || :").rstrip(", ")
+
+
 class Peer:
     program = None
 
