@@ -307,7 +307,7 @@ static int feed_base(struct splicer *s, struct pfs_error *err)
 static int begin_zone(struct splicer *s, uint64_t start, struct pfs_error *err)
 {
 	uint64_t new_start = start + (s->new_behind - s->behind);
-	size_t history;
+	size_t history = 0;
 	int rc = history_of(s, start, &history, err);
 
 	if (rc == 0 && history)
