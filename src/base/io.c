@@ -140,15 +140,14 @@ int pfs_io_fdatasync(int fd, const char *what, struct pfs_error *err)
 	return fdatasync(fd) == 0 ? 0 : pfs_fail_errno(err, errno, "flush the data of %s", what);
 }
 
-static int mkdir_durable(int dir, const char *path, struct pfs_error *err)
+int pfs_io_sync_folder(int dir, const char *name, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_fd_close) int parent = -1;
+	PFS_AUTO(pfs_fd_close) int folder = -1;
 	char up[PATH_MAX];
 	char *slash;
 
-	if (mkdirat(dir, path, 0700) < 0)
-		return errno == EEXIST ? 0 : pfs_fail_errno(err, errno, "make folder %s", path);
-	snprintf(up, sizeof(up), "%s", path);
+	if (snprintf(up, sizeof(up), "%s", name) >= (int)sizeof(up))
+		return pfs_fail(err, PFS_E_NAMETOOLONG, "a name of %zu bytes", strlen(name));
 	slash = strrchr(up, '/');
 	if (!slash)
 		strcpy(up, ".");
@@ -156,8 +155,15 @@ static int mkdir_durable(int dir, const char *path, struct pfs_error *err)
 		up[1] = 0;
 	else
 		*slash = 0;
-	parent = pfs_io_open(dir, up, O_RDONLY | O_DIRECTORY, 0, err);
-	return parent < 0 ? parent : pfs_io_fsync(parent, up, err);
+	folder = pfs_io_open(dir, up, O_RDONLY | O_DIRECTORY, 0, err);
+	return folder < 0 ? folder : pfs_io_fsync(folder, up, err);
+}
+
+static int mkdir_durable(int dir, const char *path, struct pfs_error *err)
+{
+	if (mkdirat(dir, path, 0700) < 0)
+		return errno == EEXIST ? 0 : pfs_fail_errno(err, errno, "make folder %s", path);
+	return pfs_io_sync_folder(dir, path, err);
 }
 
 int pfs_io_mkdir_all(int dir, const char *path, struct pfs_error *err)

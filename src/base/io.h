@@ -30,6 +30,9 @@ int pfs_io_load(int dir, const char *name, struct pfs_buf *out, struct pfs_error
 int pfs_io_fsync(int fd, const char *what, struct pfs_error *err);
 int pfs_io_fdatasync(int fd, const char *what, struct pfs_error *err);
 
+/* Make the name of a file durable: fsync of the folder it is in. */
+int pfs_io_sync_folder(int dir, const char *name, struct pfs_error *err);
+
 /* mkdir -p of `path` below `dir`, mode 0700 for what is new; each new name is made durable. */
 int pfs_io_mkdir_all(int dir, const char *path, struct pfs_error *err);
 

@@ -23,22 +23,6 @@ static int write_temporary(int dir, const char *temp, const void *data, size_t l
 	return rc;
 }
 
-static int sync_folder_of(int dir, const char *name, struct pfs_error *err)
-{
-	PFS_AUTO(pfs_fd_close) int fd = -1;
-	char folder[PATH_MAX];
-	char *slash;
-
-	snprintf(folder, sizeof(folder), "%s", name);
-	slash = strrchr(folder, '/');
-	if (slash)
-		slash[1] = 0;
-	else
-		strcpy(folder, ".");
-	fd = pfs_io_open(dir, folder, O_RDONLY | O_DIRECTORY, 0, err);
-	return fd < 0 ? fd : pfs_io_fsync(fd, folder, err);
-}
-
 int pfs_publish(int dir, const char *name, const void *data, size_t len, mode_t mode,
 		struct pfs_error *err)
 {
@@ -57,5 +41,5 @@ int pfs_publish(int dir, const char *name, const void *data, size_t len, mode_t 
 		unlinkat(dir, temp, 0);
 		return pfs_wrap(err, rc, "publish %s", name);
 	}
-	return sync_folder_of(dir, name, err);
+	return pfs_io_sync_folder(dir, name, err);
 }

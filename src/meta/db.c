@@ -1,4 +1,5 @@
 #include "meta/db.h"
+#include "page/pagedb.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,8 +39,11 @@ static int code_of(sqlite3 *sq, int extended)
 int pfs_db_fail(struct pfs_db *db, struct pfs_error *err)
 {
 	int extended = sqlite3_extended_errcode(db->sq);
-	int rc = pfs_fail(err, code_of(db->sq, extended), "metadata: %s", sqlite3_errmsg(db->sq));
+	int rc = pfs_pagedb_fail(db->sq, err);
 
+	if (rc < 0)
+		return pfs_wrap(err, rc, "metadata");
+	rc = pfs_fail(err, code_of(db->sq, extended), "metadata: %s", sqlite3_errmsg(db->sq));
 	if (err)
 		err->sys = sqlite3_system_errno(db->sq);
 	return rc;
@@ -52,16 +56,21 @@ int pfs_db_exec(struct pfs_db *db, const char *sql, struct pfs_error *err)
 
 static int configure(struct pfs_db *db, bool read_only, struct pfs_error *err)
 {
+	int rc;
+
 	sqlite3_extended_result_codes(db->sq, 1);
 	sqlite3_busy_timeout(db->sq, BUSY_TIMEOUT_MS);
 	if (read_only)
 		return pfs_db_exec(db, "PRAGMA query_only=ON", err);
-	return pfs_db_exec(db,
-			   "PRAGMA journal_mode=WAL;"
-			   "PRAGMA synchronous=FULL;"
-			   "PRAGMA foreign_keys=ON;"
-			   "PRAGMA journal_size_limit=67108864;",
-			   err);
+	rc = pfs_db_exec(db,
+			 "PRAGMA journal_mode=WAL;"
+			 "PRAGMA synchronous=FULL;"
+			 "PRAGMA foreign_keys=ON;"
+			 "PRAGMA journal_size_limit=67108864;",
+			 err);
+	if (rc == 0)
+		pfs_pagedb_rest(db->sq);
+	return rc;
 }
 
 int pfs_db_open(const char *path, bool read_only, struct pfs_db *out, struct pfs_error *err)
@@ -72,10 +81,9 @@ int pfs_db_open(const char *path, bool read_only, struct pfs_db *out, struct pfs
 	int rc;
 
 	pfs_map_init(&db.statements);
-	if (sqlite3_open_v2(path, &db.sq, flags, NULL) != SQLITE_OK) {
-		rc = db.sq ? pfs_db_fail(&db, err) : pfs_fail_nomem(err, "a metadata connection");
-		return pfs_wrap(err, rc, "open %s", path);
-	}
+	rc = pfs_pagedb_open(path, flags, &db.sq, err);
+	if (rc < 0)
+		return pfs_wrap(err, rc, "open the metadata");
 	rc = configure(&db, read_only, err);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "open %s", path);

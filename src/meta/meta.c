@@ -1,5 +1,6 @@
 #include "meta/meta_i.h"
 #include "base/io.h"
+#include "page/pagedb.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -19,20 +20,6 @@ static int read_newest_event(struct pfs_meta *m, struct pfs_error *err)
 	return rc < 0 ? rc : 0;
 }
 
-/* SQLite syncs the folder for its journals, not for the database itself. */
-static int sync_folder(const char *path, struct pfs_error *err)
-{
-	PFS_AUTO(pfs_fd_close) int fd = -1;
-	const char *slash = strrchr(path, '/');
-	char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-
-	if (!folder)
-		return pfs_fail_nomem(err, "the name of a folder");
-	fd = pfs_io_open(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY, 0, err);
-	free(folder);
-	return fd < 0 ? fd : pfs_io_fsync(fd, path, err);
-}
-
 static int open_connections(struct pfs_meta *m, struct pfs_error *err)
 {
 	int rc = pfs_db_open(m->path, false, &m->writer, err);
@@ -45,7 +32,8 @@ static int open_connections(struct pfs_meta *m, struct pfs_error *err)
 		return rc;
 	for (int i = 0; i < PFS_META_READERS && rc == 0; i++)
 		rc = pfs_db_open(m->path, true, &m->readers[i], err);
-	return rc == 0 ? sync_folder(m->path, err) : rc;
+	/* SQLite syncs the folder for its journals, not for the database itself. */
+	return rc == 0 ? pfs_io_sync_folder(AT_FDCWD, m->path, err) : rc;
 }
 
 int pfs_meta_open(const char *path, struct pfs_meta **out, struct pfs_error *err)
@@ -89,6 +77,16 @@ void pfs_meta_close(struct pfs_meta **mp)
 	free(m->path);
 	free(m);
 	*mp = NULL;
+}
+
+int64_t pfs_meta_check(struct pfs_meta *m, void (*damage)(void *arg, const char *text), void *arg)
+{
+	int64_t n;
+
+	pfs_lock(&m->write_lock);
+	n = pfs_pagedb_check(m->writer.sq, damage, arg);
+	pfs_unlock(&m->write_lock);
+	return n;
 }
 
 static int free_slot(const struct pfs_meta *m)

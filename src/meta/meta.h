@@ -28,6 +28,10 @@ struct pfs_meta;
 int pfs_meta_open(const char *path, struct pfs_meta **out, struct pfs_error *err);
 void pfs_meta_close(struct pfs_meta **m);
 
+/* Read every page of the file and say what is not as it was written; the number of complaints.
+ * Writers wait. */
+int64_t pfs_meta_check(struct pfs_meta *m, void (*damage)(void *arg, const char *text), void *arg);
+
 /* Repos. */
 int pfs_meta_find_repo(struct pfs_meta *m, const char *name, struct pfs_repo_row *out,
 		       struct pfs_error *err);

@@ -1,7 +1,7 @@
 #include "meta/meta_i.h"
 
 #define APPLICATION_ID 0x70667331 /* "pfs1" */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 static const char *const schema[] = {
 #include "meta/schema.inc"
@@ -26,7 +26,7 @@ static int create_tables(struct pfs_db *db, struct pfs_error *err)
 	for (size_t i = 0; i < sizeof(schema) / sizeof(*schema) && rc == 0; i++)
 		rc = pfs_db_exec(db, schema[i], err);
 	if (rc == 0)
-		rc = pfs_db_exec(db, "PRAGMA application_id=0x70667331; PRAGMA user_version=1",
+		rc = pfs_db_exec(db, "PRAGMA application_id=0x70667331; PRAGMA user_version=2",
 				 err);
 	return rc;
 }
@@ -63,6 +63,9 @@ int pfs_migrate(struct pfs_db *db, const char *path, struct pfs_error *err)
 		return pfs_fail(err, PFS_E_INVALID, "%s is a database, but not of pfs", path);
 	if (version == SCHEMA_VERSION)
 		return 0;
+	/* Version 1 had the same tables in pages without checksums; they have got them by now. */
+	if (version == 1)
+		return pfs_db_exec(db, "PRAGMA user_version=2", err);
 	return pfs_fail(err, PFS_E_UNSUPPORTED,
 			"%s has tables of version %lld, this program knows %d: use the newer pfs",
 			path, (long long)version, SCHEMA_VERSION);

@@ -1,5 +1,6 @@
 #include "workspace/journal.h"
 #include "base/fault.h"
+#include "page/pagedb.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
@@ -7,7 +8,7 @@
 #include <string.h>
 
 #define APPLICATION_ID 0x70667377 /* "pfsw" */
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2
 
 enum statement {
 	BEGIN,
@@ -115,7 +116,10 @@ int pfs_journal_batch_add(struct pfs_journal_batch *b, const struct pfs_journal_
 static int fail_sqlite(struct pfs_journal *j, int rc, struct pfs_error *err)
 {
 	const char *text = sqlite3_errmsg(j->db);
+	int damaged = pfs_pagedb_fail(j->db, err);
 
+	if (damaged < 0)
+		return damaged;
 	switch (rc & 0xff) {
 	case SQLITE_FULL:
 		return pfs_fail(err, PFS_E_NOSPACE, "journal: %s", text);
@@ -519,12 +523,17 @@ static int start(struct pfs_journal *j, const struct pfs_root *base, struct pfs_
 		return rc;
 	if (version == 0 && app == 0)
 		rc = create(j, base, err);
+	else if (app == APPLICATION_ID && version == 1)
+		/* The same tables in pages without checksums, which they have got by now. */
+		rc = execute(j, "PRAGMA user_version=2", err);
 	else if (app != APPLICATION_ID)
 		rc = pfs_fail(err, PFS_E_CORRUPT,
 			      "journal: this is not the journal of a workspace");
 	else if (version != FORMAT_VERSION)
 		rc = pfs_fail(err, PFS_E_UNSUPPORTED, "journal: format %lld, this program knows %d",
 			      (long long)version, FORMAT_VERSION);
+	if (rc == 0)
+		pfs_pagedb_rest(j->db);
 	return rc < 0 ? rc : prepare_all(j, err);
 }
 
@@ -541,16 +550,26 @@ int pfs_journal_open(const char *folder, const struct pfs_root *base_when_new,
 		free(j);
 		return pfs_fail(err, PFS_E_NAMETOOLONG, "folder %.100s...", folder);
 	}
-	rc = sqlite3_open_v2(path, &j->db,
+	rc = pfs_pagedb_open(path,
 			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-			     NULL);
-	rc = rc == SQLITE_OK ? start(j, base_when_new, err) : fail_sqlite(j, rc, err);
+			     &j->db, err);
+	if (rc == 0) {
+		rc = start(j, base_when_new, err);
+		if (rc < 0)
+			pfs_wrap(err, rc, "%s", path);
+	}
 	if (rc < 0) {
 		pfs_journal_close(&j);
-		return pfs_wrap(err, rc, "%s", path);
+		return rc;
 	}
 	*out = j;
 	return 0;
+}
+
+int64_t pfs_journal_check(struct pfs_journal *j, void (*damage)(void *arg, const char *text),
+			  void *arg)
+{
+	return pfs_pagedb_check(j->db, damage, arg);
 }
 
 void pfs_journal_close(struct pfs_journal **j)

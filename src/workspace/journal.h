@@ -98,6 +98,10 @@ struct pfs_journal_reader {
 int pfs_journal_load(struct pfs_journal *j, const struct pfs_journal_reader *reader, void *arg,
 		     struct pfs_error *err);
 
+/* Read every page of it and say what is not as it was written; the number of complaints. */
+int64_t pfs_journal_check(struct pfs_journal *j, void (*damage)(void *arg, const char *text),
+			  void *arg);
+
 /* Whole and durable, or not at all. */
 int pfs_journal_apply(struct pfs_journal *j, const struct pfs_journal_batch *b,
 		      struct pfs_error *err);

@@ -143,6 +143,17 @@ void pfs_workspace_close(struct pfs_workspace **ws)
 	discard(ws);
 }
 
+int64_t pfs_workspace_check(struct pfs_workspace *ws, void (*damage)(void *arg, const char *text),
+			    void *arg)
+{
+	int64_t n;
+
+	pfs_lock(&ws->flush_lock);
+	n = pfs_journal_check(ws->journal, damage, arg);
+	pfs_unlock(&ws->flush_lock);
+	return n;
+}
+
 int pfs_workspace_remove(const char *folder, struct pfs_error *err)
 {
 	return pfs_io_remove_all(AT_FDCWD, folder, err);

@@ -59,6 +59,11 @@ int pfs_workspace_open(const char *folder, struct pfs_store *st, const struct pf
 /* Journals what is pending. All nodes must have been given back. */
 void pfs_workspace_close(struct pfs_workspace **ws);
 
+/* Read every page of the journal and say what is not as it was written; the number of complaints.
+ * Flushes wait. Bytes in spool files have no checksum until they are committed. */
+int64_t pfs_workspace_check(struct pfs_workspace *ws, void (*damage)(void *arg, const char *text),
+			    void *arg);
+
 /* Remove the folder of a workspace that is not open. */
 int pfs_workspace_remove(const char *folder, struct pfs_error *err);
 

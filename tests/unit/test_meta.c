@@ -646,7 +646,7 @@ static void change_file(const char *path, const char *sql)
 {
 	sqlite3 *sq = NULL;
 
-	cr_assert_eq(sqlite3_open(path, &sq), SQLITE_OK);
+	cr_assert_eq(sqlite3_open_v2(path, &sq, SQLITE_OPEN_READWRITE, "pfs"), SQLITE_OK);
 	cr_assert_eq(sqlite3_exec(sq, sql, NULL, NULL, NULL), SQLITE_OK, "%s", sqlite3_errmsg(sq));
 	sqlite3_close(sq);
 }
@@ -658,7 +658,7 @@ Test(meta, refuses_what_it_does_not_know)
 		int want;
 		const char *says;
 	} table[] = {
-		{ "PRAGMA user_version=2", PFS_E_UNSUPPORTED, "version 2" },
+		{ "PRAGMA user_version=3", PFS_E_UNSUPPORTED, "version 3" },
 		{ "PRAGMA application_id=7", PFS_E_INVALID, "not of pfs" },
 	};
 	struct pfs_meta *m = NULL;
@@ -778,7 +778,7 @@ Test(meta, the_page_lists_every_column_of_every_table)
 
 Test(meta, a_file_is_known_by_its_first_bytes)
 {
-	static const unsigned char want[] = { 0, 0, 0, 1, 0, 0, 0, 0, 'p', 'f', 's', '1' };
+	static const unsigned char want[] = { 0, 0, 0, 2, 0, 0, 0, 0, 'p', 'f', 's', '1' };
 	unsigned char got[sizeof(want)];
 	struct scratch s;
 	int fd;

@@ -68,7 +68,7 @@ static void damage_journal(struct fixture *f, const char *sql)
 	sqlite3 *db;
 
 	snprintf(path, sizeof(path), "%s/journal.db", f->folder);
-	cr_assert_eq(sqlite3_open(path, &db), SQLITE_OK);
+	cr_assert_eq(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, "pfs"), SQLITE_OK);
 	cr_assert_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK, "%s", sqlite3_errmsg(db));
 	sqlite3_close(db);
 }
@@ -99,7 +99,7 @@ Test(workspace_journal, refuses_each_damaged_row_of_its_journal)
 		/* A directory in itself, with no way to the root. */
 		{ "UPDATE name SET parent = ino WHERE name = CAST('d' AS BLOB)", PFS_E_CORRUPT },
 		{ "DELETE FROM meta", PFS_E_CORRUPT },
-		{ "PRAGMA user_version = 2", PFS_E_UNSUPPORTED },
+		{ "PRAGMA user_version = 3", PFS_E_UNSUPPORTED },
 		{ "PRAGMA application_id = 7", PFS_E_CORRUPT },
 	};
 	struct pfs_root base = { .attrs.mode = 0755 };
