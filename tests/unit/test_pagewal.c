@@ -7,6 +7,7 @@
 #include "../scratch.h"
 
 #include <criterion/criterion.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -45,7 +46,7 @@ static void load(struct log *l)
 	l->bytes = malloc(l->size);
 	cr_assert(f && l->bytes && fread(l->bytes, 1, l->size, f) == l->size);
 	fclose(f);
-	l->fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	l->fd = memfd_create("log", MFD_CLOEXEC);
 	cr_assert(l->fd >= 0);
 }
 
