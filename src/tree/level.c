@@ -12,6 +12,7 @@
 struct pending {
 	char *hold;    /* owned copy of name and bytes; NULL: borrowed from the caller */
 	uint32_t from; /* old node it comes from unchanged, from 1; 0: new */
+	uint32_t near; /* old node that it would be in, from 1; 0: there is none */
 };
 
 /* A node, old or new, as the level above names it. */
@@ -40,8 +41,9 @@ struct zone {
 	struct node_refs old, fresh;
 
 	struct pfs_buf bytes;         /* encoded nodes that are not put yet ... */
-	size_t ends[BATCH_NODES];     /* ... and where each ends */
-	size_t fresh_at[BATCH_NODES]; /* ... and its place in `fresh` */
+	size_t ends[BATCH_NODES];     /* ... where each ends, */
+	size_t fresh_at[BATCH_NODES]; /* its place in `fresh`, */
+	uint32_t near[BATCH_NODES];   /* and the old node it resembles, as in struct pending */
 	size_t batch;
 };
 
@@ -154,10 +156,12 @@ static int put_batch(struct zone *z, struct pfs_error *err)
 	struct pfs_store_item items[BATCH_NODES];
 	int rc;
 
-	for (size_t i = 0, start = 0; i < z->batch; start = z->ends[i++]) {
-		items[i].data = z->bytes.data + start;
-		items[i].len = z->ends[i] - start;
-	}
+	for (size_t i = 0, start = 0; i < z->batch; start = z->ends[i++])
+		items[i] = (struct pfs_store_item){
+			.data = z->bytes.data + start,
+			.len = z->ends[i] - start,
+			.near = z->near[i] ? &z->old.items[z->near[i] - 1].e.id : NULL,
+		};
 	rc = z->batch ? pfs_store_put_batch(z->l->st, PFS_KIND_DIRNODE, items, z->batch, err) : 0;
 	if (rc < 0)
 		return rc;
@@ -205,6 +209,7 @@ static int encode_node(struct zone *z, size_t n, unsigned flags, struct pfs_erro
 	if (rc < 0)
 		return rc;
 	z->ends[z->batch] = z->bytes.len;
+	z->near[z->batch] = z->pending[n / 2].near;
 	z->fresh_at[z->batch++] = z->fresh.n - 1;
 	return z->batch == BATCH_NODES ? put_batch(z, err) : 0;
 }
@@ -288,7 +293,7 @@ static int add_item(struct zone *z, const struct pfs_treenode_entry *e, uint32_t
 	if (rc < 0)
 		return rc;
 	z->entries[z->n] = *e;
-	z->pending[z->n] = (struct pending){ .from = from };
+	z->pending[z->n] = (struct pending){ .from = from, .near = (uint32_t)z->old.n };
 	if (from) {
 		z->pending[z->n].hold = copy_borrowed(&z->entries[z->n]);
 		if (!z->pending[z->n].hold)
@@ -349,14 +354,14 @@ static int merge_old_item(struct zone *z, const struct pfs_treenode_entry *old, 
 
 /* --- zones -------------------------------------------------------------- */
 
-static int note_old_node(struct zone *z, const struct pfs_treenode *node, struct pfs_error *err)
+static int note_old_node(struct zone *z, const struct pfs_walk_frame *f, struct pfs_error *err)
 {
-	struct node_ref ref = { .count = node->count, .flags = node->flags };
+	struct node_ref ref = { .count = f->node.count, .flags = f->node.flags };
 
 	if (z->l->level < z->l->old->root_level)
 		ref.e = *pfs_walk_node_item(z->l->old, z->l->level);
-	else
-		ref = (struct node_ref){ .e.name = "" }; /* nobody above asks for the root */
+	else /* nobody above asks for the root */
+		ref = (struct node_ref){ .e.name = "", .e.id = f->id };
 	return refs_add(&z->old, &ref, err);
 }
 
@@ -385,7 +390,7 @@ static int merge_old_node(struct zone *z, unsigned *out_flags, bool last, struct
 
 	rc = pfs_walk_node_open(z->l->old, z->l->level, &f, err);
 	if (rc == 0)
-		rc = note_old_node(z, &f->node, err);
+		rc = note_old_node(z, f, err);
 	if (rc < 0)
 		return rc;
 	*out_flags = f->node.flags;
