@@ -140,6 +140,11 @@ int pfs_io_fdatasync(int fd, const char *what, struct pfs_error *err)
 	return fdatasync(fd) == 0 ? 0 : pfs_fail_errno(err, errno, "flush the data of %s", what);
 }
 
+void pfs_io_start_writeback(int fd, uint64_t off, uint64_t len)
+{
+	sync_file_range(fd, (off_t)off, (off_t)len, SYNC_FILE_RANGE_WRITE);
+}
+
 int pfs_io_sync_folder(int dir, const char *name, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_fd_close) int folder = -1;

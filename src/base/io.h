@@ -33,6 +33,9 @@ int pfs_io_fdatasync(int fd, const char *what, struct pfs_error *err);
 /* Make the name of a file durable: fsync of the folder it is in. */
 int pfs_io_sync_folder(int dir, const char *name, struct pfs_error *err);
 
+/* Begin to write these bytes to the disk, so that a flush later has less to wait for. Promises nothing. */
+void pfs_io_start_writeback(int fd, uint64_t off, uint64_t len);
+
 /* mkdir -p of `path` below `dir`, mode 0700 for what is new; each new name is made durable. */
 int pfs_io_mkdir_all(int dir, const char *path, struct pfs_error *err);
 

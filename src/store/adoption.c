@@ -193,6 +193,29 @@ static int check_file(const struct pfs_adoption *a, int dir, const char *name,
 	return 0;
 }
 
+/* More than half is stored already: what is new is less than a second copy of the rest. */
+static bool is_mostly_known(const struct pfs_adoption *a)
+{
+	uint64_t known = 0, total = 0;
+
+	for (size_t i = 0; i < a->n; i++) {
+		total += a->extents[i].len;
+		if (pfs_store_has(a->st, PFS_KIND_CHUNK, &a->extents[i].id))
+			known += a->extents[i].len;
+	}
+	return known > total / 2;
+}
+
+static int take_in(struct pfs_adoption *a, int dir, const char *name, struct pfs_error *err)
+{
+	const struct pfs_store_ops *ops = a->st->ops;
+	int rc = 0;
+
+	if (ops->adopt && !is_mostly_known(a))
+		rc = ops->adopt(a->st->self, dir, name, a->extents, a->n, err);
+	return rc == 0 ? copy_file(a, dir, name, err) : rc;
+}
+
 int pfs_adoption_commit(struct pfs_adoption **adoption, int dir, const char *name,
 			struct pfs_error *err)
 {
@@ -201,7 +224,7 @@ int pfs_adoption_commit(struct pfs_adoption **adoption, int dir, const char *nam
 
 	*adoption = NULL;
 	rc = check_file(a, dir, name, err);
-	if (rc == 0)
-		rc = copy_file(a, dir, name, err);
+	if (rc == 0 && a->n > 0)
+		rc = take_in(a, dir, name, err);
 	return rc < 0 ? pfs_wrap(err, rc, "adopt %s", name) : 0;
 }

@@ -25,7 +25,7 @@ void pfs_pack_path(const unsigned char uuid[PFS_UUID_SIZE], uint8_t kind, bool s
 	char text[PFS_PACK_TEXT_SIZE];
 
 	pfs_pack_format(uuid, text);
-	if (sealed)
+	if (sealed || kind == PFS_PACK_ADOPTED)
 		snprintf(out, PFS_PACK_PATH_SIZE, "packs/%c/%.2s/%s.pk", folders[kind], text, text);
 	else
 		snprintf(out, PFS_PACK_PATH_SIZE, "open/%s.pk", text);

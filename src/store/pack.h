@@ -21,10 +21,10 @@ struct pfs_pack {
 	uint32_t number;                   /* in the packset; never changes */
 	uint32_t seq;                      /* of its header, 0 unknown; set before it has entries */
 	uint64_t size;                     /* bytes in the file; atomic */
-	int sealed;                        /* in packs/, else in open/; atomic */
-	int condemned;                     /* what lies here only is not there for puts; atomic */
-	int dropped;                       /* nothing is found here any more; atomic */
-	int fd; /* this and below: protected by the packset's files lock */
+	int sealed;    /* in packs/, else in open/; adopted: durable, with its table; atomic */
+	int condemned; /* what lies here only is not there for puts; atomic */
+	int dropped;   /* nothing is found here any more; atomic */
+	int fd;        /* this and below: protected by the packset's files lock */
 	unsigned users;
 	bool pinned; /* keep fd: the file is being written or about to be moved */
 };

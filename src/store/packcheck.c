@@ -2,8 +2,11 @@
 #include "store/codec.h"
 #include "store/packlist.h"
 #include "store/packscan.h"
+#include "base/io.h"
 #include "base/limits.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,6 +163,87 @@ static int check_open_pack(struct pfs_packcheck *c, struct pfs_pack *pack, int f
 	return check_records(c, pack, fd, rc < 0 ? size : f.off, rc < 0 ? NULL : &f, plain, err);
 }
 
+static int check_piece(struct pfs_packcheck *c, const struct pfs_pack *pack, int fd,
+		       const struct pfs_packentry *e, unsigned char *plain, struct pfs_error *err)
+{
+	struct pfs_error why = { 0 };
+	struct pfs_id got;
+	size_t len;
+	int rc = pfs_io_pread(fd, plain, e->ulen, e->off, &len, &why);
+
+	if (rc == 0)
+		rc = pfs_hasher_id(c->hasher, (enum pfs_kind)e->type, plain, len, &got, &why);
+	if (rc == PFS_E_NOMEM)
+		return pfs_fail_nomem(err, "checking a pack");
+	if (rc == 0 && len < e->ulen)
+		rc = pfs_fail(&why, PFS_E_CORRUPT, "the file ends before this piece does");
+	if (rc == 0 && !pfs_id_equal(&got, &e->id))
+		rc = pfs_fail(&why, PFS_E_CORRUPT, "bytes do not match their id");
+	if (rc < 0) {
+		tell_at(c, pack, e->off, why.text);
+		lose(c, pack, e->off, (enum pfs_kind)e->type, &e->id);
+	}
+	return 0;
+}
+
+static int check_pieces(struct pfs_packcheck *c, const struct pfs_pack *pack, int fd,
+			const struct pfs_packfooter *f, unsigned char *plain, struct pfs_error *err)
+{
+	struct pfs_packwalk walk = { 0 };
+	struct pfs_packentry e;
+	uint64_t end = 0;
+	int rc = 0;
+
+	while (rc == 0 && pfs_packfooter_next(f, &walk, &e)) {
+		if (e.off < end)
+			tell_at(c, pack, e.off, "a piece begins before the last one ended");
+		end = e.off + e.ulen;
+		rc = check_piece(c, pack, fd, &e, plain, err);
+	}
+	return rc;
+}
+
+static int check_table(struct pfs_packcheck *c, const struct pfs_pack *pack, int fd,
+		       struct pfs_packfooter *f, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_fd_close) int table = -1;
+	char path[PFS_PACK_PATH_SIZE];
+	struct stat file, st;
+	struct pfs_packhdr h;
+	int rc;
+
+	pfs_pack_table_path(pack->uuid, path);
+	table = pfs_io_open(c->dir, path, O_RDONLY, 0, err);
+	if (table < 0)
+		return table;
+	if (fstat(table, &st) < 0 || fstat(fd, &file) < 0)
+		return pfs_fail_errno(err, errno, "size of a pack");
+	rc = pfs_pack_load_header(table, pack->uuid, c->store_uuid, &h, err);
+	if (rc == 0 && (h.kind != PFS_PACK_ADOPTED || h.file_size != (uint64_t)file.st_size))
+		return pfs_fail(err, PFS_E_CORRUPT,
+				"a file of %" PRIu64 " bytes, its table tells of %" PRIu64,
+				(uint64_t)file.st_size, h.file_size);
+	return rc < 0 ? rc : pfs_pack_load_footer(table, (uint64_t)st.st_size, f, err);
+}
+
+static int check_adopted(struct pfs_packcheck *c, const struct pfs_pack *pack, int fd,
+			 unsigned char *plain, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f;
+	struct pfs_error why = { 0 };
+	int rc;
+
+	if (!__atomic_load_n(&pack->sealed, __ATOMIC_ACQUIRE))
+		return 0; /* its table is not written yet */
+	pfs_packfooter_init(&f, PFS_PACK_ADOPTED);
+	rc = check_table(c, pack, fd, &f, &why);
+	if (rc == PFS_E_NOMEM)
+		return pfs_fail_nomem(err, "checking a pack");
+	if (rc < 0)
+		tell_at(c, pack, 0, why.text);
+	return c->x->thorough ? check_pieces(c, pack, fd, &f, plain, err) : 0;
+}
+
 int pfs_packcheck_run(struct pfs_packcheck *c, struct pfs_pack *pack, struct pfs_error *err)
 {
 	unsigned char *plain = malloc(PFS_OBJECT_SIZE_MAX);
@@ -176,7 +260,8 @@ int pfs_packcheck_run(struct pfs_packcheck *c, struct pfs_pack *pack, struct pfs
 			tell_at(c, pack, 0, why.text);
 		rc = 0;
 	} else {
-		rc = check_open_pack(c, pack, fd, plain, err);
+		rc = pack->kind == PFS_PACK_ADOPTED ? check_adopted(c, pack, fd, plain, err)
+						    : check_open_pack(c, pack, fd, plain, err);
 		pfs_packset_return(c->set, pack);
 	}
 	free(plain);

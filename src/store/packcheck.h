@@ -12,6 +12,7 @@
 #include "store/packset.h"
 
 struct pfs_packcheck {
+	int dir; /* the store's folder */
 	struct pfs_packset *set;
 	const struct pfs_hasher *hasher;
 	unsigned char store_uuid[PFS_UUID_SIZE];

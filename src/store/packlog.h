@@ -2,10 +2,16 @@
  * The packs being written, and when their bytes are durable.
  *
  *	append ──▶ writing[data], writing[meta] ──full──▶ sealing ──▶ packs/
+ *	add_file ─────────────────────────────────────▶ files ──────▶ packs/a/
  *	                       sync: one flush for all who wait
  *
- * Whoever finds work to flush becomes the flusher; there is one at a time and
- * it works without the lock. A sync waits for a flush that began after it did.
+ * Full packs are sealed by a thread of the log, so that no put waits for a
+ * disk unless it is far ahead of it. A sync waits for a flush that began after
+ * it did; whoever finds that nobody flushes becomes the flusher, of which there
+ * is one at a time, and works without the lock.
+ *
+ * A write that fails with an I/O error fails no put: the pack is left alone,
+ * and what was not durable in it goes to another one with the next flush.
  *
  * When the kernel fails a flush, nobody knows what of the pack is on disk, and
  * asking again would be answered "all well" (the pages count as clean). So the
@@ -18,24 +24,35 @@
 #ifndef PFS_STORE_PACKLOG_H
 #define PFS_STORE_PACKLOG_H
 
+#include "store/adopted.h"
+#include "store/hasher.h"
 #include "store/packset.h"
 #include "store/packwriter.h"
 
 struct pfs_packlog;
 
-/* `dir` and `set` are borrowed for the log's life; packs made get numbers from `seq` on. */
-int pfs_packlog_new(int dir, struct pfs_packset *set, const unsigned char store_uuid[PFS_UUID_SIZE],
-		    uint32_t seq, struct pfs_packlog **out, struct pfs_error *err);
+/* `dir`, `set` and `hasher` are borrowed for the log's life; packs made get numbers from `seq` on. */
+int pfs_packlog_new(int dir, struct pfs_packset *set, const struct pfs_hasher *hasher,
+		    const unsigned char store_uuid[PFS_UUID_SIZE], uint32_t seq,
+		    struct pfs_packlog **out, struct pfs_error *err);
 
 /* Writes out what is buffered, flushes nothing. */
 void pfs_packlog_free(struct pfs_packlog **log);
 
 /* Go on with a pack that recovery found in open/; takes `w`. */
-void pfs_packlog_adopt(struct pfs_packlog *log, struct pfs_packwriter *w);
+void pfs_packlog_resume(struct pfs_packlog *log, struct pfs_packwriter *w);
 
 /* Append a record unless its object is there: 1 when it was, 0 when it is now. */
 int pfs_packlog_append(struct pfs_packlog *log, const struct pfs_packrec *rec, const void *payload,
 		       struct pfs_error *err);
+
+/*
+ * Take in file `name` of folder `from` as a pack that holds the pieces of
+ * `table`, which is taken on success: 1, and they are found from now on. 0 when
+ * the file cannot be linked.
+ */
+int pfs_packlog_add_file(struct pfs_packlog *log, int from, const char *name,
+			 struct pfs_packfooter *table, struct pfs_error *err);
 
 int pfs_packlog_sync(struct pfs_packlog *log, struct pfs_error *err);
 

@@ -17,6 +17,8 @@
 #define WRITE_SIZE  (1u << 20)                              /* write when so much is buffered */
 #define BUFFER_SIZE (WRITE_SIZE + 2u * PFS_OBJECT_SIZE_MAX) /* room for any record on top */
 #define NOTE_SIZE   16u
+#define START_SIZE \
+	(4u << 20) /* send to the disk when so much was written: the flush has less to wait for */
 
 static uint64_t data_target = PFS_PACK_DATA_TARGET;
 static uint64_t meta_target = PFS_PACK_META_TARGET;
@@ -132,6 +134,7 @@ int pfs_packwriter_resume(int dir, const struct pfs_packhdr *h, int fd, uint64_t
 	w->fd = fd;
 	w->written = end;
 	w->durable = durable < end ? durable : end;
+	w->started = end;
 	w->footer = *found;
 	pfs_packfooter_init(found, h->kind);
 	*out = w;
@@ -211,7 +214,18 @@ int pfs_packwriter_write(struct pfs_packwriter *w, struct pfs_error *err)
 	w->written += w->buf_len;
 	w->buf_len = 0;
 	__atomic_store_n(&w->pack->size, w->written, __ATOMIC_RELEASE);
+	if (w->written - w->started >= START_SIZE) {
+		pfs_io_start_writeback(w->fd, w->started, w->written - w->started);
+		w->started = w->written;
+	}
 	return 0;
+}
+
+void pfs_packwriter_shrink(struct pfs_packwriter *w)
+{
+	assert(w->buf_len == 0);
+	free(w->buf);
+	w->buf = NULL;
 }
 
 bool pfs_packwriter_copy(const struct pfs_packwriter *w, uint64_t off, size_t len, void *out)

@@ -32,7 +32,9 @@ struct pfs_packwriter {
 	unsigned char *buf; /* owned */
 	size_t buf_len;
 	uint64_t written, durable;
+	uint64_t started;             /* on its way to the disk */
 	uint64_t flush_to;            /* what the running flush will have made durable */
+	bool failed;                  /* writing it does not work */
 	bool named;                   /* the name in open/ is durable */
 	struct pfs_packfooter footer; /* as it is to be */
 	struct pfs_packwriter *next;
@@ -59,6 +61,9 @@ int pfs_packwriter_append(struct pfs_packwriter *w, const struct pfs_packrec *re
 
 /* Buffer to file, not further. */
 int pfs_packwriter_write(struct pfs_packwriter *w, struct pfs_error *err);
+
+/* All is written and nothing will be appended: give the buffer back. */
+void pfs_packwriter_shrink(struct pfs_packwriter *w);
 
 /* Copy bytes that are still in the buffer; false when they are not. */
 bool pfs_packwriter_copy(const struct pfs_packwriter *w, uint64_t off, size_t len, void *out);

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,8 +33,7 @@ static int walk(int dir, const char *path,
 		return pfs_fail(err, PFS_E_IO, "list %s: %s", path,
 				fd < 0 ? why.text : "no memory");
 	}
-	errno = 0;
-	while (rc == 0 && (e = readdir(d)))
+	while (rc == 0 && (errno = 0, e = readdir(d)))
 		if (e->d_name[0] != '.')
 			rc = each(arg, e->d_name, err);
 	if (rc == 0 && errno)
@@ -99,9 +99,31 @@ struct loader {
 	const unsigned char *store_uuid;
 	struct pfs_packlog *log;
 	uint8_t kind;    /* of the folder being walked */
-	char folder[16]; /* "packs/d" or "packs/m" */
+	char folder[16]; /* "packs/d", "packs/m" or "packs/a" */
 	uint32_t next_seq;
 };
+
+/* Of an adopted pack the header is in front of its table; PFS_E_NOTFOUND when there is none. */
+static int load_header(const struct loader *l, int fd, const unsigned char *uuid,
+		       struct pfs_packhdr *out)
+{
+	PFS_AUTO(pfs_fd_close) int table = -1;
+	char path[PFS_PACK_PATH_SIZE];
+
+	if (l->kind != PFS_PACK_ADOPTED)
+		return pfs_pack_load_header(fd, uuid, l->store_uuid, out, NULL);
+	pfs_pack_table_path(uuid, path);
+	table = pfs_io_open(l->dir, path, O_RDONLY, 0, NULL);
+	return table < 0 ? table : pfs_pack_load_header(table, uuid, l->store_uuid, out, NULL);
+}
+
+/* A file that was linked and never became durable with its table. */
+static int remove_orphan(const struct loader *l, const char *path, struct pfs_error *err)
+{
+	if (unlinkat(l->dir, path, 0) < 0 && errno != ENOENT)
+		return pfs_fail_errno(err, errno, "remove %s", path);
+	return 0;
+}
 
 static int load_sealed(struct loader *l, const unsigned char *uuid, struct pfs_error *err)
 {
@@ -118,7 +140,9 @@ static int load_sealed(struct loader *l, const unsigned char *uuid, struct pfs_e
 	rc = fd < 0 ? fd : file_size(fd, &size, err);
 	if (rc < 0)
 		return rc;
-	rc = pfs_pack_load_header(fd, uuid, l->store_uuid, &h, NULL);
+	rc = load_header(l, fd, uuid, &h);
+	if (rc == PFS_E_NOTFOUND)
+		return remove_orphan(l, path, err);
 	if (rc == 0 && h.seq >= l->next_seq)
 		l->next_seq = h.seq + 1;
 	if (rc == PFS_E_INVALID) /* another store's: check tells of it */
@@ -131,11 +155,38 @@ static int load_sealed(struct loader *l, const unsigned char *uuid, struct pfs_e
 	return rc < 0 ? rc : note_all(l->set, pack, &list, err);
 }
 
+/* What else is in a folder of adopted files: a table half written, or one whose file has gone. */
+static int each_table(struct loader *l, const char *name, struct pfs_error *err)
+{
+	char path[PFS_PACK_PATH_SIZE], folder[8], pack_name[PFS_PACK_TEXT_SIZE + 8];
+	unsigned char uuid[PFS_UUID_SIZE];
+	size_t len = strlen(name);
+	struct pfs_pack *pack;
+
+	if (len != 2 * PFS_UUID_SIZE + 3 && len != 2 * PFS_UUID_SIZE + 7)
+		return 0;
+	snprintf(pack_name, sizeof(pack_name), "%.*s.pk", 2 * PFS_UUID_SIZE, name);
+	snprintf(folder, sizeof(folder), "%.2s", name);
+	if (!pfs_pack_parse_name(pack_name, uuid))
+		return 0;
+	if (strcmp(name + 2 * PFS_UUID_SIZE, ".pt.new") == 0) {
+		snprintf(path, sizeof(path), "packs/a/%s/%s", folder, name);
+		return remove_orphan(l, path, err);
+	}
+	pfs_pack_path(uuid, PFS_PACK_ADOPTED, true, path);
+	if (strcmp(name + 2 * PFS_UUID_SIZE, ".pt") != 0 || faccessat(l->dir, path, F_OK, 0) == 0)
+		return 0;
+	return pfs_packset_add_pack(l->set, uuid, PFS_PACK_ADOPTED, true, 0, -1, &pack, err);
+}
+
 static int each_sealed(void *arg, const char *name, struct pfs_error *err)
 {
 	unsigned char uuid[PFS_UUID_SIZE];
+	struct loader *l = arg;
 
-	return pfs_pack_parse_name(name, uuid) ? load_sealed(arg, uuid, err) : 0;
+	if (pfs_pack_parse_name(name, uuid))
+		return load_sealed(l, uuid, err);
+	return l->kind == PFS_PACK_ADOPTED ? each_table(l, name, err) : 0;
 }
 
 static int each_folder(void *arg, const char *name, struct pfs_error *err)
@@ -155,17 +206,22 @@ int pfs_recover_sealed(int dir, struct pfs_packset *set,
 		       const unsigned char store_uuid[PFS_UUID_SIZE], uint32_t *out_seq,
 		       struct pfs_error *err)
 {
+	static const struct {
+		uint8_t kind;
+		const char *folder;
+	} folders[] = {
+		{ PFS_PACK_META, "packs/m" },
+		{ PFS_PACK_DATA, "packs/d" },
+		{ PFS_PACK_ADOPTED, "packs/a" },
+	};
 	struct loader l = { .dir = dir, .set = set, .store_uuid = store_uuid, .next_seq = 1 };
-	int rc;
+	int rc = 0;
 
-	l.kind = PFS_PACK_META;
-	memcpy(l.folder, "packs/m", 8);
-	rc = walk(dir, l.folder, each_folder, &l, err);
-	if (rc < 0)
-		return rc;
-	l.kind = PFS_PACK_DATA;
-	memcpy(l.folder, "packs/d", 8);
-	rc = walk(dir, l.folder, each_folder, &l, err);
+	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders) && rc == 0; i++) {
+		l.kind = folders[i].kind;
+		memcpy(l.folder, folders[i].folder, 8);
+		rc = walk(dir, l.folder, each_folder, &l, err);
+	}
 	if (rc == 0)
 		*out_seq = l.next_seq;
 	return rc;
@@ -214,7 +270,7 @@ static int resume(struct loader *l, const struct pfs_packhdr *h, int *fd, struct
 	if (rc < 0)
 		return rc;
 	w->pack = *out_pack;
-	pfs_packlog_adopt(l->log, w);
+	pfs_packlog_resume(l->log, w);
 	return 0;
 }
 

@@ -67,6 +67,13 @@ struct pfs_store_ops {
 	/* 1 when it was stored already, 0 when it is now; on failure it is as if never asked. */
 	int (*put)(void *self, const struct pfs_draft *d, struct pfs_error *err);
 
+	/*
+	 * Take in file `name` of folder `dir`, which holds the pieces. 1 when they
+	 * are stored now, 0 when they have to be copied. May be NULL.
+	 */
+	int (*adopt)(void *self, int dir, const char *name, const struct pfs_extent *pieces,
+		     size_t n, struct pfs_error *err);
+
 	/* One new object, not yet checked against the id. */
 	int (*get)(void *self, enum pfs_kind kind, const struct pfs_id *id,
 		   struct pfs_counted_object **out, struct pfs_error *err);

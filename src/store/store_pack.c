@@ -27,6 +27,7 @@ struct packs {
 	int dir;     /* the store's folder */
 	int lock_fd; /* held as long as we live: one process a store */
 	struct pfs_superblock super;
+	struct pfs_hasher *hasher;
 	struct pfs_packset *set;
 	struct pfs_packlog *log;
 };
@@ -37,6 +38,7 @@ static void packs_close(void *self)
 
 	pfs_packlog_free(&p->log);
 	pfs_packset_free(&p->set);
+	pfs_hasher_free(&p->hasher);
 	pfs_fd_close(&p->lock_fd);
 	pfs_fd_close(&p->dir);
 	OPENSSL_cleanse(p->super.secret, sizeof(p->super.secret));
@@ -74,9 +76,32 @@ static int packs_put(void *self, const struct pfs_draft *d, struct pfs_error *er
 	return pfs_packlog_append(p->log, &d->rec, d->packed ? d->packed : d->data, err);
 }
 
-/* The record's bytes, from its file or from the buffer that has not reached it. */
-static int read_record(struct packs *p, const struct pfs_place *place, unsigned char *raw,
-		       size_t len, struct pfs_error *err)
+static int packs_adopt(void *self, int dir, const char *name, const struct pfs_extent *pieces,
+		       size_t n, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter table;
+	struct packs *p = self;
+	int rc = 0;
+
+	pfs_packfooter_init(&table, PFS_PACK_ADOPTED);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		const struct pfs_packentry e = {
+			.id = pieces[i].id,
+			.off = pieces[i].off,
+			.clen = pieces[i].len,
+			.ulen = pieces[i].len,
+			.type = PFS_KIND_CHUNK,
+			.codec = PFS_CODEC_RAW,
+		};
+
+		rc = pfs_packfooter_add_piece(&table, &e, err);
+	}
+	return rc < 0 ? rc : pfs_packlog_add_file(p->log, dir, name, &table, err);
+}
+
+/* From the file, or from the buffer that has not reached it. */
+static int read_bytes(struct packs *p, const struct pfs_place *place, unsigned char *raw,
+		      size_t len, struct pfs_error *err)
 {
 	struct pfs_pack *pack = pfs_packset_pack(p->set, place->pack);
 	size_t got = 0;
@@ -92,7 +117,7 @@ static int read_record(struct packs *p, const struct pfs_place *place, unsigned 
 	rc = pfs_io_pread(fd, raw, len, place->off, &got, err);
 	pfs_packset_return(p->set, pack);
 	if (rc == 0 && got < len)
-		return pfs_fail(err, PFS_E_CORRUPT, "the pack ends in the middle of a record");
+		return pfs_fail(err, PFS_E_CORRUPT, "the pack ends in the middle of an object");
 	return rc;
 }
 
@@ -118,16 +143,34 @@ static int unpack(const struct pfs_place *place, const struct pfs_id *id, const 
 	return rc;
 }
 
+/* A piece of an adopted file has no record around it. */
+static int get_piece(struct packs *p, const struct pfs_place *place, const struct pfs_id *id,
+		     struct pfs_counted_object **out, struct pfs_error *err)
+{
+	struct pfs_counted_object *o = pfs_object_new((enum pfs_kind)place->type, id, place->ulen);
+	int rc = o ? read_bytes(p, place, o->bytes, place->ulen, err)
+		   : pfs_fail_nomem(err, "an object");
+
+	if (rc < 0)
+		free(o);
+	else
+		*out = o;
+	return rc;
+}
+
 static int get_at(struct packs *p, const struct pfs_place *place, const struct pfs_id *id,
 		  struct pfs_counted_object **out, struct pfs_error *err)
 {
 	size_t len = (size_t)pfs_packrec_extent(place->clen);
-	unsigned char *raw = malloc(len);
+	unsigned char *raw;
 	int rc;
 
+	if (pfs_packset_pack(p->set, place->pack)->kind == PFS_PACK_ADOPTED)
+		return get_piece(p, place, id, out, err);
+	raw = malloc(len);
 	if (!raw)
 		return pfs_fail_nomem(err, "reading an object");
-	rc = read_record(p, place, raw, len, err);
+	rc = read_bytes(p, place, raw, len, err);
 	if (rc == 0)
 		rc = unpack(place, id, raw, len, out, err);
 	free(raw);
@@ -286,7 +329,7 @@ static int packs_check(void *self, const struct pfs_hasher *hasher, const struct
 		       uint32_t *after, uint64_t budget, struct pfs_error *err)
 {
 	struct packs *p = self;
-	struct pfs_packcheck c = { .set = p->set, .hasher = hasher, .x = x };
+	struct pfs_packcheck c = { .dir = p->dir, .set = p->set, .hasher = hasher, .x = x };
 	struct pfs_pack **list;
 	uint64_t bytes = 0;
 	size_t n, i = 0;
@@ -373,6 +416,7 @@ static const struct pfs_store_ops packs_ops = {
 	.close = packs_close,
 	.prepare = packs_prepare,
 	.put = packs_put,
+	.adopt = packs_adopt,
 	.get = packs_get,
 	.has = packs_has,
 	.place = packs_place,
@@ -420,6 +464,18 @@ static int load_or_create(struct packs *p, struct pfs_error *err)
 	return pfs_superblock_create(p->dir, &p->super, err);
 }
 
+/* The facade checks what it hands out; this one is for what it does not see. */
+static int make_hasher(struct packs *p, struct pfs_error *err)
+{
+	struct pfs_store_keys keys;
+	int rc = pfs_hasher_derive(p->super.secret, &keys, err);
+
+	if (rc == 0)
+		rc = pfs_hasher_new(keys.id_key, &p->hasher, err);
+	OPENSSL_cleanse(&keys, sizeof(keys));
+	return rc;
+}
+
 static int open_packs(struct packs *p, const char *path, struct pfs_error *err)
 {
 	uint32_t seq = 1;
@@ -432,11 +488,13 @@ static int open_packs(struct packs *p, const char *path, struct pfs_error *err)
 	if (rc == 0)
 		rc = pfs_io_mkdir_all(p->dir, "open", err);
 	if (rc == 0)
+		rc = make_hasher(p, err);
+	if (rc == 0)
 		rc = pfs_packset_new(p->dir, &p->set, err);
 	if (rc == 0)
 		rc = pfs_recover_sealed(p->dir, p->set, p->super.uuid, &seq, err);
 	if (rc == 0)
-		rc = pfs_packlog_new(p->dir, p->set, p->super.uuid, seq, &p->log, err);
+		rc = pfs_packlog_new(p->dir, p->set, p->hasher, p->super.uuid, seq, &p->log, err);
 	if (rc == 0)
 		rc = pfs_recover_open(p->dir, p->set, p->super.uuid, p->log, err);
 	return rc;

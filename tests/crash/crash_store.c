@@ -5,6 +5,7 @@
  *
  * What was promised is told through a pipe, which outlives the process.
  */
+#include "store/adoption.h"
 #include "store/packwriter.h"
 #include "store/store.h"
 #include "base/fault.h"
@@ -13,9 +14,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ROUNDS      6
+#define ROUNDS      4
 #define PER_ROUND   9
+#define PIECES      4     /* of a file that is adopted in each round */
 #define OBJECT_SIZE 90000 /* a round is more than a small commit, so both packs are used */
+
+static char adoptee[300]; /* outside of the store, on the same file system */
 
 static size_t fill(unsigned char *data, unsigned round, unsigned i)
 {
@@ -29,15 +33,40 @@ static size_t fill(unsigned char *data, unsigned round, unsigned i)
 
 static enum pfs_kind kind_of(unsigned i)
 {
-	return i % 3 == 0 ? PFS_KIND_DIRNODE : PFS_KIND_CHUNK;
+	return i < PER_ROUND && i % 3 == 0 ? PFS_KIND_DIRNODE : PFS_KIND_CHUNK;
 }
 
-/* One commit: some objects, then a sync. Done when the sync said so. */
+/* Pieces of a file that is adopted; they have numbers behind those of the other objects. */
+static int adopt(struct pfs_store *st, unsigned round, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_adoption_abort) struct pfs_adoption *a = NULL;
+	unsigned char data[OBJECT_SIZE];
+	int fd, rc;
+
+	fd = open(adoptee, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	CHECK(fd >= 0, "%s", adoptee);
+	rc = pfs_adoption_begin(st, &a, err);
+	for (unsigned i = 0; i < PIECES && rc == 0; i++) {
+		struct pfs_store_item item = { .data = data };
+
+		item.len = fill(data, round, PER_ROUND + i);
+		CHECK(pwrite(fd, data, item.len, (off_t)i * OBJECT_SIZE) == (ssize_t)item.len,
+		      "write");
+		rc = pfs_adoption_add(a, (uint64_t)i * OBJECT_SIZE, &item, 1, err);
+	}
+	close(fd);
+	if (rc == 0)
+		rc = pfs_adoption_commit(&a, AT_FDCWD, adoptee, err);
+	CHECK(unlink(adoptee) == 0, "its name is ours");
+	return rc;
+}
+
+/* One commit: some objects and a file, then a sync. Done when the sync said so. */
 static int play_round(struct pfs_store *st, unsigned round, struct pfs_error *err)
 {
 	unsigned char data[OBJECT_SIZE];
 	struct pfs_id id;
-	int rc = 0;
+	int rc = round % 2 ? 0 : adopt(st, round, err);
 
 	for (unsigned i = 0; i < PER_ROUND && rc == 0; i++)
 		rc = pfs_store_put(st, kind_of(i), data, fill(data, round, i), &id, err);
@@ -80,7 +109,7 @@ static void expect_round(struct pfs_store *st, unsigned round)
 {
 	unsigned char data[OBJECT_SIZE];
 
-	for (unsigned i = 0; i < PER_ROUND; i++) {
+	for (unsigned i = 0; i < PER_ROUND + (round % 2 ? 0 : PIECES); i++) {
 		PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
 		struct pfs_error err = { 0 };
 		size_t len = fill(data, round, i);
@@ -113,18 +142,21 @@ static int story(enum pfs_fault_mode mode, unsigned at)
 {
 	struct scratch dir = scratch_new();
 	unsigned char promised[ROUNDS];
+	char store[300];
 	int ends[2], status;
 	size_t n = 0;
 	ssize_t got;
 	pid_t child;
 
+	snprintf(store, sizeof(store), "%s/store", dir.path);
+	snprintf(adoptee, sizeof(adoptee), "%s/adoptee", dir.path);
 	CHECK(pipe(ends) == 0, "pipe");
 	child = fork();
 	CHECK(child >= 0, "fork");
 	if (child == 0) {
 		close(ends[0]);
 		pfs_fault_arm(mode, at);
-		tell(dir.path, ends[1]);
+		tell(store, ends[1]);
 		_exit(pfs_fault_count() >= at ? 1 : 0);
 	}
 	close(ends[1]);
@@ -138,7 +170,8 @@ static int story(enum pfs_fault_mode mode, unsigned at)
 	else
 		CHECK(n == ROUNDS, "point %u: only %zu of %d rounds, exit %d", at, n, ROUNDS,
 		      WEXITSTATUS(status));
-	check_after(dir.path, promised, n);
+	unlink(adoptee);
+	check_after(store, promised, n);
 	scratch_fini(&dir);
 	return WEXITSTATUS(status) != 0;
 }
