@@ -83,15 +83,13 @@ static int check_range(const struct pfs_adoption *a, uint64_t off,
 			end, PFS_ADOPTION_SIZE_MAX);
 }
 
-int pfs_adoption_add(struct pfs_adoption *a, uint64_t off, struct pfs_store_item *items, size_t n,
-		     struct pfs_error *err)
+int pfs_adoption_note(struct pfs_adoption *a, uint64_t off, const struct pfs_store_item *items,
+		      size_t n, struct pfs_error *err)
 {
 	int rc = check_range(a, off, items, n, err);
 
 	if (rc == 0)
 		rc = widen(a, n, err);
-	if (rc == 0)
-		rc = pfs_batch_name(a->st, PFS_KIND_CHUNK, items, n, err);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < n; i++) {
@@ -104,6 +102,16 @@ int pfs_adoption_add(struct pfs_adoption *a, uint64_t off, struct pfs_store_item
 	}
 	a->end = off;
 	return 0;
+}
+
+int pfs_adoption_add(struct pfs_adoption *a, uint64_t off, struct pfs_store_item *items, size_t n,
+		     struct pfs_error *err)
+{
+	int rc = check_range(a, off, items, n, err);
+
+	if (rc == 0)
+		rc = pfs_batch_name(a->st, PFS_KIND_CHUNK, items, n, err);
+	return rc < 0 ? rc : pfs_adoption_note(a, off, items, n, err);
 }
 
 /* --- copying ------------------------------------------------------------ */

@@ -31,6 +31,10 @@ int pfs_adoption_begin(struct pfs_store *st, struct pfs_adoption **out, struct p
 int pfs_adoption_add(struct pfs_adoption *a, uint64_t off, struct pfs_store_item *items, size_t n,
 		     struct pfs_error *err);
 
+/* The same for chunks whose ids the caller has found out already. */
+int pfs_adoption_note(struct pfs_adoption *a, uint64_t off, const struct pfs_store_item *items,
+		      size_t n, struct pfs_error *err);
+
 /*
  * Take in file `name` of folder `dir`. The name stays the caller's to remove.
  * PFS_E_CONFLICT when the file is not the one that was surveyed, as far as that

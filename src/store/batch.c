@@ -74,8 +74,10 @@ static bool take_part(void *arg)
 	return n > 0;
 }
 
+typedef int (*pfs_batch_work)(struct pfs_store *st, struct pfs_draft *d, struct pfs_error *err);
+
 static struct pfs_batch *new_batch(struct pfs_store *st, enum pfs_kind kind,
-				   struct pfs_store_item *items, size_t n)
+				   struct pfs_store_item *items, size_t n, pfs_batch_work work)
 {
 	struct pfs_batch *b = calloc(1, sizeof(*b) + n * sizeof(b->drafts[0]));
 
@@ -87,7 +89,7 @@ static struct pfs_batch *new_batch(struct pfs_store *st, enum pfs_kind kind,
 	b->st = st;
 	b->items = items;
 	b->n = n;
-	b->work = pfs_store_prepare;
+	b->work = work;
 	b->job = (struct pfs_pool_job){ .step = take_part, .arg = b };
 	for (size_t i = 0; i < n; i++)
 		b->drafts[i].draft = (struct pfs_draft){
@@ -109,16 +111,25 @@ static void start(struct pfs_batch *b)
 		pfs_pool_start(b->st->pool, &b->job);
 }
 
-int pfs_batch_begin(struct pfs_store *st, enum pfs_kind kind, struct pfs_store_item *items,
-		    size_t n, struct pfs_batch **out, struct pfs_error *err)
+static int begin(struct pfs_batch *b, struct pfs_batch **out, struct pfs_error *err)
 {
-	struct pfs_batch *b = new_batch(st, kind, items, n);
-
 	if (!b)
 		return pfs_fail_nomem(err, "a batch of objects");
 	start(b);
 	*out = b;
 	return 0;
+}
+
+int pfs_batch_begin(struct pfs_store *st, enum pfs_kind kind, struct pfs_store_item *items,
+		    size_t n, struct pfs_batch **out, struct pfs_error *err)
+{
+	return begin(new_batch(st, kind, items, n, pfs_store_prepare), out, err);
+}
+
+int pfs_batch_begin_names(struct pfs_store *st, enum pfs_kind kind, struct pfs_store_item *items,
+			  size_t n, struct pfs_batch **out, struct pfs_error *err)
+{
+	return begin(new_batch(st, kind, items, n, pfs_store_name), out, err);
 }
 
 void pfs_batch_abort(struct pfs_batch **batch)
@@ -174,9 +185,19 @@ static int store_ready(struct pfs_batch *b, size_t n, struct pfs_error *err)
 	return rc;
 }
 
-int pfs_batch_end(struct pfs_batch **batch, struct pfs_error *err)
+/* Nothing waits for a turn: all are worked on until there are no more. */
+static int end_names(struct pfs_batch *b, struct pfs_error *err)
 {
-	struct pfs_batch *b = *batch;
+	while (take_part(b))
+		;
+	pfs_pool_finish(b->st->pool, &b->job);
+	if (b->rc < 0 && err)
+		*err = b->err;
+	return b->rc;
+}
+
+static int end_puts(struct pfs_batch *b, struct pfs_error *err)
+{
 	bool more = true;
 	int rc = 0;
 
@@ -190,6 +211,14 @@ int pfs_batch_end(struct pfs_batch **batch, struct pfs_error *err)
 		else if (rc == 0)
 			more = take_part(b);
 	}
+	return rc;
+}
+
+int pfs_batch_end(struct pfs_batch **batch, struct pfs_error *err)
+{
+	struct pfs_batch *b = *batch;
+	int rc = b->work == pfs_store_name ? end_names(b, err) : end_puts(b, err);
+
 	if (rc == 0)
 		give_ids(b);
 	pfs_batch_abort(batch);
@@ -199,21 +228,8 @@ int pfs_batch_end(struct pfs_batch **batch, struct pfs_error *err)
 int pfs_batch_name(struct pfs_store *st, enum pfs_kind kind, struct pfs_store_item *items, size_t n,
 		   struct pfs_error *err)
 {
-	struct pfs_batch *b = new_batch(st, kind, items, n);
-	int rc;
+	struct pfs_batch *b;
+	int rc = pfs_batch_begin_names(st, kind, items, n, &b, err);
 
-	if (!b)
-		return pfs_fail_nomem(err, "a batch of objects");
-	b->work = pfs_store_name;
-	start(b);
-	while (take_part(b))
-		;
-	pfs_pool_finish(st->pool, &b->job);
-	rc = b->rc;
-	if (rc == 0)
-		give_ids(b);
-	else if (err)
-		*err = b->err;
-	pfs_batch_abort(&b);
-	return rc;
+	return rc < 0 ? rc : pfs_batch_end(&b, err);
 }

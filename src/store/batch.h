@@ -22,6 +22,10 @@ struct pfs_batch;
 int pfs_batch_begin(struct pfs_store *st, enum pfs_kind kind, struct pfs_store_item *items,
 		    size_t n, struct pfs_batch **out, struct pfs_error *err);
 
+/* The same, but only for the ids: nothing is stored. */
+int pfs_batch_begin_names(struct pfs_store *st, enum pfs_kind kind, struct pfs_store_item *items,
+			  size_t n, struct pfs_batch **out, struct pfs_error *err);
+
 /* Takes the batch, also on failure; ids are set when all items are stored. */
 int pfs_batch_end(struct pfs_batch **batch, struct pfs_error *err);
 

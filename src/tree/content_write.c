@@ -6,39 +6,50 @@
  */
 #include "tree/content.h"
 #include "tree/cutter.h"
+#include "tree/hints.h"
 #include "tree/sequence.h"
+#include "store/adoption.h"
 #include "base/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define WRITE_EARLY (16u << 20) /* bytes a disk is told of together */
+
 struct pfs_content_writer {
 	struct pfs_store *st;
-	const struct pfs_content *old; /* borrowed; what the file held before, or NULL */
+	struct pfs_adoption *adoption; /* borrowed; NULL: chunks are stored */
+	uint64_t early;                /* the disk was told of what lies before it */
+	struct pfs_hints hints;
 	struct pfs_cutter cutter;
 	struct pfs_sequence seq;
 };
 
-static int put_chunks(void *arg, uint64_t off, struct pfs_store_item *items, size_t n,
-		      struct pfs_error *err)
+static int tell_near(void *arg, struct pfs_piece *pieces, size_t n, struct pfs_error *err)
 {
 	struct pfs_content_writer *w = arg;
 
-	(void)off;
-	return pfs_store_put_batch(w->st, PFS_KIND_CHUNK, items, n, err);
+	(void)err;
+	pfs_hints_tell(&w->hints, pieces, n);
+	return 0;
 }
 
 static int take_piece(void *arg, const struct pfs_piece *p, struct pfs_error *err)
 {
 	struct pfs_content_writer *w = arg;
+	struct pfs_store_item item = { .len = (size_t)p->bytes, .id = p->id };
+	int rc = 0;
 
-	return pfs_sequence_add(&w->seq, p->kind, p->bytes, &p->id, err);
+	if (w->adoption && p->kind != PFS_SEQNODE_HOLE)
+		rc = pfs_adoption_note(w->adoption, p->off, &item, 1, err);
+	return rc < 0 ? rc : pfs_sequence_add(&w->seq, p->kind, p->bytes, &p->id, err);
 }
 
-static const struct pfs_cutter_ops writer_ops = { .put = put_chunks, .take = take_piece };
+static const struct pfs_cutter_ops writer_ops = { .near = tell_near, .take = take_piece };
 
 int pfs_content_writer_open(struct pfs_store *st, struct pfs_content_writer **out,
 			    struct pfs_error *err)
@@ -48,8 +59,10 @@ int pfs_content_writer_open(struct pfs_store *st, struct pfs_content_writer **ou
 	if (!w)
 		return pfs_fail_nomem(err, "a file's content");
 	w->st = st;
-	w->old = NULL;
-	pfs_cutter_init(&w->cutter, pfs_store_keys(st), &writer_ops, w);
+	w->adoption = NULL;
+	w->early = 0;
+	pfs_hints_init(&w->hints, st, NULL);
+	pfs_cutter_init(&w->cutter, st, &writer_ops, w);
 	pfs_sequence_init(&w->seq, st);
 	*out = w;
 	return 0;
@@ -57,13 +70,14 @@ int pfs_content_writer_open(struct pfs_store *st, struct pfs_content_writer **ou
 
 void pfs_content_writer_near(struct pfs_content_writer *w, const struct pfs_content *old)
 {
-	w->old = old;
+	pfs_hints_init(&w->hints, w->st, old);
 }
 
 void pfs_content_writer_close(struct pfs_content_writer **w)
 {
 	if (!*w)
 		return;
+	pfs_hints_fini(&(*w)->hints);
 	pfs_cutter_fini(&(*w)->cutter);
 	pfs_sequence_fini(&(*w)->seq);
 	free(*w);
@@ -177,6 +191,19 @@ static int next_data(int fd, uint64_t off, uint64_t size, uint64_t *start, uint6
 	return 0;
 }
 
+/*
+ * Have the kernel begin to write out what is about to be read: whoever syncs
+ * the file when it was read does not wait for all of it. Not for more at once,
+ * for this waits where a disk is behind.
+ */
+static void write_early(struct pfs_content_writer *w, int fd, uint64_t off)
+{
+	if (!w->adoption || off < w->early)
+		return;
+	sync_file_range(fd, (off_t)off, WRITE_EARLY, SYNC_FILE_RANGE_WRITE);
+	w->early = off + WRITE_EARLY;
+}
+
 /* Returns 1 when the file ended early. */
 static int read_data(struct pfs_content_writer *w, int fd, uint64_t off, uint64_t end,
 		     struct pfs_error *err)
@@ -187,6 +214,7 @@ static int read_data(struct pfs_content_writer *w, int fd, uint64_t off, uint64_
 		size_t got;
 		int rc = pfs_cutter_room(&w->cutter, want, &room, err);
 
+		write_early(w, fd, off);
 		if (rc == 0)
 			rc = pfs_io_pread(fd, room, want, off, &got, err);
 		if (rc == 0)
@@ -198,16 +226,12 @@ static int read_data(struct pfs_content_writer *w, int fd, uint64_t off, uint64_
 	return 0;
 }
 
-int pfs_content_from_fd(struct pfs_store *st, int fd, uint64_t size, const struct pfs_content *old,
-			struct pfs_content *out, struct pfs_error *err)
+static int write_fd(struct pfs_content_writer *w, int fd, uint64_t size, struct pfs_content *out,
+		    struct pfs_error *err)
 {
-	PFS_AUTO(pfs_content_writer_close) struct pfs_content_writer *w = NULL;
 	uint64_t off = 0;
-	int rc;
+	int rc = 0;
 
-	rc = pfs_content_writer_open(st, &w, err);
-	if (rc == 0)
-		pfs_content_writer_near(w, old);
 	while (rc == 0 && off < size) {
 		uint64_t start = off, end = off;
 
@@ -220,4 +244,29 @@ int pfs_content_from_fd(struct pfs_store *st, int fd, uint64_t size, const struc
 		off = end;
 	}
 	return rc < 0 ? rc : pfs_content_finish(w, out, err);
+}
+
+int pfs_content_from_fd(struct pfs_store *st, int fd, uint64_t size, const struct pfs_content *old,
+			struct pfs_content *out, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_content_writer_close) struct pfs_content_writer *w = NULL;
+	int rc = pfs_content_writer_open(st, &w, err);
+
+	if (rc < 0)
+		return rc;
+	pfs_content_writer_near(w, old);
+	return write_fd(w, fd, size, out, err);
+}
+
+int pfs_content_survey_fd(struct pfs_store *st, int fd, uint64_t size, struct pfs_adoption *a,
+			  struct pfs_content *out, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_content_writer_close) struct pfs_content_writer *w = NULL;
+	int rc = pfs_content_writer_open(st, &w, err);
+
+	if (rc < 0)
+		return rc;
+	w->adoption = a;
+	w->cutter.names_only = true;
+	return write_fd(w, fd, size, out, err);
 }

@@ -6,62 +6,86 @@
 
 #define PROBE_STRIDE (PFS_HOLE_SIZE_MIN / 16) /* a hole is longer, so it holds a probe */
 
-void pfs_cutter_init(struct pfs_cutter *c, const struct pfs_store_keys *keys,
-		     const struct pfs_cutter_ops *ops, void *arg)
+void pfs_cutter_init(struct pfs_cutter *c, struct pfs_store *st, const struct pfs_cutter_ops *ops,
+		     void *arg)
 {
-	memset(c, 0, offsetof(struct pfs_cutter, pieces));
-	c->n_pieces = 0;
-	c->keys = keys;
+	memset(c, 0, offsetof(struct pfs_cutter, items));
+	c->st = st;
 	c->ops = ops;
 	c->arg = arg;
+	c->pieces = c->halves[0];
+	c->sent = c->halves[1];
 }
 
 void pfs_cutter_fini(struct pfs_cutter *c)
 {
+	pfs_batch_abort(&c->batch);
 	pfs_chunker_fini(&c->chunker);
 	free(c->buf);
-	c->buf = NULL;
-	c->cap = 0;
+	free(c->sent_buf);
+	c->buf = c->sent_buf = NULL;
+	c->cap = c->sent_cap = 0;
 }
 
 /* --- pieces ------------------------------------------------------------- */
 
-/* Name the chunks among pieces [from, to), which no hole parts. */
-static int put_run(struct pfs_cutter *c, size_t from, size_t to, struct pfs_error *err)
+/* Wait for what was sent and hand it out. */
+static int take_sent(struct pfs_cutter *c, struct pfs_error *err)
 {
-	struct pfs_store_item items[PFS_CUTTER_PIECES];
-	size_t n = to - from;
-	int rc;
+	const struct pfs_store_item *item = c->items;
+	int rc = c->batch ? pfs_batch_end(&c->batch, err) : 0;
 
-	if (n == 0)
-		return 0;
-	for (size_t i = 0; i < n; i++) {
-		items[i] = (struct pfs_store_item){ .data = c->buf + c->head,
-						    .len = (size_t)c->pieces[from + i].bytes };
-		c->head += items[i].len;
+	for (size_t i = 0; rc == 0 && i < c->n_sent; i++) {
+		struct pfs_piece *p = &c->sent[i];
+
+		if (p->kind != PFS_SEQNODE_HOLE)
+			p->id = item++->id;
+		rc = c->ops->take(c->arg, p, err);
 	}
-	rc = c->ops->put(c->arg, c->pieces[from].off, items, n, err);
-	for (size_t i = 0; rc == 0 && i < n; i++)
-		c->pieces[from + i].id = items[i].id;
+	c->n_sent = 0;
+	return rc;
+}
+
+/* Let all pieces be named; their bytes stay where they are until take_sent(). */
+static int send(struct pfs_cutter *c, struct pfs_error *err)
+{
+	struct pfs_piece *pieces = c->pieces;
+	const unsigned char *data = c->buf + c->head;
+	size_t n = 0;
+	int rc = take_sent(c, err);
+
+	if (rc == 0 && c->ops->near && c->n_pieces > 0)
+		rc = c->ops->near(c->arg, pieces, c->n_pieces, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < c->n_pieces; i++) {
+		if (pieces[i].kind == PFS_SEQNODE_HOLE)
+			continue;
+		c->items[n++] = (struct pfs_store_item){
+			.data = data,
+			.len = (size_t)pieces[i].bytes,
+			.near = pfs_id_is_zero(&pieces[i].near) ? NULL : &pieces[i].near,
+		};
+		data += pieces[i].bytes;
+	}
+	if (n > 0 && c->names_only)
+		rc = pfs_batch_begin_names(c->st, PFS_KIND_CHUNK, c->items, n, &c->batch, err);
+	else if (n > 0)
+		rc = pfs_batch_begin(c->st, PFS_KIND_CHUNK, c->items, n, &c->batch, err);
+	c->pieces = c->sent;
+	c->sent = pieces;
+	c->n_sent = c->n_pieces;
+	c->n_pieces = 0;
 	return rc;
 }
 
 int pfs_cutter_flush(struct pfs_cutter *c, struct pfs_error *err)
 {
-	size_t from = 0;
-	int rc = 0;
+	int rc = send(c, err);
 
-	if (c->ops->near && c->n_pieces > 0)
-		rc = c->ops->near(c->arg, c->pieces, c->n_pieces, err);
-	for (size_t i = 0; rc == 0 && i <= c->n_pieces; i++) {
-		if (i < c->n_pieces && c->pieces[i].kind != PFS_SEQNODE_HOLE)
-			continue;
-		rc = put_run(c, from, i, err);
-		from = i + 1;
-	}
-	for (size_t i = 0; rc == 0 && i < c->n_pieces; i++)
-		rc = c->ops->take(c->arg, &c->pieces[i], err);
-	c->n_pieces = 0;
+	if (rc == 0)
+		rc = take_sent(c, err);
+	c->head = c->cut;
 	return rc;
 }
 
@@ -82,9 +106,7 @@ static int add_piece(struct pfs_cutter *c, enum pfs_seqnode_kind kind, uint64_t 
 	if (rc < 0)
 		return rc;
 	c->stopped = rc > 0;
-	if (c->n_pieces == PFS_CUTTER_PIECES || c->cut - c->head >= PFS_CUTTER_BYTES)
-		return pfs_cutter_flush(c, err);
-	return 0;
+	return c->n_pieces == PFS_CUTTER_PIECES_MAX ? pfs_cutter_flush(c, err) : 0;
 }
 
 static int take_cuts(struct pfs_cutter *c, struct pfs_error *err)
@@ -105,7 +127,7 @@ static int start_chunking(struct pfs_cutter *c, struct pfs_error *err)
 	c->chunking = true;
 	if (c->chunker.gear)
 		return 0;
-	rc = pfs_gear_init(&c->gear, c->keys->gear_key, err);
+	rc = pfs_gear_init(&c->gear, pfs_store_keys(c->st)->gear_key, err);
 	return rc < 0 ? rc : pfs_chunker_init(&c->chunker, &c->gear, err);
 }
 
@@ -214,12 +236,24 @@ static void find_zeros(const unsigned char *p, size_t n, size_t *out_start, size
 	*out_len = tail;
 }
 
+static int widen(unsigned char **buf, size_t *cap, size_t want, struct pfs_error *err)
+{
+	unsigned char *p;
+
+	if (*cap >= want)
+		return 0;
+	want += *cap / 2;
+	p = realloc(*buf, want);
+	if (!p)
+		return pfs_fail_nomem(err, "a file's content");
+	*buf = p;
+	*cap = want;
+	return 0;
+}
+
 /* Make sure of `want` free bytes behind buf + len. */
 static int make_room(struct pfs_cutter *c, size_t want, struct pfs_error *err)
 {
-	unsigned char *p;
-	size_t cap;
-
 	if (c->cap - c->len >= want)
 		return 0;
 	if (c->head > 0) {
@@ -228,14 +262,28 @@ static int make_room(struct pfs_cutter *c, size_t want, struct pfs_error *err)
 		c->cut -= c->head;
 		c->head = 0;
 	}
-	if (c->cap - c->len >= want)
-		return 0;
-	cap = c->len + want + (c->cap ? PFS_CUTTER_STEP : 0);
-	p = realloc(c->buf, cap);
-	if (!p)
-		return pfs_fail_nomem(err, "a file's content");
-	c->buf = p;
-	c->cap = cap;
+	return widen(&c->buf, &c->cap, c->len + want, err);
+}
+
+/* Send what was cut and go on in the other buffer, with the bytes that are not cut yet. */
+static int send_and_swap(struct pfs_cutter *c, size_t want, struct pfs_error *err)
+{
+	unsigned char *buf = c->buf;
+	size_t cap = c->cap, rest;
+	int rc = send(c, err);
+
+	rest = c->len - c->cut;
+	if (rc == 0)
+		rc = widen(&c->sent_buf, &c->sent_cap, rest + want, err);
+	if (rc < 0)
+		return rc;
+	memcpy(c->sent_buf, buf + c->cut, rest);
+	c->buf = c->sent_buf;
+	c->cap = c->sent_cap;
+	c->sent_buf = buf;
+	c->sent_cap = cap;
+	c->head = c->cut = 0;
+	c->len = rest;
 	return 0;
 }
 
@@ -258,9 +306,13 @@ static int settle_zeros(struct pfs_cutter *c, struct pfs_error *err)
 
 int pfs_cutter_room(struct pfs_cutter *c, size_t want, unsigned char **out, struct pfs_error *err)
 {
-	/* Zeros held back may come to lie before what is filled in. */
-	int rc = make_room(c, want + PFS_HOLE_SIZE_MIN, err);
+	int rc = 0;
 
+	want += PFS_HOLE_SIZE_MIN; /* zeros held back may come to lie before what is filled in */
+	if (c->cut - c->head >= PFS_CUTTER_BYTES || c->n_pieces >= PFS_CUTTER_PIECES)
+		rc = send_and_swap(c, want, err);
+	if (rc == 0)
+		rc = make_room(c, want, err);
 	if (rc == 0)
 		*out = c->buf + c->len;
 	return rc;

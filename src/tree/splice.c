@@ -225,15 +225,6 @@ static int name_old_chunks(void *arg, struct pfs_piece *pieces, size_t n, struct
 	return 0;
 }
 
-static int put_chunks(void *arg, uint64_t off, struct pfs_store_item *items, size_t n,
-		      struct pfs_error *err)
-{
-	struct splicer *s = arg;
-
-	(void)off;
-	return pfs_store_put_batch(s->st, PFS_KIND_CHUNK, items, n, err);
-}
-
 static int take_piece(void *arg, const struct pfs_piece *p, struct pfs_error *err)
 {
 	struct splicer *s = arg;
@@ -245,7 +236,6 @@ static int take_piece(void *arg, const struct pfs_piece *p, struct pfs_error *er
 static const struct pfs_cutter_ops splice_ops = {
 	.cut = ends_zone,
 	.near = name_old_chunks,
-	.put = put_chunks,
 	.take = take_piece,
 };
 
@@ -371,7 +361,7 @@ static int splice_sequence(struct splicer *s, struct pfs_content *out, struct pf
 	if (rc == 0)
 		rc = pfs_seqwalk_init(&s->tree, s->st, root, size, err);
 	pfs_seqlevel_init(&s->level, s->st, &s->tree, 0);
-	pfs_cutter_init(&s->cutter, pfs_store_keys(s->st), &splice_ops, s);
+	pfs_cutter_init(&s->cutter, s->st, &splice_ops, s);
 	while (rc == 0 && s->next < s->n)
 		rc = run_zone(s, err);
 	return rc < 0 ? rc : pfs_seqlevel_root(&s->level, root, &out->id, err);

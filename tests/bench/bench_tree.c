@@ -4,7 +4,9 @@
  */
 #include "tree/chunker.h"
 #include "tree/content.h"
+#include "tree/splice.h"
 #include "tree/tree.h"
+#include "store/adoption.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +48,21 @@ static unsigned char *noise(size_t n)
 	return (unsigned char *)d;
 }
 
-static void bench_chunker(const unsigned char *d, size_t n)
+/* Rows of a table: what most data is. */
+static unsigned char *rows(size_t n)
+{
+	char *d = malloc(n + 100);
+
+	for (size_t at = 0, row = 0; d && at < n; row++)
+		at += (size_t)sprintf(
+			d + at, "%zu,%llu.%02llu,name-%llu,2026-%02llu-%02llu\n", row,
+			(unsigned long long)roll() % 100000, (unsigned long long)roll() % 100,
+			(unsigned long long)roll() % 5000, (unsigned long long)roll() % 12 + 1,
+			(unsigned long long)roll() % 28 + 1);
+	return (unsigned char *)d;
+}
+
+static void bench_chunker(const unsigned char *d, size_t n, const char *what)
 {
 	static const unsigned char key[32];
 	static struct pfs_gear gear;
@@ -71,8 +87,103 @@ static void bench_chunker(const unsigned char *d, size_t n)
 		t = now() - t;
 		best = t < best ? t : best;
 	}
-	printf("chunker              %8.2f GB/s   mean chunk %zu\n", (double)n / best / 1e9,
-	       n / cuts);
+	printf("chunker              %8.2f GB/s   %s, mean chunk %zu\n", (double)n / best / 1e9,
+	       what, n / (cuts ? cuts : 1));
+}
+
+static double wall(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double all_threads(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* What a file that is adopted costs before it is linked. */
+static void bench_survey(const unsigned char *d, size_t n)
+{
+	struct pfs_store *st = NULL;
+	struct pfs_content c;
+	struct pfs_error err = { 0 };
+	FILE *f = tmpfile();
+
+	if (!f || fwrite(d, 1, n, f) != n || fflush(f) != 0)
+		exit(1);
+	must(pfs_store_open_mem(&st, &err), &err);
+	for (int round = 0; round < 5; round++) {
+		struct pfs_adoption *a = NULL;
+		double t = wall(), cpu = all_threads();
+
+		must(pfs_adoption_begin(st, &a, &err), &err);
+		must(pfs_content_survey_fd(st, fileno(f), n, a, &c, &err), &err);
+		t = wall() - t;
+		cpu = all_threads() - cpu;
+		printf("content_survey_fd    %8.2f GB/s   by the clock, %.2f of CPU time\n",
+		       (double)n / t / 1e9, (double)n / cpu / 1e9);
+		pfs_adoption_abort(&a);
+	}
+	pfs_store_close(&st);
+	fclose(f);
+}
+
+struct changed {
+	const unsigned char *d;
+	uint64_t at, asked;
+};
+
+static int read_changed(void *arg, uint64_t off, void *data, size_t len, struct pfs_error *err)
+{
+	struct changed *c = arg;
+	unsigned char *p = data;
+
+	(void)err;
+	memcpy(p, c->d + off, len);
+	if (c->at >= off && c->at < off + len)
+		p[c->at - off] ^= 1;
+	c->asked += len;
+	return 0;
+}
+
+/* One byte of a file changes. */
+static void bench_splice(const unsigned char *d, size_t n)
+{
+	struct pfs_store *st = NULL;
+	struct pfs_content base, c;
+	struct pfs_store_stats before, after;
+	struct pfs_error err = { 0 };
+	struct changed is = { .d = d };
+	const int rounds = 200;
+	double t;
+
+	must(pfs_store_open_mem(&st, &err), &err);
+	must(pfs_content_from_bytes(st, d, n, &base, &err), &err);
+	pfs_store_stats(st, &before);
+	t = now();
+	for (int i = 0; i < rounds; i++) {
+		struct pfs_splice x = { .off = roll() % n, .old_len = 1, .new_len = 1 };
+
+		is.at = x.off;
+		must(pfs_content_splice(st, &base, &x, 1, read_changed, &is, &c, &err), &err);
+	}
+	t = now() - t;
+	pfs_store_stats(st, &after);
+	printf("splice of one byte   %8.1f us     %.0f KB scanned, %.2f new objects, %.1f KB, "
+	       "%.1f nodes read\n",
+	       t / rounds * 1e6, (double)is.asked / rounds / 1e3,
+	       (double)(after.objects - before.objects) / rounds,
+	       (double)(after.object_bytes - before.object_bytes) / rounds / 1e3,
+	       (double)(after.cache_hits + after.cache_misses - before.cache_hits -
+			before.cache_misses) /
+		       rounds);
+	pfs_store_close(&st);
 }
 
 static void bench_content(const unsigned char *d, size_t n, const char *what)
@@ -246,12 +357,21 @@ static void bench_directory(size_t n)
 int main(int argc, char **argv)
 {
 	size_t n = 256 << 20;
-	unsigned char *d = noise(n);
+	unsigned char *d = noise(n), *text = rows(n);
 
-	if (!d)
+	if (!d || !text)
 		return 1;
-	bench_chunker(d, n);
+	bench_chunker(d, n, "noise");
+	bench_chunker(text, n, "rows of text");
 	bench_content(d, n, "noise");
+	bench_survey(d, n);
+	bench_splice(d, n);
+	for (size_t i = 0; i < n; i++)
+		text[i] = i < 1000 ? (unsigned char)roll() : text[i - 1000];
+	bench_chunker(text, n, "a period of 1000");
+	memset(text, 0, n);
+	bench_chunker(text, n, "zeros");
+	free(text);
 	free(d);
 	bench_directory(argc > 1 ? (size_t)atol(argv[1]) : 1000000);
 	return 0;

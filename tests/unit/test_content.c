@@ -1,4 +1,6 @@
 #include "tree/content.h"
+#include "tree/hints.h"
+#include "store/adoption.h"
 #include "format/seqnode.h"
 #include "base/io.h"
 
@@ -392,6 +394,162 @@ Test(content, an_edit_in_the_middle_shares_all_other_chunks)
 	cr_expect_leq(after.objects - before.objects, 5, "%llu new objects",
 		      (unsigned long long)(after.objects - before.objects));
 	free(d);
+}
+
+/* --- what a new chunk resembles ------------------------------------------- */
+
+struct told {
+	struct pfs_hints hints;
+	struct pfs_piece v[2000];
+	size_t n;
+};
+
+static int tell(void *arg, struct pfs_piece *pieces, size_t n, struct pfs_error *err)
+{
+	struct told *t = arg;
+
+	pfs_hints_tell(&t->hints, pieces, n);
+	return 0;
+}
+
+static int keep(void *arg, const struct pfs_piece *p, struct pfs_error *err)
+{
+	struct told *t = arg;
+
+	cr_assert_lt(t->n, sizeof(t->v) / sizeof(*t->v));
+	t->v[t->n++] = *p;
+	return 0;
+}
+
+/* Write `d` over `old` and listen. */
+static struct told *write_over(const struct pfs_content *old, const unsigned char *d, size_t n)
+{
+	static const struct pfs_cutter_ops ops = { .near = tell, .take = keep };
+	struct pfs_cutter *c = malloc(sizeof(*c));
+	struct told *t = calloc(1, sizeof(*t));
+
+	pfs_hints_init(&t->hints, st, old);
+	pfs_cutter_init(c, st, &ops, t);
+	for (size_t off = 0, len; off < n; off += len) {
+		unsigned char *room;
+
+		len = n - off < 1 << 20 ? n - off : 1 << 20;
+		cr_assert_eq(pfs_cutter_room(c, len, &room, NULL), 0);
+		memcpy(room, d + off, len);
+		cr_assert_eq(pfs_cutter_filled(c, len, NULL), 0);
+	}
+	cr_assert_eq(pfs_cutter_end(c, NULL), 0);
+	cr_assert_eq(pfs_cutter_flush(c, NULL), 0);
+	pfs_cutter_fini(c);
+	pfs_hints_fini(&t->hints);
+	free(c);
+	return t;
+}
+
+/* Where in `d` the bytes of an object are, about `off` or anywhere; n: nowhere. */
+static size_t place_of(const struct pfs_id *id, const unsigned char *d, size_t n)
+{
+	PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
+	const unsigned char *p;
+
+	cr_assert_eq(pfs_store_get(st, PFS_KIND_CHUNK, id, &o, NULL), 0);
+	p = memmem(d, n, o->data, 64);
+	return p ? (size_t)(p - d) : n;
+}
+
+/* Of the chunks that are new, how many were told an old one that lay near; `*fresh` is how many there are. */
+static size_t count_told(const struct told *t, const struct told *was, const unsigned char *old,
+			 size_t n, int64_t shift_at, int64_t shift, size_t *fresh)
+{
+	size_t good = 0;
+
+	*fresh = 0;
+	for (size_t i = 0; i < t->n; i++) {
+		const struct pfs_piece *p = &t->v[i];
+		bool known = p->bytes == 1 || p->kind == PFS_SEQNODE_HOLE; /* one: was in a hole */
+		int64_t at = (int64_t)p->off;
+
+		for (size_t k = 0; k < was->n && !known; k++)
+			known = pfs_id_equal(&was->v[k].id, &p->id);
+		if (known)
+			continue;
+		++*fresh;
+		if (pfs_id_is_zero(&p->near))
+			continue;
+		at -= at >= shift_at ? shift : 0;
+		good += llabs((int64_t)place_of(&p->near, old, n) - at) < 200000;
+	}
+	return good;
+}
+
+Test(content, a_new_chunk_is_told_the_old_one_between_the_same_neighbours)
+{
+	const size_t n = 40000000;
+	unsigned char *old = make_data(n, true), *d = malloc(2 * n);
+	struct pfs_content c = from_bytes(old, n);
+	struct told *was = write_over(NULL, old, n), *t;
+	size_t fresh, good;
+
+	memcpy(d, old, n); /* a byte here and there */
+	for (size_t i = 0; i < n; i += 1 + roll(400000))
+		d[i] ^= 1;
+	t = write_over(&c, d, n);
+	good = count_told(t, was, old, n, 0, 0, &fresh);
+	cr_expect(fresh > 100 && good > fresh * 9 / 10, "%zu of %zu", good, fresh);
+	free(t);
+
+	/* 11 MB gone at the start, and edits behind */
+	t = write_over(&c, d + 11000000, n - 11000000);
+	good = count_told(t, was, old, n, 0, -11000000, &fresh);
+	cr_expect(fresh > 70 && good > fresh * 8 / 10, "%zu of %zu", good, fresh);
+	free(t);
+
+	memmove(d + 19000000, d + 10000000, n - 10000000); /* 9 MB put in */
+	fill(d + 10000000, 9000000);
+	t = write_over(&c, d, n + 9000000);
+	good = count_told(t, was, old, n, 19000000, 9000000, &fresh);
+	cr_expect(fresh > 200 && good > (fresh - 150) * 8 / 10, "%zu of %zu", good, fresh);
+	free(t);
+
+	fill(d, n); /* something else altogether */
+	t = write_over(&c, d, n);
+	for (size_t i = 200; i < t->n; i++)
+		cr_expect(pfs_id_is_zero(&t->v[i].near), "chunk %zu was told a stranger", i);
+	free(t);
+	free(was);
+	free(old);
+	free(d);
+}
+
+/* --- adoption --------------------------------------------------------------- */
+
+Test(content, a_survey_names_what_writing_would_have_stored)
+{
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		size_t n = sizes[i];
+		unsigned char *d = make_data(n, true);
+		char path[] = "/tmp/pfs-survey-XXXXXX";
+		PFS_AUTO(pfs_fd_close) int fd = mkstemp(path);
+		struct pfs_store_stats before, after;
+		struct pfs_adoption *a = NULL;
+		struct pfs_content want, c;
+		struct pfs_error err = { 0 };
+
+		cr_assert_geq(fd, 0);
+		cr_assert_eq(pfs_io_pwrite(fd, d, n, 0, NULL), 0);
+		pfs_store_stats(st, &before);
+		cr_assert_eq(pfs_adoption_begin(st, &a, NULL), 0);
+		cr_assert_eq(pfs_content_survey_fd(st, fd, n, a, &c, &err), 0, "%s", err.text);
+		pfs_store_stats(st, &after);
+		cr_expect(after.objects - before.objects <= (c.form == PFS_CONTENT_SEQ),
+			  "%zu bytes: chunks were stored", n);
+		cr_assert_eq(pfs_adoption_commit(&a, AT_FDCWD, path, &err), 0, "%s", err.text);
+		check_reads(&c, d, n);
+		want = from_bytes(d, n);
+		cr_expect(pfs_content_equal(&c, &want), "%zu bytes", n);
+		cr_assert_eq(unlink(path), 0);
+		free(d);
+	}
 }
 
 /* A root whose parts are not what it says they are. */
