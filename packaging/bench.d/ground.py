@@ -3,6 +3,7 @@ folder beside it on the same disk, and the table of rows."""
 import contextlib
 import os
 import pathlib
+import resource
 import shutil
 import socket
 import statistics
@@ -48,6 +49,12 @@ def timed(work, *arguments, **options):
     start = time.perf_counter()
     work(*arguments, **options)
     return time.perf_counter() - start
+
+
+def children_cpu():
+    """Seconds of processor of all commands that were run and have ended."""
+    use = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return use.ru_utime + use.ru_stime
 
 
 def wait_for(what, test, seconds=30):
