@@ -101,14 +101,14 @@ def random_10(g):
     random_data(g, 10240, 1, (peers.Restic,), {"openssl": ">= 0.75", "restic": ">= 2"})
 
 
-TEXT_FOLDERS = ("/usr/include", "/usr/share", "/usr/lib/python3", "/usr/lib/python3.11", "/usr/src")
+TEXT_FOLDERS = (pathlib.Path("/usr/include"), pathlib.Path("/usr/share"), *sorted(pathlib.Path("/usr/lib").glob("python3*")))
 
 
 def real_text(out, limit):
     """Text files of this machine, one behind the other; how many bytes."""
     done = 0
     for folder in TEXT_FOLDERS:
-        for path in sorted(pathlib.Path(folder).rglob("*")):
+        for path in sorted(folder.rglob("*")):
             if done >= limit:
                 return done
             if path.is_symlink() or not path.is_file():
