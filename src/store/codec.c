@@ -11,6 +11,7 @@
 #define PROBE_PIECES 16u
 #define PROBE_PIECE  256u
 #define LEVEL        1
+#define DELTA_MIN    512u         /* shorter ones are bundled better than leaned on others */
 #define SCRATCH_MIN  (256u << 10) /* room for every chunk from the start */
 
 /* Contexts of zstd are large: one pair a thread, for the thread's life. */
@@ -131,6 +132,21 @@ static unsigned char *scratch_of(size_t len)
 	return wider;
 }
 
+/* What is in the scratch, in memory of its size, behind `head`. */
+static int keep(const void *head, size_t head_len, const void *packed, size_t len, void **out,
+		struct pfs_error *err)
+{
+	unsigned char *p = malloc(head_len + len);
+
+	if (!p)
+		return pfs_fail_nomem(err, "packing an object");
+	if (head_len)
+		memcpy(p, head, head_len);
+	memcpy(p + head_len, packed, len);
+	*out = p;
+	return 0;
+}
+
 int pfs_codec_pack(const void *data, size_t len, void **out, size_t *out_len,
 		   enum pfs_codec *out_codec, struct pfs_error *err)
 {
@@ -143,22 +159,76 @@ int pfs_codec_pack(const void *data, size_t len, void **out, size_t *out_len,
 	if (!scratch)
 		return pfs_fail_nomem(err, "packing an object");
 	rc = pfs_codec_encode(data, len, scratch, &n, &codec, err);
+	if (rc == 0 && codec != PFS_CODEC_RAW)
+		rc = keep(NULL, 0, scratch, n, &packed, err);
 	if (rc < 0)
 		return rc;
-	if (codec != PFS_CODEC_RAW) {
-		packed = malloc(n);
-		if (!packed)
-			return pfs_fail_nomem(err, "packing an object");
-		memcpy(packed, scratch, n);
-	}
 	*out = packed;
 	*out_len = n;
 	*out_codec = codec;
 	return 0;
 }
 
-static int decompress(const void *data, size_t len, void *out, size_t out_len,
-		      struct pfs_error *err)
+/* *out is NULL when it does not fit into `most` bytes, the id of the base counted. */
+static int pack_delta(const void *data, size_t len, const struct pfs_codec_base *base, size_t most,
+		      void **out, size_t *out_len, struct pfs_error *err)
+{
+	unsigned char *scratch = scratch_of(len < SCRATCH_MIN ? SCRATCH_MIN : len);
+	struct contexts *c = thread_contexts();
+	size_t n;
+
+	*out = NULL;
+	if (c && !c->compress)
+		c->compress = ZSTD_createCCtx();
+	if (!c || !c->compress || !scratch)
+		return pfs_fail_nomem(err, "a compressor");
+	if (most <= PFS_ID_SIZE ||
+	    ZSTD_isError(ZSTD_CCtx_setParameter(c->compress, ZSTD_c_compressionLevel, LEVEL)) ||
+	    ZSTD_isError(ZSTD_CCtx_refPrefix(c->compress, base->data, base->len)))
+		return 0;
+	n = ZSTD_compress2(c->compress, scratch, most - PFS_ID_SIZE, data, len);
+	if (ZSTD_isError(n)) {
+		ZSTD_CCtx_reset(c->compress, ZSTD_reset_session_only);
+		return 0;
+	}
+	*out_len = PFS_ID_SIZE + n;
+	return keep(base->id->bytes, PFS_ID_SIZE, scratch, n, out, err);
+}
+
+int pfs_codec_pack_near(const void *data, size_t len, const struct pfs_codec_base *base, void **out,
+			size_t *out_len, enum pfs_codec *out_codec, struct pfs_error *err)
+{
+	void *delta = NULL, *plain;
+	size_t delta_len = 0, plain_len;
+	enum pfs_codec codec;
+	int rc = 0;
+
+	if (len >= DELTA_MIN)
+		rc = pack_delta(data, len, base, len - len * 2 / 5, &delta, &delta_len, err);
+	if (rc == 0 && (!delta || delta_len > len / 8)) {
+		rc = pfs_codec_pack(data, len, &plain, &plain_len, &codec, err);
+		if (rc == 0 && (!delta || delta_len >= plain_len - plain_len * 2 / 5)) {
+			free(delta);
+			*out = plain;
+			*out_len = plain_len;
+			*out_codec = codec;
+			return 0;
+		}
+		if (rc == 0)
+			free(plain);
+	}
+	if (rc < 0) {
+		free(delta);
+		return rc;
+	}
+	*out = delta;
+	*out_len = delta_len;
+	*out_codec = PFS_CODEC_DELTA;
+	return 0;
+}
+
+static int decompress(const void *prefix, size_t prefix_len, const void *data, size_t len,
+		      void *out, size_t out_len, struct pfs_error *err)
 {
 	struct contexts *c = thread_contexts();
 	size_t n;
@@ -172,6 +242,10 @@ static int decompress(const void *data, size_t len, void *out, size_t out_len,
 	    ZSTD_getFrameContentSize(data, len) != out_len)
 		return pfs_fail(err, PFS_E_CORRUPT, "payload is not one frame of %zu bytes",
 				out_len);
+	/* Also when there is none: one that a failed call left must not be used. */
+	n = ZSTD_DCtx_refPrefix(c->decompress, prefix, prefix_len);
+	if (ZSTD_isError(n))
+		return pfs_fail_nomem(err, "a decompressor");
 	n = ZSTD_decompressDCtx(c->decompress, out, out_len, data, len);
 	if (ZSTD_isError(n))
 		return pfs_fail(err, PFS_E_CORRUPT, "payload does not decompress: %s",
@@ -180,6 +254,12 @@ static int decompress(const void *data, size_t len, void *out, size_t out_len,
 		return pfs_fail(err, PFS_E_CORRUPT,
 				"payload decompresses to %zu bytes instead of %zu", n, out_len);
 	return 0;
+}
+
+int pfs_codec_decode_delta(const void *base, size_t base_len, const void *data, size_t len,
+			   void *out, size_t out_len, struct pfs_error *err)
+{
+	return decompress(base, base_len, data, len, out, out_len, err);
 }
 
 int pfs_codec_decode(enum pfs_codec codec, const void *data, size_t len, void *out, size_t out_len,
@@ -194,7 +274,7 @@ int pfs_codec_decode(enum pfs_codec codec, const void *data, size_t len, void *o
 			memcpy(out, data, len);
 		return 0;
 	case PFS_CODEC_ZSTD:
-		return decompress(data, len, out, out_len, err);
+		return decompress(NULL, 0, data, len, out, out_len, err);
 	default:
 		return pfs_fail(err, PFS_E_CORRUPT, "payload with unknown codec %d", (int)codec);
 	}

@@ -36,6 +36,10 @@ int pfs_hasher_batch(const struct pfs_hasher *h, enum pfs_kind kind,
 		     const struct pfs_store_item *items, size_t n, struct pfs_id *out,
 		     struct pfs_error *err);
 
+/* The id of a bundle, from the rows of its table. */
+int pfs_hasher_bundle(const struct pfs_hasher *h, const void *rows, size_t len, struct pfs_id *out,
+		      struct pfs_error *err);
+
 /* Plain SHA-256 of two pieces, for the digest of a pack. */
 int pfs_hasher_digest(const void *a, size_t a_len, const void *b, size_t b_len,
 		      unsigned char out[32], struct pfs_error *err);

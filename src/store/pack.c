@@ -8,6 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool pfs_pack_is_durable(const struct pfs_pack *pack, uint64_t off)
+{
+	return !__atomic_load_n(&pack->unsettled, __ATOMIC_ACQUIRE) ||
+	       off < __atomic_load_n(&pack->durable, __ATOMIC_ACQUIRE);
+}
+
 char *pfs_pack_format(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK_TEXT_SIZE])
 {
 	pfs_hex_format(uuid, PFS_UUID_SIZE, out);
@@ -111,23 +117,30 @@ static int load_tables(int fd, const struct pfs_packtrailer *t, unsigned char *r
 	return rc < 0 ? rc : pfs_packfooter_decode(raw, len, t, h.kind, out, err);
 }
 
+int pfs_pack_load_trailer(int fd, uint64_t file_size, struct pfs_packtrailer *out,
+			  struct pfs_error *err)
+{
+	unsigned char raw[PFS_PACKTRAILER_SIZE];
+	int rc;
+
+	if (file_size < PFS_PACKHDR_SIZE + sizeof(raw) || file_size > PFS_PACK_SIZE_MAX)
+		return pfs_fail(err, PFS_E_CORRUPT, "a pack of %llu bytes",
+				(unsigned long long)file_size);
+	rc = read_exactly(fd, raw, sizeof(raw), file_size - sizeof(raw), err);
+	return rc < 0 ? rc : pfs_packtrailer_decode(raw, file_size, out, err);
+}
+
 int pfs_pack_load_footer(int fd, uint64_t file_size, struct pfs_packfooter *out,
 			 struct pfs_error *err)
 {
-	unsigned char trailer[PFS_PACKTRAILER_SIZE], *raw;
 	struct pfs_packtrailer t;
+	unsigned char *raw;
 	size_t len;
-	int rc;
+	int rc = pfs_pack_load_trailer(fd, file_size, &t, err);
 
-	if (file_size < PFS_PACKHDR_SIZE + PFS_PACKTRAILER_SIZE || file_size > PFS_PACK_SIZE_MAX)
-		return pfs_fail(err, PFS_E_CORRUPT, "a pack of %llu bytes",
-				(unsigned long long)file_size);
-	rc = read_exactly(fd, trailer, sizeof(trailer), file_size - sizeof(trailer), err);
-	if (rc == 0)
-		rc = pfs_packtrailer_decode(trailer, file_size, &t, err);
 	if (rc < 0)
 		return rc;
-	len = (size_t)(file_size - sizeof(trailer) - t.footer_off);
+	len = (size_t)(file_size - PFS_PACKTRAILER_SIZE - t.footer_off);
 	raw = malloc(len ? len : 1);
 	if (!raw)
 		return pfs_fail_nomem(err, "the footer of a pack");

@@ -24,10 +24,18 @@ struct pfs_pack {
 	int sealed;    /* in packs/, else in open/; adopted: durable, with its table; atomic */
 	int condemned; /* what lies here only is not there for puts; atomic */
 	int dropped;   /* nothing is found here any more; atomic */
-	int fd;        /* this and below: protected by the packset's files lock */
+	int unsettled; /* being written: durable up to here only; both atomic */
+	uint64_t durable;
+	uint32_t deltas,
+		members; /* kept in it, the second in bundles, once `counted`; all atomic */
+	int counted;
+	int fd; /* this and below: protected by the packset's files lock */
 	unsigned users;
 	bool pinned; /* keep fd: the file is being written or about to be moved */
 };
+
+/* Whether what lies at `off` will be there after a power cut. */
+bool pfs_pack_is_durable(const struct pfs_pack *pack, uint64_t off);
 
 /* 32 digits. */
 char *pfs_pack_format(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK_TEXT_SIZE]);
@@ -50,6 +58,10 @@ int pfs_pack_load_header(int fd, const unsigned char uuid[PFS_UUID_SIZE],
 /* The footer of a sealed pack, or the table of an adopted one, checked against its checksum and digest. */
 int pfs_pack_load_footer(int fd, uint64_t file_size, struct pfs_packfooter *out,
 			 struct pfs_error *err);
+
+/* Only its trailer: how much of what there is. */
+int pfs_pack_load_trailer(int fd, uint64_t file_size, struct pfs_packtrailer *out,
+			  struct pfs_error *err);
 
 /* Footer and trailer behind `footer_off` bytes of records: what sealing writes. Owned by the caller. */
 int pfs_pack_make_footer(const unsigned char header[PFS_PACKHDR_SIZE],

@@ -2,6 +2,7 @@
 #include "store/codec.h"
 #include "store/packlist.h"
 #include "store/packscan.h"
+#include "format/bundle.h"
 #include "base/io.h"
 #include "base/limits.h"
 
@@ -58,6 +59,77 @@ static void lose_all_at(struct pfs_packcheck *c, const struct pfs_pack *pack,
 			     &list.items[i].id);
 }
 
+/* Row and bytes of one member. */
+static int check_member(struct pfs_packcheck *c, const unsigned char *row,
+			const unsigned char *bytes, struct pfs_bundle_member *m,
+			struct pfs_error *why)
+{
+	struct pfs_id got;
+	int rc = pfs_bundle_decode_member(row, m, why);
+
+	if (rc == 0)
+		rc = pfs_hasher_id(c->hasher, (enum pfs_kind)m->type, bytes, m->len, &got, why);
+	if (rc == 0 && !pfs_id_equal(&got, &m->id))
+		rc = pfs_fail(why, PFS_E_CORRUPT, "bytes of a member do not match its id");
+	return rc;
+}
+
+static int check_members(struct pfs_packcheck *c, const struct pfs_pack *pack, uint64_t off,
+			 const unsigned char *rows, uint32_t n, const unsigned char *plain,
+			 struct pfs_error *err)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct pfs_error why = { 0 };
+		struct pfs_bundle_member m = { .len = 0 };
+		int rc = check_member(c, rows + i * PFS_BUNDLE_MEMBER_SIZE, plain, &m, &why);
+
+		if (rc == PFS_E_NOMEM)
+			return pfs_fail_nomem(err, "checking a pack");
+		if (rc < 0) {
+			tell_at(c, pack, off, why.text);
+			lose(c, pack, off, (enum pfs_kind)m.type, &m.id);
+		}
+		plain += m.len;
+	}
+	return 0;
+}
+
+static void lose_members(struct pfs_packcheck *c, const struct pfs_pack *pack, uint64_t off,
+			 const unsigned char *rows, uint32_t n)
+{
+	struct pfs_bundle_member m;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (pfs_bundle_decode_member(rows + i * PFS_BUNDLE_MEMBER_SIZE, &m, NULL) == 0)
+			lose(c, pack, off, (enum pfs_kind)m.type, &m.id);
+}
+
+static int check_bundle(struct pfs_packcheck *c, const struct pfs_pack *pack,
+			const struct pfs_packscan *scan, const struct pfs_packrec *rec,
+			unsigned char *plain, struct pfs_error *err)
+{
+	const unsigned char *rows = scan->payload + PFS_BUNDLE_HEAD_SIZE;
+	struct pfs_error why = { 0 };
+	struct pfs_id got;
+	uint32_t n = 0, table;
+	int rc = pfs_bundle_decode(scan->payload, rec->clen, rec->ulen, &n, &table, &why);
+
+	if (rc == 0)
+		rc = pfs_hasher_bundle(c->hasher, rows, table - PFS_BUNDLE_HEAD_SIZE, &got, &why);
+	if (rc == 0 && !pfs_id_equal(&got, &rec->id))
+		rc = pfs_fail(&why, PFS_E_CORRUPT, "the table of a bundle does not match its id");
+	if (rc == 0)
+		rc = pfs_codec_decode((enum pfs_codec)rec->codec, scan->payload + table,
+				      rec->clen - table, plain, rec->ulen, &why);
+	if (rc == PFS_E_NOMEM)
+		return pfs_fail_nomem(err, "checking a pack");
+	if (rc == 0)
+		return check_members(c, pack, scan->at, rows, n, plain, err);
+	tell_at(c, pack, scan->at, why.text);
+	lose_members(c, pack, scan->at, rows, n);
+	return 0;
+}
+
 /* Do the bytes hash to the id they are kept under, and does the index know them? */
 static int check_object(struct pfs_packcheck *c, const struct pfs_pack *pack,
 			const struct pfs_packscan *scan, const struct pfs_packrec *rec,
@@ -65,8 +137,11 @@ static int check_object(struct pfs_packcheck *c, const struct pfs_pack *pack,
 {
 	struct pfs_error why = { 0 };
 	struct pfs_id got;
-	int rc = pfs_codec_decode(rec->codec, scan->payload, rec->clen, plain, rec->ulen, &why);
+	int rc;
 
+	if (rec->type == PFS_PACK_BUNDLE)
+		return check_bundle(c, pack, scan, rec, plain, err);
+	rc = pfs_packread_payload(c->read, rec, scan->payload, plain, &why);
 	if (rc == 0)
 		rc = pfs_hasher_id(c->hasher, (enum pfs_kind)rec->type, plain, rec->ulen, &got,
 				   &why);

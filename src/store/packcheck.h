@@ -9,11 +9,12 @@
 
 #include "store/hasher.h"
 #include "store/health.h"
-#include "store/packset.h"
+#include "store/packread.h"
 
 struct pfs_packcheck {
 	int dir; /* the store's folder */
 	struct pfs_packset *set;
+	const struct pfs_packread *read;
 	const struct pfs_hasher *hasher;
 	unsigned char store_uuid[PFS_UUID_SIZE];
 	const struct pfs_examination *x;

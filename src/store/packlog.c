@@ -66,6 +66,9 @@ void pfs_packlog_resume(struct pfs_packlog *log, struct pfs_packwriter *w)
 {
 	enum slot slot = w->pack->kind == PFS_PACK_META ? META : DATA;
 
+	__atomic_store_n(&w->pack->durable, w->durable, __ATOMIC_RELEASE);
+	__atomic_store_n(&w->pack->unsettled, 1, __ATOMIC_RELEASE);
+	pfs_packwriter_count(w);
 	pfs_lock(&log->lock);
 	if (w->seq >= log->next_seq)
 		log->next_seq = w->seq + 1;
@@ -110,6 +113,7 @@ static int start_pack(struct pfs_packlog *log, enum slot slot, struct pfs_error 
 		return rc;
 	}
 	w->pack->seq = h.seq;
+	__atomic_store_n(&w->pack->unsettled, 1, __ATOMIC_RELEASE);
 	log->writing[slot] = w;
 	log->next_seq++;
 	return 0;
@@ -399,8 +403,10 @@ static int settle_files(struct pfs_packlog *log, struct turn *t, bool again)
 		t->files = a->next;
 		if (a == t->failed && !a->flushed)
 			rescue_file(log, a, again);
-		if (a->durable)
+		if (a->durable) {
 			__atomic_store_n(&a->pack->sealed, 1, __ATOMIC_RELEASE);
+			__atomic_store_n(&a->pack->unsettled, 0, __ATOMIC_RELEASE);
+		}
 		if (a->durable || a->gone)
 			release_file(log, a);
 		else
@@ -673,6 +679,7 @@ int pfs_packlog_add_file(struct pfs_packlog *log, int from, const char *name,
 		return rc;
 	}
 	a->pack->seq = a->header.seq;
+	__atomic_store_n(&a->pack->unsettled, 1, __ATOMIC_RELEASE);
 	a->users = 2;
 	pfs_lock(&log->lock);
 	/* First of all a sync has to know of it: whoever finds a piece may ask for one at once. */

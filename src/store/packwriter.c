@@ -41,6 +41,7 @@ static void note_durable(const struct pfs_packwriter *w)
 {
 	unsigned char raw[NOTE_SIZE];
 
+	__atomic_store_n(&w->pack->durable, w->durable, __ATOMIC_RELEASE);
 	memcpy(raw, "VLEN", 4);
 	pfs_put_le64(raw + 4, w->durable);
 	pfs_put_le32(raw + 12, pfs_crc32c(0, raw, 12));
@@ -175,6 +176,15 @@ static int check_room(const struct pfs_packwriter *w, uint64_t extent, struct pf
 			(unsigned long long)size, PFS_PACK_SIZE_MAX);
 }
 
+void pfs_packwriter_count(const struct pfs_packwriter *w)
+{
+	__atomic_store_n(&w->pack->deltas, pfs_packfooter_deltas(&w->footer), __ATOMIC_RELAXED);
+	__atomic_store_n(&w->pack->members,
+			 (uint32_t)(w->footer.members.len / PFS_BUNDLE_MEMBER_SIZE),
+			 __ATOMIC_RELAXED);
+	__atomic_store_n(&w->pack->counted, 1, __ATOMIC_RELEASE);
+}
+
 int pfs_packwriter_append(struct pfs_packwriter *w, const struct pfs_packrec *rec,
 			  const void *payload, uint64_t *out_off, struct pfs_error *err)
 {
@@ -199,6 +209,7 @@ int pfs_packwriter_append(struct pfs_packwriter *w, const struct pfs_packrec *re
 		memcpy(p + PFS_PACKREC_SIZE, payload, rec->clen);
 	w->buf_len += extent;
 	*out_off = off;
+	pfs_packwriter_count(w);
 	return 0;
 }
 
@@ -340,8 +351,10 @@ int pfs_packwriter_seal(struct pfs_packwriter *w, struct pfs_error *err)
 		rc = move_sealed(w, err);
 	if (rc == 0 && whole && !w->named)
 		rc = flush_folder(w->dir, "open", err);
-	if (rc == 1)
+	if (rc == 1) {
 		__atomic_store_n(&w->pack->size, size, __ATOMIC_RELEASE);
+		__atomic_store_n(&w->pack->unsettled, 0, __ATOMIC_RELEASE);
+	}
 	if (rc == 0) {
 		w->durable = w->flush_to;
 		note_durable(w);

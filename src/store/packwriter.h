@@ -59,6 +59,9 @@ bool pfs_packwriter_full(const struct pfs_packwriter *w);
 int pfs_packwriter_append(struct pfs_packwriter *w, const struct pfs_packrec *rec,
 			  const void *payload, uint64_t *out_off, struct pfs_error *err);
 
+/* Let the pack know what it has of deltas and bundles. */
+void pfs_packwriter_count(const struct pfs_packwriter *w);
+
 /* Buffer to file, not further. */
 int pfs_packwriter_write(struct pfs_packwriter *w, struct pfs_error *err);
 

@@ -35,6 +35,8 @@ int pfs_store_new(const struct pfs_store_ops *ops, void *self,
 		rc = pfs_pool_new(pfs_pool_processors() - 1, &st->pool, err);
 	if (rc < 0)
 		return rc;
+	if (ops->attach)
+		ops->attach(self, st->cache);
 	*out = st;
 	st = NULL;
 	return 0;

@@ -119,6 +119,10 @@ struct pfs_store_stats {
 	uint64_t packs;
 	uint64_t pack_bytes;                  /* on disk */
 	uint64_t object_bytes;                /* before compression */
+	uint64_t deltas;                      /* kept as what they have beyond another object */
+	uint64_t bundled;                     /* kept with others in one record */
+	uint64_t adopted_files;               /* packs that are files as they were */
+	uint64_t adopted_bytes;               /* the size of those */
 	uint64_t put_objects, put_duplicates; /* since open */
 	uint64_t cache_hits, cache_misses;
 };

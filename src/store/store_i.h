@@ -54,6 +54,9 @@ void pfs_draft_fini(struct pfs_draft *d);
 struct pfs_store_ops {
 	const char *name;
 
+	/* The facade's cache, for what is read along. Called once, before all else. May be NULL. */
+	void (*attach)(void *self, struct pfs_cache *cache);
+
 	/* Frees the backend and everything it holds. */
 	void (*close)(void *self);
 

@@ -4,6 +4,7 @@
 #include "store/packcheck.h"
 #include "store/packlist.h"
 #include "store/packlog.h"
+#include "store/packread.h"
 #include "store/packscan.h"
 #include "store/recover.h"
 #include "store/superblock.h"
@@ -21,8 +22,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define READ_ATTEMPTS 3
-
 struct packs {
 	int dir;     /* the store's folder */
 	int lock_fd; /* held as long as we live: one process a store */
@@ -30,6 +29,7 @@ struct packs {
 	struct pfs_hasher *hasher;
 	struct pfs_packset *set;
 	struct pfs_packlog *log;
+	struct pfs_packread read;
 };
 
 static void packs_close(void *self)
@@ -45,6 +45,37 @@ static void packs_close(void *self)
 	free(p);
 }
 
+static void packs_attach(void *self, struct pfs_cache *cache)
+{
+	struct packs *p = self;
+
+	p->read = (struct pfs_packread){
+		.set = p->set,
+		.log = p->log,
+		.hasher = p->hasher,
+		.cache = cache,
+	};
+}
+
+/*
+ * Against what the object resembles. Not when there is a copy of it already, in
+ * a damaged or a condemned place: others may lean on that, and on a delta nobody may.
+ */
+static int pack_object(struct packs *p, struct pfs_draft *d, size_t *out_len,
+		       enum pfs_codec *out_codec, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
+	struct pfs_codec_base base;
+	struct pfs_id id;
+
+	if (d->near && !pfs_packset_find(p->set, &d->id, NULL))
+		o = pfs_packread_base(&p->read, d->kind, d->near, &id);
+	if (!o)
+		return pfs_codec_pack(d->data, d->len, &d->packed, out_len, out_codec, err);
+	base = (struct pfs_codec_base){ &id, o->data, o->len };
+	return pfs_codec_pack_near(d->data, d->len, &base, &d->packed, out_len, out_codec, err);
+}
+
 /* Everything but the place: which pack it gets into is decided when its turn comes. */
 static int packs_prepare(void *self, struct pfs_draft *d, struct pfs_error *err)
 {
@@ -55,7 +86,7 @@ static int packs_prepare(void *self, struct pfs_draft *d, struct pfs_error *err)
 
 	if (pfs_packset_has(p->set, &d->id))
 		return 1;
-	rc = pfs_codec_pack(d->data, d->len, &d->packed, &len, &codec, err);
+	rc = pack_object(p, d, &len, &codec, err);
 	if (rc < 0)
 		return rc;
 	d->rec = (struct pfs_packrec){
@@ -99,84 +130,6 @@ static int packs_adopt(void *self, int dir, const char *name, const struct pfs_e
 	return rc < 0 ? rc : pfs_packlog_add_file(p->log, dir, name, &table, err);
 }
 
-/* From the file, or from the buffer that has not reached it. */
-static int read_bytes(struct packs *p, const struct pfs_place *place, unsigned char *raw,
-		      size_t len, struct pfs_error *err)
-{
-	struct pfs_pack *pack = pfs_packset_pack(p->set, place->pack);
-	size_t got = 0;
-	int fd;
-	int rc;
-
-	if (place->off + len > __atomic_load_n(&pack->size, __ATOMIC_ACQUIRE) &&
-	    pfs_packlog_copy(p->log, place->pack, place->off, len, raw))
-		return 0;
-	rc = pfs_packset_lend(p->set, pack, &fd, err);
-	if (rc < 0)
-		return rc;
-	rc = pfs_io_pread(fd, raw, len, place->off, &got, err);
-	pfs_packset_return(p->set, pack);
-	if (rc == 0 && got < len)
-		return pfs_fail(err, PFS_E_CORRUPT, "the pack ends in the middle of an object");
-	return rc;
-}
-
-static int unpack(const struct pfs_place *place, const struct pfs_id *id, const unsigned char *raw,
-		  size_t len, struct pfs_counted_object **out, struct pfs_error *err)
-{
-	struct pfs_counted_object *o;
-	struct pfs_packrec rec;
-	int rc = pfs_packrec_check(raw, len, &rec, err);
-
-	if (rc < 0)
-		return rc;
-	if (!pfs_id_equal(&rec.id, id) || rec.type != place->type || rec.ulen != place->ulen)
-		return pfs_fail(err, PFS_E_CORRUPT, "another record is in the place of this one");
-	o = pfs_object_new((enum pfs_kind)rec.type, id, rec.ulen);
-	if (!o)
-		return pfs_fail_nomem(err, "an object");
-	rc = pfs_codec_decode(rec.codec, raw + PFS_PACKREC_SIZE, rec.clen, o->bytes, rec.ulen, err);
-	if (rc < 0)
-		free(o);
-	else
-		*out = o;
-	return rc;
-}
-
-/* A piece of an adopted file has no record around it. */
-static int get_piece(struct packs *p, const struct pfs_place *place, const struct pfs_id *id,
-		     struct pfs_counted_object **out, struct pfs_error *err)
-{
-	struct pfs_counted_object *o = pfs_object_new((enum pfs_kind)place->type, id, place->ulen);
-	int rc = o ? read_bytes(p, place, o->bytes, place->ulen, err)
-		   : pfs_fail_nomem(err, "an object");
-
-	if (rc < 0)
-		free(o);
-	else
-		*out = o;
-	return rc;
-}
-
-static int get_at(struct packs *p, const struct pfs_place *place, const struct pfs_id *id,
-		  struct pfs_counted_object **out, struct pfs_error *err)
-{
-	size_t len = (size_t)pfs_packrec_extent(place->clen);
-	unsigned char *raw;
-	int rc;
-
-	if (pfs_packset_pack(p->set, place->pack)->kind == PFS_PACK_ADOPTED)
-		return get_piece(p, place, id, out, err);
-	raw = malloc(len);
-	if (!raw)
-		return pfs_fail_nomem(err, "reading an object");
-	rc = read_bytes(p, place, raw, len, err);
-	if (rc == 0)
-		rc = unpack(place, id, raw, len, out, err);
-	free(raw);
-	return rc;
-}
-
 static bool find(struct packs *p, enum pfs_kind kind, const struct pfs_id *id,
 		 struct pfs_place *out)
 {
@@ -202,23 +155,17 @@ static int packs_get(void *self, enum pfs_kind kind, const struct pfs_id *id,
 {
 	char text[PFS_STORE_PLACE_SIZE];
 	struct packs *p = self;
-	struct pfs_place place, before;
-	int rc = PFS_E_NOTFOUND;
+	struct pfs_place place;
+	int rc;
 
-	/* A rescue may move an object between the look-up and the read. */
-	for (int i = 0; i < READ_ATTEMPTS && find(p, kind, id, &place); i++) {
-		if (i > 0 && place.pack == before.pack && place.off == before.off)
-			break;
-		before = place;
-		rc = get_at(p, &place, id, out, err);
-		if (rc == 0)
-			return 0;
-	}
+	rc = pfs_packread_find(&p->read, kind, id, &place, out, err);
+	if (rc == 0)
+		return 0;
 	if (rc == PFS_E_NOTFOUND)
 		return pfs_fail(err, rc, "no object %s", pfs_id_format(id, text));
 	if (rc == PFS_E_CORRUPT)
-		pfs_packset_doubt(p->set, id, &before);
-	format_place(p, &before, text);
+		pfs_packread_doubt(&p->read, id, &place);
+	format_place(p, &place, text);
 	return pfs_wrap(err, rc, "%s", text);
 }
 
@@ -236,7 +183,7 @@ static void packs_doubt(void *self, const struct pfs_id *id)
 	struct pfs_place place;
 
 	if (pfs_packset_find(p->set, id, &place))
-		pfs_packset_doubt(p->set, id, &place);
+		pfs_packread_doubt(&p->read, id, &place);
 }
 
 static void packs_place(void *self, const struct pfs_id *id, char out[PFS_STORE_PLACE_SIZE])
@@ -255,6 +202,41 @@ static int packs_sync(void *self, struct pfs_error *err)
 	return pfs_packlog_sync(p->log, err);
 }
 
+/* Of a pack that was there before us the trailer tells, once somebody wants to know. */
+static void count_kept(struct packs *p, struct pfs_pack *pack)
+{
+	struct pfs_packtrailer t = { .n_deltas = 0 };
+	int fd;
+
+	if (__atomic_load_n(&pack->counted, __ATOMIC_ACQUIRE) ||
+	    pfs_packset_lend(p->set, pack, &fd, NULL) < 0)
+		return;
+	if (pfs_pack_load_trailer(fd, __atomic_load_n(&pack->size, __ATOMIC_ACQUIRE), &t, NULL) ==
+	    0) {
+		__atomic_store_n(&pack->deltas, t.n_deltas, __ATOMIC_RELAXED);
+		__atomic_store_n(&pack->members, t.n_members, __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&pack->counted, 1, __ATOMIC_RELEASE);
+	pfs_packset_return(p->set, pack);
+}
+
+static void add_kept(struct packs *p, struct pfs_store_stats *out)
+{
+	struct pfs_pack *pack;
+	size_t pos = 0;
+
+	while ((pack = pfs_packset_next(p->set, &pos))) {
+		if (pack->kind == PFS_PACK_ADOPTED) {
+			out->adopted_files++;
+			out->adopted_bytes += __atomic_load_n(&pack->size, __ATOMIC_ACQUIRE);
+			continue;
+		}
+		count_kept(p, pack);
+		out->deltas += __atomic_load_n(&pack->deltas, __ATOMIC_RELAXED);
+		out->bundled += __atomic_load_n(&pack->members, __ATOMIC_RELAXED);
+	}
+}
+
 static void packs_stats(void *self, struct pfs_store_stats *out)
 {
 	struct packs *p = self;
@@ -265,6 +247,7 @@ static void packs_stats(void *self, struct pfs_store_stats *out)
 	out->object_bytes = totals.object_bytes;
 	out->packs = totals.packs;
 	out->pack_bytes = totals.pack_bytes;
+	add_kept(p, out);
 }
 
 static int check_copy(const struct packs *p, int copy, struct pfs_error *why)
@@ -329,7 +312,9 @@ static int packs_check(void *self, const struct pfs_hasher *hasher, const struct
 		       uint32_t *after, uint64_t budget, struct pfs_error *err)
 {
 	struct packs *p = self;
-	struct pfs_packcheck c = { .dir = p->dir, .set = p->set, .hasher = hasher, .x = x };
+	struct pfs_packcheck c = {
+		.dir = p->dir, .set = p->set, .read = &p->read, .hasher = hasher, .x = x
+	};
 	struct pfs_pack **list;
 	uint64_t bytes = 0;
 	size_t n, i = 0;
@@ -384,7 +369,7 @@ static int tell_copies(struct packs *p, const struct pfs_packlist *list, const s
 
 		if (!c->want(c->arg, (enum pfs_kind)it->place.type, &it->id))
 			continue;
-		if (c->bytes && get_at(p, &it->place, &it->id, &o, NULL) < 0)
+		if (c->bytes && pfs_packread_at(&p->read, &it->id, &it->place, &o, NULL) < 0)
 			o = NULL;
 		rc = c->each(c->arg, (enum pfs_kind)it->place.type, &it->id, o, err);
 	}
@@ -413,6 +398,7 @@ static int packs_copies(void *self, const struct pfs_copies *c, struct pfs_error
 
 static const struct pfs_store_ops packs_ops = {
 	.name = "pack",
+	.attach = packs_attach,
 	.close = packs_close,
 	.prepare = packs_prepare,
 	.put = packs_put,

@@ -36,6 +36,29 @@ static enum pfs_kind kind_of(unsigned i)
 	return i < PER_ROUND && i % 3 == 0 ? PFS_KIND_DIRNODE : PFS_KIND_CHUNK;
 }
 
+/* The chunk of the first round that others resemble, edited. */
+static size_t fill_edited(unsigned char *data, unsigned round)
+{
+	size_t len = fill(data, 0, 1);
+
+	memcpy(data + 500 + round, "edited", 6);
+	return len;
+}
+
+/* Kept as a delta, once there is a durable base. */
+static int put_edited(struct pfs_store *st, unsigned round, struct pfs_error *err)
+{
+	unsigned char data[OBJECT_SIZE];
+	struct pfs_store_item item = { .data = data };
+	struct pfs_id near;
+
+	item.len = fill(data, 0, 1);
+	pfs_store_id(st, kind_of(1), data, item.len, &near);
+	fill_edited(data, round);
+	item.near = &near;
+	return pfs_store_put_batch(st, kind_of(1), &item, 1, err);
+}
+
 /* Pieces of a file that is adopted; they have numbers behind those of the other objects. */
 static int adopt(struct pfs_store *st, unsigned round, struct pfs_error *err)
 {
@@ -70,6 +93,8 @@ static int play_round(struct pfs_store *st, unsigned round, struct pfs_error *er
 
 	for (unsigned i = 0; i < PER_ROUND && rc == 0; i++)
 		rc = pfs_store_put(st, kind_of(i), data, fill(data, round, i), &id, err);
+	if (rc == 0)
+		rc = put_edited(st, round, err);
 	return rc < 0 ? rc : pfs_store_sync(st, err);
 }
 
@@ -105,21 +130,27 @@ static void complain(void *arg, const char *damage)
 	fprintf(stderr, "damage: %s\n", damage);
 }
 
+static void expect(struct pfs_store *st, enum pfs_kind kind, const unsigned char *data, size_t len,
+		   unsigned round, unsigned i)
+{
+	PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
+	struct pfs_error err = { 0 };
+	struct pfs_id id;
+
+	pfs_store_id(st, kind, data, len, &id);
+	CHECK(pfs_store_get(st, kind, &id, &o, &err) == 0, "round %u object %u: %s", round, i,
+	      err.text);
+	CHECK(o->len == len && memcmp(o->data, data, len) == 0, "other bytes");
+}
+
 static void expect_round(struct pfs_store *st, unsigned round)
 {
 	unsigned char data[OBJECT_SIZE];
+	unsigned n = PER_ROUND + (round % 2 ? 0 : PIECES);
 
-	for (unsigned i = 0; i < PER_ROUND + (round % 2 ? 0 : PIECES); i++) {
-		PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
-		struct pfs_error err = { 0 };
-		size_t len = fill(data, round, i);
-		struct pfs_id id;
-
-		pfs_store_id(st, kind_of(i), data, len, &id);
-		CHECK(pfs_store_get(st, kind_of(i), &id, &o, &err) == 0, "round %u object %u: %s",
-		      round, i, err.text);
-		CHECK(o->len == len && memcmp(o->data, data, len) == 0, "other bytes");
-	}
+	for (unsigned i = 0; i < n; i++)
+		expect(st, kind_of(i), data, fill(data, round, i), round, i);
+	expect(st, kind_of(1), data, fill_edited(data, round), round, n);
 }
 
 static void check_after(const char *path, const unsigned char *promised, size_t n)
@@ -134,6 +165,14 @@ static void check_after(const char *path, const unsigned char *promised, size_t 
 	CHECK(play_round(st, 200, &err) == 0, "put again: %s", err.text);
 	expect_round(st, 200);
 	CHECK(pfs_store_check(st, complain, NULL, &err) == 0, "check: %s", err.text);
+	if (n == ROUNDS) {
+		struct pfs_store_stats stats;
+
+		pfs_store_stats(st, &stats);
+		CHECK(stats.deltas >= ROUNDS - 1 && stats.adopted_files > 0,
+		      "%llu deltas, %llu adopted files", (unsigned long long)stats.deltas,
+		      (unsigned long long)stats.adopted_files);
+	}
 	pfs_store_close(&st);
 }
 
