@@ -28,6 +28,7 @@ enum pfs_rank {
 	PFS_RANK_SESSION = 235, /* who may still name what he found in the store */
 	PFS_RANK_BATCH = 233,   /* objects on their way into the store */
 	PFS_RANK_STORE = 230,   /* packs being written */
+	PFS_RANK_INDEX = 225, /* who makes runs */
 	PFS_RANK_PACKSET = 220,
 	PFS_RANK_PACKSET_FILES = 215, /* descriptors of sealed packs */
 	PFS_RANK_CACHE = 210,

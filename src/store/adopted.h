@@ -21,6 +21,7 @@ struct pfs_adopted {
 	bool flushed;                /* the file's bytes are durable */
 	/* The log's, protected by its lock: */
 	bool durable, gone; /* so is the table; the bytes were in doubt */
+	bool told;          /* all pieces are found */
 	unsigned users;     /* the log, and who still tells of the pieces */
 	struct pfs_adopted *next;
 };

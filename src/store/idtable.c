@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEGMENT_ENTRIES (1u << 14)
+#define SEGMENT_ENTRIES (1u << 12)
 #define SLOTS_MIN       1024u
 
 struct pfs_identry {
@@ -13,7 +13,7 @@ struct pfs_identry {
 	uint32_t pack;
 	uint32_t off_low;
 	uint64_t off_high : 8, clen : 21, ulen : 21, type : 4, codec : 4, lost : 1, doubted : 1,
-		dropped : 1;
+		older : 1;
 };
 
 _Static_assert(sizeof(struct pfs_identry) == 48, "an entry is 48 bytes");
@@ -55,23 +55,31 @@ static struct pfs_identry *look_up(const struct pfs_idtable *t, const struct pfs
 	return slot && *slot ? entry(t, *slot - 1) : NULL;
 }
 
-bool pfs_idtable_find(const struct pfs_idtable *t, const struct pfs_id *id, struct pfs_place *out)
+static struct pfs_place place_of(const struct pfs_identry *e)
+{
+	return (struct pfs_place){
+		.pack = e->pack,
+		.off = off_of(e),
+		.clen = e->clen,
+		.ulen = e->ulen,
+		.type = e->type,
+		.codec = e->codec,
+		.doubted = e->doubted,
+	};
+}
+
+enum pfs_idtable_answer pfs_idtable_find(const struct pfs_idtable *t, const struct pfs_id *id,
+					 struct pfs_place *out)
 {
 	const struct pfs_identry *e = look_up(t, id);
 
-	if (!e || e->lost || e->dropped)
-		return false;
+	if (!e)
+		return PFS_IDTABLE_ABSENT;
+	if (e->lost)
+		return PFS_IDTABLE_LOST;
 	if (out)
-		*out = (struct pfs_place){
-			.pack = e->pack,
-			.off = off_of(e),
-			.clen = e->clen,
-			.ulen = e->ulen,
-			.type = e->type,
-			.codec = e->codec,
-			.doubted = e->doubted,
-		};
-	return true;
+		*out = place_of(e);
+	return PFS_IDTABLE_FOUND;
 }
 
 static int add_segments(struct pfs_idtable *t, size_t want, struct pfs_error *err)
@@ -109,7 +117,8 @@ static int widen_slots(struct pfs_idtable *t, size_t want, struct pfs_error *err
 	t->slots = wider;
 	t->n_slots = n;
 	for (size_t i = 0; i < t->n; i++)
-		*slot_of(t, &entry(t, i)->id) = (uint32_t)(i + 1);
+		if (!entry(t, i)->older)
+			*slot_of(t, &entry(t, i)->id) = (uint32_t)(i + 1);
 	return 0;
 }
 
@@ -124,24 +133,20 @@ int pfs_idtable_reserve(struct pfs_idtable *t, size_t more, struct pfs_error *er
 	return rc < 0 ? rc : widen_slots(t, t->n + more, err);
 }
 
-void pfs_idtable_set(struct pfs_idtable *t, const struct pfs_id *id, const struct pfs_place *place)
+void pfs_idtable_set(struct pfs_idtable *t, const struct pfs_id *id, const struct pfs_place *place,
+		     bool keep_older)
 {
 	uint32_t *slot = slot_of(t, id);
-	struct pfs_identry *e;
+	struct pfs_identry *e = *slot ? entry(t, *slot - 1) : NULL;
 
-	if (!*slot) {
+	if (e && e->lost)
+		t->lost--;
+	else if (e && keep_older)
+		e->older = 1;
+	if (!e || e->older) {
 		assert(t->n < t->n_segments * SEGMENT_ENTRIES);
 		e = entry(t, t->n);
 		*slot = (uint32_t)++t->n;
-		t->live++;
-		t->live_bytes += place->ulen;
-	} else {
-		e = entry(t, *slot - 1);
-		if (e->lost || e->dropped) {
-			t->lost -= e->lost;
-			t->live++;
-			t->live_bytes += place->ulen;
-		}
 	}
 	*e = (struct pfs_identry){
 		.id = *id,
@@ -152,6 +157,7 @@ void pfs_idtable_set(struct pfs_idtable *t, const struct pfs_id *id, const struc
 		.ulen = place->ulen,
 		.type = place->type,
 		.codec = place->codec,
+		.doubted = place->doubted,
 	};
 }
 
@@ -164,27 +170,77 @@ void pfs_idtable_doubt(struct pfs_idtable *t, const struct pfs_id *id,
 		e->doubted = 1;
 }
 
-void pfs_idtable_drop_pack(struct pfs_idtable *t, uint32_t pack)
-{
-	for (size_t i = 0; i < t->n; i++) {
-		struct pfs_identry *e = entry(t, i);
-
-		if (e->pack != pack || e->lost || e->dropped)
-			continue;
-		e->dropped = 1;
-		t->live--;
-		t->live_bytes -= e->ulen;
-	}
-}
-
 void pfs_idtable_lose(struct pfs_idtable *t, const struct pfs_id *id)
 {
 	struct pfs_identry *e = look_up(t, id);
 
-	if (!e || e->lost || e->dropped)
+	if (!e || e->lost)
 		return;
 	e->lost = 1;
-	t->live--;
 	t->lost++;
-	t->live_bytes -= e->ulen;
+}
+
+static struct pfs_idtable_entry tell(const struct pfs_identry *e)
+{
+	return (struct pfs_idtable_entry){
+		.id = e->id,
+		.place = place_of(e),
+		.lost = e->lost,
+		.older = e->older,
+	};
+}
+
+bool pfs_idtable_next(const struct pfs_idtable *t, size_t *pos, struct pfs_idtable_entry *out)
+{
+	if (*pos >= t->n)
+		return false;
+	*out = tell(entry(t, (*pos)++));
+	return true;
+}
+
+static bool wanted(const struct pfs_idtable *t, const struct pfs_identry *e,
+		   pfs_idtable_keep_fn keep, void *arg)
+{
+	struct pfs_idtable_entry told = tell(e), newest;
+
+	if (!e->older)
+		return keep(arg, &told, &told);
+	newest = tell(look_up(t, &e->id));
+	return keep(arg, &told, &newest);
+}
+
+/* Append an entry, in front of what is there of its id. */
+static void append(struct pfs_idtable *t, const struct pfs_identry *e)
+{
+	uint32_t *slot = slot_of(t, &e->id);
+	struct pfs_identry *to = entry(t, t->n++);
+
+	if (*slot)
+		entry(t, *slot - 1)->older = 1;
+	*to = *e;
+	to->older = 0;
+	t->lost += e->lost;
+	*slot = (uint32_t)t->n;
+}
+
+int pfs_idtable_keep(struct pfs_idtable *t, pfs_idtable_keep_fn keep, void *arg,
+		     struct pfs_error *err)
+{
+	struct pfs_idtable fresh = { 0 };
+	size_t n = 0;
+	int rc;
+
+	for (size_t i = 0; i < t->n; i++)
+		n += wanted(t, entry(t, i), keep, arg);
+	rc = n ? pfs_idtable_reserve(&fresh, n, err) : 0;
+	for (size_t i = 0; i < t->n && rc == 0; i++)
+		if (wanted(t, entry(t, i), keep, arg))
+			append(&fresh, entry(t, i));
+	if (rc < 0) {
+		pfs_idtable_fini(&fresh);
+		return rc;
+	}
+	pfs_idtable_fini(t);
+	*t = fresh;
+	return 0;
 }

@@ -29,6 +29,18 @@ struct pfs_pack {
 	uint32_t deltas,
 		members; /* kept in it, the second in bundles, once `counted`; all atomic */
 	int counted;
+
+	/* Of the index; protected by the packset's lock. */
+	bool unread;                    /* sealed, but its objects were not set yet */
+	bool complete;                  /* sealed, and all of its objects were set */
+	bool covered;                   /* ... and are in the runs */
+	bool in_batch;                  /* ... or in the run being written; only under tidy */
+	size_t n_set;                   /* entries in the table, before it is covered */
+	uint64_t objects, object_bytes; /* found here, not in a newer pack */
+
+	/* The same if there were runs only; protected by the packset's tidy lock. */
+	uint64_t run_objects, run_bytes;
+
 	int fd; /* this and below: protected by the packset's files lock */
 	unsigned users;
 	bool pinned; /* keep fd: the file is being written or about to be moved */

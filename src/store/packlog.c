@@ -327,8 +327,11 @@ static void keep_file(struct pfs_packlog *log, struct pfs_adopted *a)
 static void release_file(struct pfs_packlog *log, struct pfs_adopted *a)
 {
 	assert(pfs_held(&log->lock));
-	if (--a->users == 0)
-		pfs_adopted_free(&a);
+	if (--a->users > 0)
+		return;
+	if (a->durable && a->told)
+		pfs_packset_complete(log->set, a->pack);
+	pfs_adopted_free(&a);
 }
 
 /* --- the flusher -------------------------------------------------------- */
@@ -432,6 +435,7 @@ static int settle(struct pfs_packlog *log, struct turn *t, bool again)
 			first = first ? first : t->rc[i];
 		} else if (t->rc[i] == 1) {
 			pfs_packset_unpin(log->set, w->pack);
+			pfs_packset_complete(log->set, w->pack);
 		}
 		pfs_packwriter_free(&w);
 	}
@@ -545,7 +549,7 @@ int pfs_packlog_sync(struct pfs_packlog *log, struct pfs_error *err)
 		log->flushing = false;
 		pthread_cond_broadcast(&log->turned);
 	}
-	if (log->sealing)
+	if (log->sealing || pfs_packset_is_due(log->set))
 		start_sealing(log);
 	if (rc == 0)
 		rc = check_lost(log, err);
@@ -564,6 +568,7 @@ static void seal_once(struct pfs_packlog *log)
 	pthread_cond_broadcast(&log->turned);
 }
 
+/* What is sealed fills the index: here no put waits for it, and who fills it too fast waits for seals. */
 static bool seal_step(void *arg)
 {
 	struct pfs_packlog *log = arg;
@@ -576,7 +581,7 @@ static bool seal_step(void *arg)
 		more = log->sealing;
 	}
 	pfs_unlock(&log->lock);
-	return more;
+	return pfs_packset_tidy(log->set, NULL) == 1 || more;
 }
 
 /* Whoever fills packs faster than they can be sealed waits, once there are too many. */
@@ -686,6 +691,7 @@ int pfs_packlog_add_file(struct pfs_packlog *log, int from, const char *name,
 	keep_file(log, a);
 	log->appended++;
 	rc = set_pieces(log, a, err);
+	a->told = rc == 0;
 	release_file(log, a);
 	pfs_unlock(&log->lock);
 	a = NULL;

@@ -1,69 +1,103 @@
-#include "store/packset.h"
+#include "store/packset_i.h"
 #include "base/io.h"
 #include "base/limits.h"
-#include "base/lock.h"
 
 #include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct pfs_packset {
-	int dir;
-	struct pfs_rwlock lock;    /* PFS_RANK_PACKSET */
-	struct pfs_pack **packs;   /* protected by lock; what it points to stays */
-	size_t n_packs, packs_cap; /* protected by lock */
-	struct pfs_idtable table;  /* protected by lock */
-	struct pfs_lock files;     /* PFS_RANK_PACKSET_FILES */
-	size_t n_open;             /* not pinned; protected by files */
-	size_t hand;               /* where to look for one to close; protected by files */
-};
+#define CLOSE_PART 8u /* such a part of a batch is worth a run when the store is closed */
 
-int pfs_packset_new(int dir, struct pfs_packset **out, struct pfs_error *err)
+int pfs_packset_new(int dir, const unsigned char store_uuid[PFS_UUID_SIZE],
+		    struct pfs_packset **out, struct pfs_error *err)
 {
 	struct pfs_packset *set = calloc(1, sizeof(*set));
 
-	if (!set)
+	if (set)
+		set->runs = pfs_indexruns_new(NULL, 0);
+	if (!set || !set->runs) {
+		free(set);
 		return pfs_fail_nomem(err, "the set of packs");
+	}
 	set->dir = dir;
+	set->next_run = 1;
+	set->flush_at = pfs_packset_batch;
+	memcpy(set->store_uuid, store_uuid, PFS_UUID_SIZE);
+	pfs_map_init(&set->unclaimed);
 	pfs_rwlock_init(&set->lock, PFS_RANK_PACKSET);
 	pfs_lock_init(&set->files, PFS_RANK_PACKSET_FILES);
+	pfs_lock_init(&set->tidy, PFS_RANK_INDEX);
 	*out = set;
 	return 0;
 }
 
-void pfs_packset_free(struct pfs_packset **set)
+/* Spare the next open the footers of many packs. */
+static void flush_at_close(struct pfs_packset *set)
 {
-	if (!*set)
-		return;
-	for (size_t i = 0; i < (*set)->n_packs; i++) {
-		pfs_fd_close(&(*set)->packs[i]->fd);
-		free((*set)->packs[i]);
-	}
-	free((*set)->packs);
-	pfs_idtable_fini(&(*set)->table);
-	pfs_rwlock_fini(&(*set)->lock);
-	pfs_lock_fini(&(*set)->files);
-	free(*set);
-	*set = NULL;
+	pfs_lock(&set->tidy);
+	pfs_packset_stop_merge(set);
+	if (set->ready >= pfs_packset_batch / CLOSE_PART)
+		pfs_packset_flush(set, NULL);
+	pfs_unlock(&set->tidy);
 }
 
-static int widen(struct pfs_packset *set, struct pfs_error *err)
+void pfs_packset_free(struct pfs_packset **taken)
 {
-	size_t cap = set->packs_cap ? 2 * set->packs_cap : 64;
+	struct pfs_packset *set = *taken;
+
+	if (!set)
+		return;
+	flush_at_close(set);
+	for (size_t i = 0; i < set->n_packs; i++)
+		if (set->packs[i]) {
+			pfs_fd_close(&set->packs[i]->fd);
+			free(set->packs[i]);
+		}
+	free(set->packs);
+	pfs_index_fini(&set->found);
+	pfs_map_fini(&set->unclaimed);
+	pfs_locality_fini(&set->near);
+	pfs_indexruns_unref(&set->runs);
+	pfs_idtable_fini(&set->table);
+	pfs_rwlock_fini(&set->lock);
+	pfs_lock_fini(&set->files);
+	pfs_lock_fini(&set->tidy);
+	free(set);
+	*taken = NULL;
+}
+
+int pfs_packset_widen(struct pfs_packset *set, size_t number, struct pfs_error *err)
+{
+	size_t cap = set->packs_cap ? set->packs_cap : 64;
 	struct pfs_pack **wider;
 
-	if (set->n_packs < set->packs_cap)
+	if (number >= PFS_PACKS_MAX)
+		return pfs_fail(err, PFS_E_LIMIT, "pack number %zu, at most %u are given", number,
+				PFS_PACKS_MAX);
+	while (cap <= number)
+		cap *= 2;
+	if (cap == set->packs_cap)
 		return 0;
 	/* `files` too: eviction walks the array under that one alone. */
 	pfs_lock(&set->files);
 	wider = realloc(set->packs, cap * sizeof(*wider));
 	if (wider) {
+		memset(wider + set->packs_cap, 0, (cap - set->packs_cap) * sizeof(*wider));
 		set->packs = wider;
 		set->packs_cap = cap;
 	}
 	pfs_unlock(&set->files);
 	return wider ? 0 : pfs_fail_nomem(err, "the set of packs");
+}
+
+void pfs_packset_place_pack(struct pfs_packset *set, struct pfs_pack *pack)
+{
+	pfs_lock(&set->files);
+	set->packs[pack->number] = pack;
+	if (set->n_packs <= pack->number)
+		set->n_packs = (size_t)pack->number + 1;
+	pfs_unlock(&set->files);
 }
 
 int pfs_packset_add_pack(struct pfs_packset *set, const unsigned char uuid[PFS_UUID_SIZE],
@@ -82,12 +116,10 @@ int pfs_packset_add_pack(struct pfs_packset *set, const unsigned char uuid[PFS_U
 	pack->fd = fd;
 	pack->pinned = fd >= 0;
 	pfs_rwlock_write(&set->lock);
-	rc = widen(set, err);
+	rc = pfs_packset_widen(set, set->n_packs, err);
 	if (rc == 0) {
 		pack->number = (uint32_t)set->n_packs;
-		pfs_lock(&set->files);
-		set->packs[set->n_packs++] = pack;
-		pfs_unlock(&set->files);
+		pfs_packset_place_pack(set, pack);
 	}
 	pfs_rwlock_unlock(&set->lock);
 	if (rc < 0) {
@@ -137,7 +169,7 @@ struct pfs_pack *pfs_packset_next(struct pfs_packset *set, size_t *pos)
 	pfs_rwlock_read(&set->lock);
 	while (*pos < set->n_packs && !pack) {
 		pack = set->packs[(*pos)++];
-		if (__atomic_load_n(&pack->dropped, __ATOMIC_ACQUIRE))
+		if (pack && __atomic_load_n(&pack->dropped, __ATOMIC_ACQUIRE))
 			pack = NULL;
 	}
 	pfs_rwlock_unlock(&set->lock);
@@ -152,18 +184,11 @@ void pfs_packset_condemn(struct pfs_packset *set, struct pfs_pack *pack, bool ye
 	pfs_rwlock_unlock(&set->lock);
 }
 
-int pfs_packset_drop_pack(struct pfs_packset *set, struct pfs_pack *pack, struct pfs_error *err)
+void pfs_packset_close_dropped(struct pfs_packset *set, struct pfs_pack *pack)
 {
-	if (!__atomic_load_n(&pack->sealed, __ATOMIC_ACQUIRE))
-		return pfs_fail(err, PFS_E_INVALID, "drop a pack that is still being written");
-	pfs_rwlock_write(&set->lock);
-	__atomic_store_n(&pack->dropped, 1, __ATOMIC_RELEASE);
-	pfs_idtable_drop_pack(&set->table, pack->number);
-	pfs_rwlock_unlock(&set->lock);
 	pfs_lock(&set->files);
 	close_dropped(set, pack);
 	pfs_unlock(&set->files);
-	return 0;
 }
 
 /* Close descriptors nobody reads from until there is room for one more. */
@@ -173,7 +198,7 @@ static void make_room(struct pfs_packset *set)
 	     looked++) {
 		struct pfs_pack *pack = set->packs[set->hand++ % set->n_packs];
 
-		if (pack->fd < 0 || pack->pinned || pack->users)
+		if (!pack || pack->fd < 0 || pack->pinned || pack->users)
 			continue;
 		pfs_fd_close(&pack->fd);
 		set->n_open--;
@@ -215,82 +240,35 @@ void pfs_packset_return(struct pfs_packset *set, struct pfs_pack *pack)
 	pfs_unlock(&set->files);
 }
 
-bool pfs_packset_find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_place *out)
-{
-	bool found;
-
-	pfs_rwlock_read(&set->lock);
-	found = pfs_idtable_find(&set->table, id, out);
-	pfs_rwlock_unlock(&set->lock);
-	return found;
-}
-
-bool pfs_packset_has(struct pfs_packset *set, const struct pfs_id *id)
-{
-	struct pfs_place place;
-	bool has;
-
-	pfs_rwlock_read(&set->lock);
-	has = pfs_idtable_find(&set->table, id, &place) && !place.doubted &&
-	      !__atomic_load_n(&set->packs[place.pack]->condemned, __ATOMIC_ACQUIRE);
-	pfs_rwlock_unlock(&set->lock);
-	return has;
-}
-
-void pfs_packset_doubt(struct pfs_packset *set, const struct pfs_id *id,
-		       const struct pfs_place *place)
+void pfs_packset_complete(struct pfs_packset *set, struct pfs_pack *pack)
 {
 	pfs_rwlock_write(&set->lock);
-	pfs_idtable_doubt(&set->table, id, place);
+	if (!pack->complete) {
+		pack->complete = true;
+		pack->unread = false;
+		__atomic_add_fetch(&set->ready, pack->n_set, __ATOMIC_RELAXED);
+	}
 	pfs_rwlock_unlock(&set->lock);
-}
-
-int pfs_packset_reserve(struct pfs_packset *set, size_t more, struct pfs_error *err)
-{
-	int rc;
-
-	pfs_rwlock_write(&set->lock);
-	rc = pfs_idtable_reserve(&set->table, more, err);
-	pfs_rwlock_unlock(&set->lock);
-	return rc;
-}
-
-void pfs_packset_set(struct pfs_packset *set, const struct pfs_id *id,
-		     const struct pfs_place *place)
-{
-	pfs_rwlock_write(&set->lock);
-	pfs_idtable_set(&set->table, id, place);
-	pfs_rwlock_unlock(&set->lock);
-}
-
-void pfs_packset_lose(struct pfs_packset *set, const struct pfs_id *id)
-{
-	pfs_rwlock_write(&set->lock);
-	pfs_idtable_lose(&set->table, id);
-	pfs_rwlock_unlock(&set->lock);
-}
-
-size_t pfs_packset_lost(struct pfs_packset *set)
-{
-	size_t lost;
-
-	pfs_rwlock_read(&set->lock);
-	lost = set->table.lost;
-	pfs_rwlock_unlock(&set->lock);
-	return lost;
 }
 
 void pfs_packset_count(struct pfs_packset *set, struct pfs_packset_totals *out)
 {
 	*out = (struct pfs_packset_totals){ 0 };
+	out->index_rebuilds = __atomic_load_n(&set->rebuilds, __ATOMIC_RELAXED);
 	pfs_rwlock_read(&set->lock);
-	out->objects = set->table.live;
-	out->object_bytes = set->table.live_bytes;
+	out->objects = set->objects;
+	out->object_bytes = set->object_bytes;
+	out->in_memory = set->table.n;
 	for (size_t i = 0; i < set->n_packs; i++) {
-		if (__atomic_load_n(&set->packs[i]->dropped, __ATOMIC_ACQUIRE))
+		const struct pfs_pack *pack = set->packs[i];
+
+		if (!pack || __atomic_load_n(&pack->dropped, __ATOMIC_ACQUIRE))
 			continue;
 		out->packs++;
-		out->pack_bytes += __atomic_load_n(&set->packs[i]->size, __ATOMIC_ACQUIRE);
+		out->pack_bytes += __atomic_load_n(&pack->size, __ATOMIC_ACQUIRE);
 	}
+	out->index_runs = set->runs->n;
+	for (size_t i = 0; i < set->runs->n; i++)
+		out->index_bytes += pfs_indexrun_bytes(set->runs->runs[i]);
 	pfs_rwlock_unlock(&set->lock);
 }

@@ -8,6 +8,16 @@
  *	add_pack ──▶ found ──condemn──▶ found, but not for puts ──drop──▶ not found
  *	               ◀──condemn(no)──
  *
+ * Where objects are is kept in a table in memory as long as it is small, and
+ * else in runs on disk, pfs-index(5), of which 1.6 bytes an object stay in
+ * memory:
+ *
+ *	set ──▶ table ──tidy──▶ runs ──tidy──▶ fewer, larger runs
+ *	         find asks the table, then the runs from the newest to the oldest
+ *
+ * The index holds no facts. When it is found damaged, whoever found it makes it
+ * anew from the packs and goes on.
+ *
  * Threads: any.
  */
 #ifndef PFS_STORE_PACKSET_H
@@ -18,9 +28,25 @@
 
 struct pfs_packset;
 
+/* Keep so many objects in memory instead of PFS_INDEX_BATCH, so that a test need not have so many;
+ * before any store is open. */
+void pfs_packset_set_batch(size_t batch);
+
 /* `dir` is the store's folder, borrowed for the set's life. */
-int pfs_packset_new(int dir, struct pfs_packset **out, struct pfs_error *err);
+int pfs_packset_new(int dir, const unsigned char store_uuid[PFS_UUID_SIZE],
+		    struct pfs_packset **out, struct pfs_error *err);
 void pfs_packset_free(struct pfs_packset **set);
+
+/*
+ * Opening a store: load the index, then claim every sealed pack that is there;
+ * true when the index covers it, and *out is that pack. Then claim_end tells
+ * whether the index can be believed; when not, no pack is covered, and all of
+ * them are to be read. A failure is one of memory.
+ */
+int pfs_packset_load_index(struct pfs_packset *set, struct pfs_error *err);
+bool pfs_packset_claim(struct pfs_packset *set, const unsigned char uuid[PFS_UUID_SIZE],
+		       uint8_t kind, uint64_t size, struct pfs_pack **out);
+bool pfs_packset_claim_end(struct pfs_packset *set);
 
 /*
  * Add a pack. `fd`, unless negative, is taken on success and pinned: it stays
@@ -30,6 +56,13 @@ int pfs_packset_add_pack(struct pfs_packset *set, const unsigned char uuid[PFS_U
 			 uint8_t kind, bool sealed, uint64_t size, int fd, struct pfs_pack **out,
 			 struct pfs_error *err);
 void pfs_packset_unpin(struct pfs_packset *set, struct pfs_pack *pack);
+
+/*
+ * The pack is sealed and durable, all of its objects were set, and none will be
+ * set any more: from now on it can go into the index. A pack for which nobody
+ * says so stays in memory.
+ */
+void pfs_packset_complete(struct pfs_packset *set, struct pfs_pack *pack);
 
 /* The pack of that number, dropped or not; NULL when there is none. */
 struct pfs_pack *pfs_packset_pack(struct pfs_packset *set, size_t number);
@@ -45,12 +78,19 @@ void pfs_packset_condemn(struct pfs_packset *set, struct pfs_pack *pack, bool ye
 
 /*
  * A sealed pack goes: nothing is found in it any more. What is wanted of it has
- * to lie elsewhere by now, which is to say that pfs_packset_has() answers true
- * for it while the pack is condemned; an older copy in another pack may not be
- * found again. The pack stays readable for whoever has it lent; its file is
- * the caller's to remove.
+ * to lie elsewhere by now, durably, which is to say that pfs_packset_has()
+ * answered true for it while the pack was condemned, and then came a sync; an
+ * older copy in another pack may not be found again. The pack stays readable for whoever has it lent; its file is
+ * the caller's to remove, after pfs_packset_publish().
  */
 int pfs_packset_drop_pack(struct pfs_packset *set, struct pfs_pack *pack, struct pfs_error *err);
+
+/*
+ * Make durable what was dropped: once for any number of packs, before their
+ * files are removed. A store whose packs go without it makes its index anew when
+ * it is opened next.
+ */
+int pfs_packset_publish(struct pfs_packset *set, struct pfs_error *err);
 
 /* A descriptor to read from, until it is returned; PFS_E_NOTFOUND for a dropped pack. */
 int pfs_packset_lend(struct pfs_packset *set, struct pfs_pack *pack, int *out_fd,
@@ -77,8 +117,33 @@ void pfs_packset_set(struct pfs_packset *set, const struct pfs_id *id,
 void pfs_packset_lose(struct pfs_packset *set, const struct pfs_id *id);
 size_t pfs_packset_lost(struct pfs_packset *set);
 
+/* Whether so much is in memory that it should go into a run. */
+bool pfs_packset_is_due(struct pfs_packset *set);
+
+/*
+ * One bounded step of what the index needs now and then: 1 when there is more
+ * to do, 0 when there is not. Takes some 100 ms at most; nobody waits for it
+ * but who calls it. Failing loses nothing: the table grows until it succeeds.
+ */
+int pfs_packset_tidy(struct pfs_packset *set, struct pfs_error *err);
+
+/* Make the index anew from the packs alone. */
+int pfs_packset_rebuild(struct pfs_packset *set, struct pfs_error *err);
+
+/*
+ * Look at the manifest, when `thorough` at every page of every run, and tell each
+ * damage; then the index is made anew. And tell once what was wrong before and
+ * led to a new index. Negative when checking or making it anew failed.
+ */
+int pfs_packset_check(struct pfs_packset *set, bool thorough,
+		      void (*tell)(void *arg, const char *what, const char *text), void *arg,
+		      struct pfs_error *err);
+
 struct pfs_packset_totals {
 	uint64_t objects, object_bytes, packs, pack_bytes;
+	uint64_t in_memory;               /* entries of the table */
+	uint64_t index_runs, index_bytes; /* on disk */
+	uint64_t index_rebuilds;          /* since open */
 };
 void pfs_packset_count(struct pfs_packset *set, struct pfs_packset_totals *out);
 

@@ -125,34 +125,46 @@ static int remove_orphan(const struct loader *l, const char *path, struct pfs_er
 	return 0;
 }
 
-static int load_sealed(struct loader *l, const unsigned char *uuid, struct pfs_error *err)
+/* A pack that the index does not cover: what it holds is read later, when all packs are known. */
+static int add_unread(struct loader *l, const unsigned char *uuid, const char *path, uint64_t size,
+		      struct pfs_error *err)
 {
-	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
-	PFS_AUTO(pfs_fd_close) int fd = -1;
-	char path[PFS_PACK_PATH_SIZE];
+	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open(l->dir, path, O_RDONLY, 0, err);
 	struct pfs_packhdr h = { 0 };
 	struct pfs_pack *pack;
-	uint64_t size = 0;
+	bool others;
 	int rc;
 
-	pfs_pack_path(uuid, l->kind, true, path);
-	fd = pfs_io_open(l->dir, path, O_RDONLY, 0, err);
-	rc = fd < 0 ? fd : file_size(fd, &size, err);
-	if (rc < 0)
-		return rc;
+	if (fd < 0)
+		return fd;
 	rc = load_header(l, fd, uuid, &h);
 	if (rc == PFS_E_NOTFOUND)
 		return remove_orphan(l, path, err);
-	if (rc == 0 && h.seq >= l->next_seq)
-		l->next_seq = h.seq + 1;
-	if (rc == PFS_E_INVALID) /* another store's: check tells of it */
-		return pfs_packset_add_pack(l->set, uuid, l->kind, true, size, -1, &pack, err);
+	others = rc == PFS_E_INVALID; /* another store's: check tells of it */
 	rc = pfs_packset_add_pack(l->set, uuid, l->kind, true, size, -1, &pack, err);
 	if (rc < 0)
 		return rc;
-	pack->seq = h.seq;
-	rc = pfs_packlist_load(l->dir, pack, &list, err);
-	return rc < 0 ? rc : note_all(l->set, pack, &list, err);
+	pack->seq = others ? 0 : h.seq;
+	pack->unread = !others;
+	if (pack->seq >= l->next_seq)
+		l->next_seq = pack->seq + 1;
+	return 0;
+}
+
+static int meet_sealed(struct loader *l, const unsigned char *uuid, struct pfs_error *err)
+{
+	char path[PFS_PACK_PATH_SIZE];
+	struct pfs_pack *pack;
+	struct stat st;
+
+	pfs_pack_path(uuid, l->kind, true, path);
+	if (fstatat(l->dir, path, &st, 0) < 0)
+		return pfs_fail_errno(err, errno, "size of %s", path);
+	if (!pfs_packset_claim(l->set, uuid, l->kind, (uint64_t)st.st_size, &pack))
+		return add_unread(l, uuid, path, (uint64_t)st.st_size, err);
+	if (pack->seq >= l->next_seq)
+		l->next_seq = pack->seq + 1;
+	return 0;
 }
 
 /* What else is in a folder of adopted files: a table half written, or one whose file has gone. */
@@ -185,7 +197,7 @@ static int each_sealed(void *arg, const char *name, struct pfs_error *err)
 	struct loader *l = arg;
 
 	if (pfs_pack_parse_name(name, uuid))
-		return load_sealed(l, uuid, err);
+		return meet_sealed(l, uuid, err);
 	return l->kind == PFS_PACK_ADOPTED ? each_table(l, name, err) : 0;
 }
 
@@ -202,6 +214,45 @@ static int each_folder(void *arg, const char *name, struct pfs_error *err)
 	return walk(l->dir, path, each_sealed, l, err);
 }
 
+static int read_pack(struct loader *l, struct pfs_pack *pack, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
+	int rc = pfs_packlist_load(l->dir, pack, &list, err);
+
+	if (rc == 0)
+		rc = note_all(l->set, pack, &list, err);
+	if (rc == 0)
+		pfs_packset_complete(l->set, pack);
+	return rc;
+}
+
+/*
+ * Read what the index does not cover. Without an index, and with more than fits
+ * in memory, all packs are read once more, to make it in one piece. A disk that
+ * is full keeps no store from being opened: then it all stays in memory.
+ */
+static int read_packs(struct loader *l, bool indexed, struct pfs_error *err)
+{
+	struct pfs_pack *pack;
+	size_t pos = 0;
+	int rc = 0;
+
+	while (rc == 0 && (pack = pfs_packset_next(l->set, &pos))) {
+		bool goes_on = true;
+
+		if (pack->unread)
+			rc = read_pack(l, pack, err);
+		if (rc < 0 || !pfs_packset_is_due(l->set))
+			continue;
+		if (!indexed)
+			goes_on = pfs_packset_rebuild(l->set, NULL) < 0;
+		indexed = true;
+		while (goes_on && pfs_packset_is_due(l->set))
+			goes_on = pfs_packset_tidy(l->set, NULL) == 1;
+	}
+	return rc;
+}
+
 int pfs_recover_sealed(int dir, struct pfs_packset *set,
 		       const unsigned char store_uuid[PFS_UUID_SIZE], uint32_t *out_seq,
 		       struct pfs_error *err)
@@ -215,13 +266,15 @@ int pfs_recover_sealed(int dir, struct pfs_packset *set,
 		{ PFS_PACK_ADOPTED, "packs/a" },
 	};
 	struct loader l = { .dir = dir, .set = set, .store_uuid = store_uuid, .next_seq = 1 };
-	int rc = 0;
+	int rc = pfs_packset_load_index(set, err);
 
 	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders) && rc == 0; i++) {
 		l.kind = folders[i].kind;
 		memcpy(l.folder, folders[i].folder, 8);
 		rc = walk(dir, l.folder, each_folder, &l, err);
 	}
+	if (rc == 0)
+		rc = read_packs(&l, pfs_packset_claim_end(set), err);
 	if (rc == 0)
 		*out_seq = l.next_seq;
 	return rc;

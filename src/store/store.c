@@ -229,3 +229,16 @@ void pfs_store_stats(struct pfs_store *st, struct pfs_store_stats *out)
 	out->cache_hits = __atomic_load_n(&st->cache_hits, __ATOMIC_RELAXED);
 	out->cache_misses = __atomic_load_n(&st->cache_misses, __ATOMIC_RELAXED);
 }
+int pfs_store_tidy(struct pfs_store *st, struct pfs_error *err)
+{
+	int rc = st->ops->tidy ? st->ops->tidy(st->self, err) : 0;
+
+	return rc < 0 ? pfs_wrap(err, rc, "%s store: tidy", st->ops->name) : rc;
+}
+
+int pfs_store_rebuild_index(struct pfs_store *st, struct pfs_error *err)
+{
+	int rc = st->ops->rebuild_index ? st->ops->rebuild_index(st->self, err) : 0;
+
+	return rc < 0 ? pfs_wrap(err, rc, "%s store", st->ops->name) : 0;
+}

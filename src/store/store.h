@@ -125,11 +125,23 @@ struct pfs_store_stats {
 	uint64_t adopted_bytes;               /* the size of those */
 	uint64_t put_objects, put_duplicates; /* since open */
 	uint64_t cache_hits, cache_misses;
+	uint64_t index_runs, index_bytes; /* on disk; what is not there is in memory */
+	uint64_t index_rebuilds;          /* since open */
 };
 void pfs_store_stats(struct pfs_store *st, struct pfs_store_stats *out);
 
 /*
- * Read and check every record of every pack. Each damage is told to `report`
+ * One bounded step of upkeep, for a thread that has nothing better to do: 1 when
+ * there is more, 0 when there is not. Puts take such steps themselves when they
+ * have to; nothing is lost without them.
+ */
+int pfs_store_tidy(struct pfs_store *st, struct pfs_error *err);
+
+/* Put the index away and make it anew from the packs alone. Others go on meanwhile. */
+int pfs_store_rebuild_index(struct pfs_store *st, struct pfs_error *err);
+
+/*
+ * Read and check every record of every pack, and the index. Each damage is told to `report`
  * (pack, offset, what); returns 1 when there was any, 0 when all is whole.
  */
 int pfs_store_check(struct pfs_store *st, void (*report)(void *arg, const char *damage), void *arg,

@@ -95,6 +95,10 @@ struct pfs_store_ops {
 	/* Objects, packs and bytes; what counts from open is the facade's. */
 	void (*stats)(void *self, struct pfs_store_stats *out);
 
+	/* As pfs_store_tidy() and pfs_store_rebuild_index(). NULL: nothing to tidy, no index. */
+	int (*tidy)(void *self, struct pfs_error *err);
+	int (*rebuild_index)(void *self, struct pfs_error *err);
+
 	/* As pfs_store_examine_some(); the superblock comes before the first pack. */
 	int (*check)(void *self, const struct pfs_hasher *hasher, const struct pfs_examination *x,
 		     uint32_t *after, uint64_t budget, struct pfs_error *err);

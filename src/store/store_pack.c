@@ -248,6 +248,28 @@ static void packs_stats(void *self, struct pfs_store_stats *out)
 	out->packs = totals.packs;
 	out->pack_bytes = totals.pack_bytes;
 	add_kept(p, out);
+	out->index_runs = totals.index_runs;
+	out->index_bytes = totals.index_bytes;
+	out->index_rebuilds = totals.index_rebuilds;
+}
+
+static int packs_tidy(void *self, struct pfs_error *err)
+{
+	struct packs *p = self;
+
+	return pfs_packset_tidy(p->set, err);
+}
+
+static int packs_rebuild_index(void *self, struct pfs_error *err)
+{
+	struct packs *p = self;
+
+	return pfs_packset_rebuild(p->set, err);
+}
+
+static void tell_damage(void *arg, const char *what, const char *text)
+{
+	pfs_packcheck_tell(arg, what, text);
 }
 
 static int check_copy(const struct packs *p, int copy, struct pfs_error *why)
@@ -328,6 +350,8 @@ static int packs_check(void *self, const struct pfs_hasher *hasher, const struct
 		return pfs_fail_nomem(err, "the packs");
 	if (*after == 0)
 		rc = check_superblock(p, &c, err);
+	if (*after == 0 && rc == 0)
+		rc = pfs_packset_check(p->set, x->thorough, tell_damage, &c, err);
 	for (; rc == 0 && i < n && bytes < budget && !(x->stop && x->stop(x->arg)); i++) {
 		bytes += __atomic_load_n(&list[i]->size, __ATOMIC_ACQUIRE);
 		rc = pfs_packcheck_run(&c, list[i], err);
@@ -409,6 +433,8 @@ static const struct pfs_store_ops packs_ops = {
 	.doubt = packs_doubt,
 	.sync = packs_sync,
 	.stats = packs_stats,
+	.tidy = packs_tidy,
+	.rebuild_index = packs_rebuild_index,
 	.check = packs_check,
 	.copies = packs_copies,
 };
@@ -476,7 +502,7 @@ static int open_packs(struct packs *p, const char *path, struct pfs_error *err)
 	if (rc == 0)
 		rc = make_hasher(p, err);
 	if (rc == 0)
-		rc = pfs_packset_new(p->dir, &p->set, err);
+		rc = pfs_packset_new(p->dir, p->super.uuid, &p->set, err);
 	if (rc == 0)
 		rc = pfs_recover_sealed(p->dir, p->set, p->super.uuid, &seq, err);
 	if (rc == 0)

@@ -20,10 +20,11 @@ struct world {
 
 static struct world world_new(void)
 {
+	static const unsigned char uuid[PFS_UUID_SIZE] = "a store";
 	struct world w = { .dir = scratch_new() };
 
 	w.fd = pfs_io_open(AT_FDCWD, w.dir.path, O_RDONLY | O_DIRECTORY, 0, NULL);
-	cr_assert_eq(pfs_packset_new(w.fd, &w.set, NULL), 0);
+	cr_assert_eq(pfs_packset_new(w.fd, uuid, &w.set, NULL), 0);
 	return w;
 }
 

@@ -1,0 +1,290 @@
+#include "store/packset_i.h"
+#include "base/io.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define REPAIRS_MAX 2
+
+static bool is_dropped(const struct pfs_pack *pack)
+{
+	return __atomic_load_n(&pack->dropped, __ATOMIC_ACQUIRE);
+}
+
+bool pfs_packset_is_live(struct pfs_packset *set, uint32_t number)
+{
+	const struct pfs_pack *pack;
+	bool live;
+
+	pfs_rwlock_read(&set->lock);
+	pack = number < set->n_packs ? set->packs[number] : NULL;
+	live = pack && pack->covered && !is_dropped(pack);
+	pfs_rwlock_unlock(&set->lock);
+	return live;
+}
+
+int pfs_packset_search(struct pfs_packset *set, const struct pfs_indexruns *runs,
+		       const struct pfs_id *id, uint32_t except, struct pfs_place *out,
+		       struct pfs_error *err)
+{
+	struct pfs_idxrec rec;
+	size_t pos = 0;
+	int rc;
+
+	while ((rc = pfs_indexruns_next(runs, id, &pos, &rec, err)) == 1) {
+		/* What is left of a pack that has gone; an older run may tell of a copy. */
+		if (rec.pack == except || !pfs_packset_is_live(set, rec.pack))
+			continue;
+		*out = (struct pfs_place){
+			.pack = rec.pack,
+			.off = rec.off,
+			.clen = rec.clen,
+			.ulen = rec.ulen,
+			.type = rec.type,
+			.codec = rec.codec,
+		};
+		return 1;
+	}
+	return rc;
+}
+
+/* What the table says; an entry in a dropped pack says nothing. Under the lock. */
+static enum pfs_idtable_answer ask_table(struct pfs_packset *set, const struct pfs_id *id,
+					 struct pfs_place *out)
+{
+	struct pfs_place place;
+	enum pfs_idtable_answer answer = pfs_idtable_find(&set->table, id, &place);
+
+	if (answer == PFS_IDTABLE_FOUND && is_dropped(set->packs[place.pack]))
+		return PFS_IDTABLE_ABSENT;
+	if (answer == PFS_IDTABLE_FOUND)
+		*out = place;
+	return answer;
+}
+
+/* What is in memory. When it is ABSENT there, *out_runs are to be asked, counted. */
+static enum pfs_idtable_answer ask_memory(struct pfs_packset *set, const struct pfs_id *id,
+					  bool neighbours, struct pfs_place *out,
+					  struct pfs_indexruns **out_runs)
+{
+	enum pfs_idtable_answer answer;
+
+	pfs_rwlock_read(&set->lock);
+	answer = ask_table(set, id, out);
+	if (answer == PFS_IDTABLE_ABSENT && neighbours && pfs_locality_find(&set->near, id, out))
+		answer = PFS_IDTABLE_FOUND;
+	if (answer == PFS_IDTABLE_ABSENT)
+		*out_runs = pfs_indexruns_ref(set->runs);
+	pfs_rwlock_unlock(&set->lock);
+	return answer;
+}
+
+/* Is everything that the pack holds found there? Then its list answers as the index would. */
+static bool is_whole(struct pfs_packset *set, uint32_t number, size_t n)
+{
+	const struct pfs_pack *pack = set->packs[number];
+
+	return pack->covered && !is_dropped(pack) && pack->objects == n;
+}
+
+/* Whoever asks for one object of a pack and another asks for the rest soon. */
+static void load_neighbours(struct pfs_packset *set, uint32_t number)
+{
+	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
+	const struct pfs_pack *pack = pfs_packset_pack(set, number);
+	struct pfs_idtable *table = NULL;
+	bool wanted;
+
+	pfs_rwlock_read(&set->lock);
+	wanted = pack->objects <= PFS_LOCALITY_OBJECTS_MAX;
+	pfs_rwlock_unlock(&set->lock);
+	if (wanted && pfs_packlist_load(set->dir, pack, &list, NULL) == 0)
+		table = pfs_locality_prepare(&list);
+	if (!table)
+		return;
+	pfs_rwlock_write(&set->lock);
+	if (is_whole(set, number, table->n)) {
+		pfs_locality_take(&set->near, number, table);
+		table = NULL;
+	}
+	pfs_rwlock_unlock(&set->lock);
+	if (table)
+		pfs_idtable_fini(table);
+	free(table);
+}
+
+/* Somebody found the index damaged that was made of `runs`: make another, unless it was done. */
+static bool repair(struct pfs_packset *set, const struct pfs_indexruns *runs, const char *why)
+{
+	bool changed;
+	int rc = 0;
+
+	pfs_lock(&set->tidy);
+	changed = set->runs != runs;
+	if (!changed) {
+		pfs_packset_note_trouble(set, why);
+		rc = pfs_packset_rebuild_locked(set, NULL);
+	}
+	pfs_unlock(&set->tidy);
+	return rc == 0;
+}
+
+static bool find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_place *out)
+{
+	for (int repairs = 0;; repairs++) {
+		PFS_AUTO(pfs_indexruns_unref) struct pfs_indexruns *runs = NULL;
+		struct pfs_error why = { 0 };
+		enum pfs_idtable_answer answer = ask_memory(set, id, true, out, &runs);
+		int rc;
+
+		if (answer != PFS_IDTABLE_ABSENT)
+			return answer == PFS_IDTABLE_FOUND;
+		rc = pfs_packset_search(set, runs, id, UINT32_MAX, out, &why);
+		if (rc == 1 && pfs_locality_hit(&set->near, out->pack))
+			load_neighbours(set, out->pack);
+		if (rc >= 0)
+			return rc == 1;
+		if (repairs == REPAIRS_MAX || !repair(set, runs, why.text))
+			return false;
+	}
+}
+
+bool pfs_packset_find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_place *out)
+{
+	struct pfs_place place;
+
+	if (!find(set, id, &place))
+		return false;
+	if (out)
+		*out = place;
+	return true;
+}
+
+bool pfs_packset_has(struct pfs_packset *set, const struct pfs_id *id)
+{
+	struct pfs_place place;
+
+	return find(set, id, &place) && !place.doubted &&
+	       !__atomic_load_n(&pfs_packset_pack(set, place.pack)->condemned, __ATOMIC_ACQUIRE);
+}
+
+void pfs_packset_enter(struct pfs_packset *set, uint32_t number, uint32_t ulen)
+{
+	set->packs[number]->objects++;
+	set->packs[number]->object_bytes += ulen;
+	set->objects++;
+	set->object_bytes += ulen;
+}
+
+void pfs_packset_leave(struct pfs_packset *set, uint32_t number, uint32_t ulen)
+{
+	struct pfs_pack *pack = set->packs[number];
+
+	/* An index that was damaged may have been counted wrong; it is not counted below nothing. */
+	if (pack->objects == 0 || pack->object_bytes < ulen)
+		return;
+	pack->objects--;
+	pack->object_bytes -= ulen;
+	set->objects--;
+	set->object_bytes -= ulen;
+	pfs_locality_forget(&set->near, number);
+}
+
+int pfs_packset_reserve(struct pfs_packset *set, size_t more, struct pfs_error *err)
+{
+	int rc;
+
+	pfs_rwlock_write(&set->lock);
+	rc = pfs_idtable_reserve(&set->table, more, err);
+	pfs_rwlock_unlock(&set->lock);
+	return rc;
+}
+
+/* `older` is where the runs know it, or NULL. Under the lock. */
+static void set_locked(struct pfs_packset *set, const struct pfs_id *id,
+		       const struct pfs_place *place, const struct pfs_place *older)
+{
+	struct pfs_pack *pack = set->packs[place->pack];
+	struct pfs_place in_table;
+	enum pfs_idtable_answer answer = ask_table(set, id, &in_table);
+	bool keep_older = false;
+
+	if (answer == PFS_IDTABLE_FOUND) {
+		const struct pfs_pack *from = set->packs[in_table.pack];
+
+		older = &in_table;
+		keep_older = from != pack && !from->covered;
+	} else if (answer == PFS_IDTABLE_LOST) {
+		older = NULL;
+	}
+	if (older)
+		pfs_packset_leave(set, older->pack, older->ulen);
+	pfs_idtable_set(&set->table, id, place, keep_older);
+	pfs_packset_enter(set, place->pack, place->ulen);
+	pack->n_set++;
+	if (pack->complete && !pack->covered)
+		__atomic_add_fetch(&set->ready, 1, __ATOMIC_RELAXED);
+}
+
+void pfs_packset_set(struct pfs_packset *set, const struct pfs_id *id,
+		     const struct pfs_place *place)
+{
+	for (bool done = false; !done;) {
+		PFS_AUTO(pfs_indexruns_unref) struct pfs_indexruns *runs = NULL;
+		struct pfs_place ignored, in_runs;
+		/* Only to count right: what cannot be read will be counted when it is made anew. */
+		bool older = ask_memory(set, id, false, &ignored, &runs) == PFS_IDTABLE_ABSENT &&
+			     pfs_packset_search(set, runs, id, UINT32_MAX, &in_runs, NULL) == 1;
+
+		pfs_rwlock_write(&set->lock);
+		done = runs == set->runs || ask_table(set, id, &ignored) != PFS_IDTABLE_ABSENT;
+		if (done)
+			set_locked(set, id, place, older ? &in_runs : NULL);
+		pfs_rwlock_unlock(&set->lock);
+	}
+}
+
+void pfs_packset_doubt(struct pfs_packset *set, const struct pfs_id *id,
+		       const struct pfs_place *place)
+{
+	struct pfs_place doubted = *place, in_table;
+	const struct pfs_pack *pack;
+
+	doubted.doubted = true;
+	pfs_rwlock_write(&set->lock);
+	pack = set->packs[place->pack];
+	pfs_locality_forget(&set->near, place->pack);
+	if (ask_table(set, id, &in_table) != PFS_IDTABLE_ABSENT)
+		pfs_idtable_doubt(&set->table, id, place);
+	else if (pack->covered && !is_dropped(pack) &&
+		 pfs_idtable_reserve(&set->table, 1, NULL) == 0)
+		pfs_idtable_set(&set->table, id, &doubted, false);
+	pfs_rwlock_unlock(&set->lock);
+}
+
+void pfs_packset_lose(struct pfs_packset *set, const struct pfs_id *id)
+{
+	struct pfs_place place;
+
+	if (!find(set, id, &place))
+		return;
+	pfs_rwlock_write(&set->lock);
+	if (ask_table(set, id, &place) == PFS_IDTABLE_ABSENT &&
+	    pfs_idtable_reserve(&set->table, 1, NULL) == 0)
+		pfs_idtable_set(&set->table, id, &place, false);
+	if (pfs_idtable_find(&set->table, id, NULL) == PFS_IDTABLE_FOUND) {
+		pfs_packset_leave(set, place.pack, place.ulen);
+		pfs_idtable_lose(&set->table, id);
+	}
+	pfs_rwlock_unlock(&set->lock);
+}
+
+size_t pfs_packset_lost(struct pfs_packset *set)
+{
+	size_t lost;
+
+	pfs_rwlock_read(&set->lock);
+	lost = set->table.lost;
+	pfs_rwlock_unlock(&set->lock);
+	return lost;
+}
