@@ -34,7 +34,7 @@ struct pfs_packlog {
 	unsigned char store_uuid[PFS_UUID_SIZE];
 	struct pfs_lock lock;  /* PFS_RANK_STORE; protects all below */
 	pthread_cond_t turned; /* a flusher has finished */
-	bool flushing;
+	bool flushing, closing;
 	uint32_t next_seq;
 	uint64_t appended; /* records, ever */
 	uint64_t durable;  /* the first so many of them are */
@@ -572,16 +572,17 @@ static void seal_once(struct pfs_packlog *log)
 static bool seal_step(void *arg)
 {
 	struct pfs_packlog *log = arg;
-	bool more = false;
+	bool more = false, closing;
 
 	pfs_lock(&log->lock);
+	closing = log->closing;
 	/* While a sync flushes it seals as well, and looks whether more came. */
 	if (!log->flushing && log->sealing) {
 		seal_once(log);
 		more = log->sealing;
 	}
 	pfs_unlock(&log->lock);
-	return pfs_packset_tidy(log->set, NULL) == 1 || more;
+	return (!closing && pfs_packset_tidy(log->set, NULL) == 1) || more;
 }
 
 /* Whoever fills packs faster than they can be sealed waits, once there are too many. */
@@ -777,6 +778,9 @@ void pfs_packlog_free(struct pfs_packlog **log)
 
 	if (!*log)
 		return;
+	pfs_lock(&(*log)->lock);
+	(*log)->closing = true;
+	pfs_unlock(&(*log)->lock);
 	pfs_pool_free(&(*log)->sealer);
 	pfs_packlog_write(*log, NULL);
 	for (int slot = 0; slot < N_SLOTS; slot++)

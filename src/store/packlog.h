@@ -8,7 +8,8 @@
  * Full packs are sealed by a thread of the log, so that no put waits for a
  * disk unless it is far ahead of it. A sync waits for a flush that began after
  * it did; whoever finds that nobody flushes becomes the flusher, of which there
- * is one at a time, and works without the lock.
+ * is one at a time, and works without the lock. The thread that seals also keeps
+ * the index of what is sealed in order.
  *
  * A write that fails with an I/O error fails no put: the pack is left alone,
  * and what was not durable in it goes to another one with the next flush.

@@ -9,7 +9,7 @@
 
 #define RATIO       8u /* runs of level 0 that are merged; a level is so many times the one above */
 #define MERGE_STEP  262144u /* records, some 50 ms */
-#define RETRY_AFTER 4u   /* a quarter more in the table after a flush that failed */
+#define RETRY_AFTER 4u      /* a quarter more in the table after a flush that failed */
 
 size_t pfs_packset_batch = PFS_INDEX_BATCH;
 
