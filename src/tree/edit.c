@@ -73,6 +73,10 @@ static int apply_level(struct pfs_level *l, const struct pfs_changes *in, size_t
 
 	l->exists = !l->old->empty && l->level <= l->old->root_level;
 	rc = pfs_level_apply(l, in, false, err);
+	if (rc == 0 && l->in_place) {
+		*out_nodes = l->level == l->old->root_level ? 1 : 2; /* or more */
+		return 0;
+	}
 	if (rc == 0)
 		rc = count_old_nodes(l->old, l->level, l->removed + FEW_NODES, &old, err);
 	if (rc < 0)

@@ -284,10 +284,9 @@ static char *copy_borrowed(struct pfs_treenode_entry *e)
 }
 
 /* `from` as in struct pending; new items are borrowed, old ones copied. */
-static int add_item(struct zone *z, const struct pfs_treenode_entry *e, uint32_t from,
-		    struct pfs_error *err)
+static int append_item(struct zone *z, const struct pfs_treenode_entry *e, uint32_t from,
+		       struct pfs_error *err)
 {
-	uint64_t weight = pfs_treenode_weight(e, z->l->level);
 	int rc = make_room(z, err);
 
 	if (rc < 0)
@@ -300,6 +299,17 @@ static int add_item(struct zone *z, const struct pfs_treenode_entry *e, uint32_t
 			return pfs_fail_nomem(err, "a directory entry");
 	}
 	z->n++;
+	return 0;
+}
+
+static int add_item(struct zone *z, const struct pfs_treenode_entry *e, uint32_t from,
+		    struct pfs_error *err)
+{
+	uint64_t weight = pfs_treenode_weight(e, z->l->level);
+	int rc = append_item(z, e, from, err);
+
+	if (rc < 0)
+		return rc;
 	z->since += weight;
 	rc = pfs_split_add(&z->split, weight, priority_of(z, e->name, e->name_len), err);
 	return rc < 0 ? rc : emit_certain(z, err);
@@ -598,6 +608,86 @@ static int apply_zone(struct pfs_level *l, const struct pfs_changes *in, size_t 
 	return rc < 0 ? rc : report(&z, err);
 }
 
+/* --- in place ------------------------------------------------------------ */
+
+/*
+ * The node stood at with its changes: 1, or 0 when one of them is more than
+ * another entry of the same weight under an old name.
+ */
+static int take_in_place(struct zone *z, struct pfs_error *err)
+{
+	struct pfs_level *l = z->l;
+	size_t first = *z->next;
+	struct pfs_walk_frame *f;
+	int rc = pfs_walk_node_open(l->old, l->level, &f, err);
+
+	if (rc == 0)
+		rc = note_old_node(z, f, err);
+	while (rc >= 0 && (rc = pfs_treenode_iter_next(&f->it, err)) > 0) {
+		struct pfs_treenode_entry e = f->it.e;
+		uint32_t from = (uint32_t)z->old.n;
+		const char *name;
+		size_t len;
+		int c = 1;
+
+		if (*z->next < z->in->n) {
+			change_name(z->in, *z->next, &name, &len);
+			c = pfs_treenode_name_compare(name, len, f->it.name, f->it.name_len);
+		}
+		if (c < 0)
+			return 0;
+		if (c == 0) {
+			rc = change_item(z->in, (*z->next)++, &e, err);
+			if (rc <= 0)
+				return rc;
+			if (pfs_treenode_weight(&e, l->level) !=
+			    pfs_treenode_weight(&f->it.e, l->level))
+				return 0;
+			from = 0;
+		}
+		rc = append_item(z, &e, from, err);
+	}
+	if (rc == 0)
+		rc = check_place(z, &f->it, true, err);
+	return rc < 0 ? rc : *z->next > first;
+}
+
+/*
+ * Boundaries depend on names and weights. Where a few changes leave both as
+ * they are, every node that holds one is written again, and no other is read:
+ * 1, or 0 when there is more to do.
+ */
+static int apply_in_place(struct pfs_level *l, const struct pfs_changes *in, struct pfs_error *err)
+{
+	size_t next = 0;
+	PFS_AUTO(zone_fini)
+	struct zone z = { .l = l, .in = in, .next = &next, .bytes = PFS_BUF_INIT(SIZE_MAX / 2) };
+	int rc = 1;
+
+	while (rc > 0 && next < in->n) {
+		const char *name;
+		size_t len;
+
+		change_name(in, next, &name, &len);
+		rc = pfs_walk_node_seek(l->old, l->level, name, len, err);
+		if (rc == 0)
+			rc = take_in_place(&z, err);
+		if (rc <= 0)
+			return rc;
+		rc = encode_node(&z, z.n, l->old->frames[l->level].node.flags, err);
+		for (size_t i = 0; i < z.n; i++)
+			free(z.pending[i].hold);
+		z.n = 0;
+		rc = rc < 0 ? rc : 1;
+	}
+	rc = rc < 0 ? rc : put_batch(&z, err);
+	if (rc == 0)
+		rc = report(&z, err);
+	return rc < 0 ? rc : 1;
+}
+
+/* --- the door ------------------------------------------------------------ */
+
 int pfs_level_apply(struct pfs_level *l, const struct pfs_changes *in, bool whole,
 		    struct pfs_error *err)
 {
@@ -606,7 +696,13 @@ int pfs_level_apply(struct pfs_level *l, const struct pfs_changes *in, bool whol
 
 	pfs_changes_fini(&l->above);
 	l->removed = l->added = 0;
-	l->covered = false;
+	l->covered = l->in_place = false;
+	if (!whole && l->exists && in->n < BATCH_NODES) {
+		rc = apply_in_place(l, in, err);
+		l->in_place = rc > 0;
+		if (rc != 0)
+			return rc < 0 ? rc : 0;
+	}
 	while (rc == 0 && next < in->n) {
 		rc = apply_zone(l, in, &next, whole || !l->exists, err);
 		if (whole || !l->exists)

@@ -47,6 +47,7 @@ struct pfs_level {
 	size_t removed, added;    /* nodes */
 	struct pfs_id first;      /* of the nodes added last: the root, when it is all there is */
 	bool covered;             /* one zone took in the whole level */
+	bool in_place;            /* there are as many nodes as before, under the same names */
 };
 
 /* Apply `in`. With `whole` the level is read and built in one zone. */

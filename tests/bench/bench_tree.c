@@ -1,6 +1,6 @@
 /*
  * What trees cost over a store in memory: cuts, contents, one directory of a
- * million names. Prints figures; asserts none. bench_tree [NAMES]
+ * million names. Prints figures; asserts none. bench_tree [NAMES [MIB]]
  */
 #include "tree/chunker.h"
 #include "tree/content.h"
@@ -356,7 +356,7 @@ static void bench_directory(size_t n)
 
 int main(int argc, char **argv)
 {
-	size_t n = 256 << 20;
+	size_t n = (size_t)(argc > 2 ? atol(argv[2]) : 256) << 20;
 	unsigned char *d = noise(n), *text = rows(n);
 
 	if (!d || !text)

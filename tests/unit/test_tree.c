@@ -415,3 +415,33 @@ Test(tree, one_changed_name_among_many_is_one_node_of_each_level)
 		      (unsigned long long)(after.objects - before.objects));
 	free(m.things);
 }
+
+Test(tree, attributes_that_change_cost_one_node_of_each_level)
+{
+	PFS_AUTO(pfs_store_close) struct pfs_store *st = NULL;
+	struct pfs_store_stats before, after;
+	struct model m;
+	struct pfs_id zero = { 0 }, root, fresh;
+
+	seed = 12;
+	cr_assert_eq(pfs_store_open_mem(&st, NULL), 0);
+	model_init(&m, 50000, COUNTED);
+	root = change_some(st, &m, &zero, m.n, false, 10);
+	for (int i = 0; i < 50; i++) {
+		struct thing *t = &m.things[roll(m.n)];
+		struct pfs_edit edit;
+
+		t->e.attrs.mtime_sec++;
+		edit = edit_of(t);
+		pfs_store_stats(st, &before);
+		cr_assert_eq(pfs_tree_edit(st, &root, &edit, 1, &root, NULL), 0);
+		pfs_store_stats(st, &after);
+		cr_expect_leq(after.cache_hits + after.cache_misses - before.cache_hits -
+				      before.cache_misses,
+			      3, "nodes read");
+		cr_expect_leq(after.objects - before.objects, 3, "nodes written");
+	}
+	fresh = from_scratch(st, &m);
+	cr_expect(pfs_id_equal(&root, &fresh));
+	free(m.things);
+}
