@@ -135,8 +135,10 @@ static int decide(struct pfs_seqlevel *l, const struct pfs_id *base, struct pfs_
 
 static int apply(struct pfs_seqlevel *l, const struct pfs_seqchanges *in, struct pfs_error *err)
 {
-	int rc = 0;
+	int rc = pfs_seqlevel_in_place(l, in, err);
 
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
 	for (size_t i = 0; rc == 0 && i < in->n; i++) {
 		const struct pfs_seqchange *c = &in->list[i];
 

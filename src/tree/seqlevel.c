@@ -8,6 +8,7 @@
 /* An old node that a zone took in. */
 struct old_node {
 	uint64_t start;
+	struct pfs_id id;
 	unsigned count, flags;
 };
 
@@ -109,6 +110,7 @@ static int emit_node(struct pfs_seqlevel *l, size_t n, bool forced, struct pfs_e
 	unsigned flags = forced ? PFS_SEQNODE_FORCED : 0;
 	const struct old_node *old = same_as_old(z, n, flags);
 	struct pfs_seqchanges *above = &l->above;
+	uint32_t source = z->sources[n / 2];
 	int rc;
 
 	assert(n > 0 && n <= z->n);
@@ -119,7 +121,9 @@ static int emit_node(struct pfs_seqlevel *l, size_t n, bool forced, struct pfs_e
 		rc = pfs_seqwalk_seek(l->old, l->level + 1, old->start, err);
 		above->items[above->n_items] = *pfs_seqwalk_item(l->old, l->level + 1);
 	} else {
+		source = source ? source : (uint32_t)z->n_nodes;
 		rc = pfs_sequence_put_node(l->st, z->entries, n, l->level, flags,
+					   source ? &z->nodes[source - 1].id : NULL,
 					   &above->items[above->n_items], err);
 	}
 	if (rc < 0)
@@ -324,7 +328,7 @@ static int note_node(struct pfs_seqzone *z, const struct pfs_seqwalk_frame *f,
 
 	if (rc == 0)
 		z->nodes[z->n_nodes++] =
-			(struct old_node){ f->start, f->node.count, f->node.flags };
+			(struct old_node){ f->start, f->id, f->node.count, f->node.flags };
 	return rc;
 }
 
@@ -409,6 +413,112 @@ static int go_on(struct pfs_seqlevel *l, uint64_t next, bool may_end, struct pfs
 			return end_zone(l, true, err);
 	}
 	return rc < 0 || next != UINT64_MAX ? rc : end_zone(l, false, err);
+}
+
+/* --- in place ------------------------------------------------------------ */
+
+/* Whether every change puts as many items in the place of old ones, with the seeds of those. */
+static int same_seeds(struct pfs_seqlevel *l, const struct pfs_seqchanges *in,
+		      struct pfs_error *err)
+{
+	for (size_t i = 0; i < in->n; i++) {
+		const struct pfs_seqchange *c = &in->list[i];
+		uint64_t pos = c->from;
+
+		for (size_t k = 0; k < c->n; k++) {
+			int rc = pos < c->to ? pfs_seqwalk_seek(l->old, l->level, pos, err) : 1;
+
+			if (rc != 0)
+				return rc < 0 ? rc : 0;
+			if (pfs_seqwalk_item(l->old, l->level)->last_seed !=
+			    in->items[c->first + k].last_seed)
+				return 0;
+			pos = pfs_seqwalk_end(l->old, l->level);
+		}
+		if (pos != c->to)
+			return 0;
+	}
+	return 1;
+}
+
+/* Note that the node stood at is another one now. */
+static int add_above(struct pfs_seqlevel *l, const struct pfs_seqwalk_frame *f,
+		     const struct pfs_seqnode_entry *e, struct pfs_error *err)
+{
+	struct pfs_seqchanges *above = &l->above;
+	int rc = grow(&above->list, above->n, &above->cap, sizeof(*above->list), err);
+
+	if (rc == 0)
+		rc = grow(&above->items, above->n_items, &above->items_cap, sizeof(*above->items),
+			  err);
+	if (rc < 0)
+		return rc;
+	above->list[above->n++] = (struct pfs_seqchange){
+		.from = f->start, .to = node_end(f), .first = above->n_items, .n = 1
+	};
+	above->items[above->n_items++] = *e;
+	return 0;
+}
+
+/* Where in the changes we are. */
+struct place {
+	const struct pfs_seqchanges *in;
+	size_t change, item;
+	uint64_t pos; /* of the old item that is next to go; UINT64_MAX: none */
+};
+
+static const struct pfs_seqnode_entry *take_new(struct place *p, uint64_t next_pos)
+{
+	const struct pfs_seqchange *c = &p->in->list[p->change];
+	const struct pfs_seqnode_entry *e = &p->in->items[c->first + p->item++];
+
+	p->pos = next_pos;
+	if (p->item == c->n) {
+		p->item = 0;
+		p->pos = ++p->change < p->in->n ? c[1].from : UINT64_MAX;
+	}
+	return e;
+}
+
+/* The node that holds p->pos, with its changes. */
+static int rewrite_node(struct pfs_seqlevel *l, struct place *p, struct pfs_error *err)
+{
+	const struct pfs_seqwalk_frame *f;
+	struct pfs_seqnode_entry *entries, e;
+	struct pfs_seqnode_iter it;
+	size_t n = 0;
+	int rc = node_at(l, p->pos, &f, err);
+
+	if (rc < 0)
+		return rc;
+	entries = malloc(f->node.count * sizeof(*entries));
+	if (!entries)
+		return pfs_fail_nomem(err, "a sequence node");
+	pfs_seqnode_iter_init(&it, &f->node);
+	while ((rc = pfs_seqnode_iter_next(&it, err)) > 0)
+		entries[n++] =
+			f->start + it.start == p->pos ? *take_new(p, f->start + it.next) : it.e;
+	if (rc == 0)
+		rc = pfs_sequence_put_node(l->st, entries, n, l->level, f->node.flags, &f->id, &e,
+					   err);
+	free(entries);
+	return rc < 0 ? rc : add_above(l, f, &e, err);
+}
+
+int pfs_seqlevel_in_place(struct pfs_seqlevel *l, const struct pfs_seqchanges *in,
+			  struct pfs_error *err)
+{
+	struct place p = { .in = in };
+	int rc = l->level ? same_seeds(l, in, err) : 0;
+
+	if (rc <= 0 || in->n == 0)
+		return rc;
+	p.pos = in->list[0].from;
+	for (rc = 0; rc == 0 && p.pos != UINT64_MAX;)
+		rc = rewrite_node(l, &p, err);
+	l->heavy = true;
+	l->covered = l->level == l->old->root_level;
+	return rc < 0 ? rc : 1;
 }
 
 /* --- the door ----------------------------------------------------------- */

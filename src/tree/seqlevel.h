@@ -46,7 +46,7 @@ struct pfs_seqlevel {
 	/* What came out. */
 	struct pfs_seqchanges above; /* changes for the level above */
 	bool covered;                /* one zone took in the whole level */
-	bool heavy;                  /* it weighs more than a level that is a single node may */
+	bool heavy; /* it weighs more than a level that is a single node may, or what it weighed */
 };
 
 void pfs_seqlevel_init(struct pfs_seqlevel *l, struct pfs_store *st, struct pfs_seqwalk *old,
@@ -65,6 +65,14 @@ int pfs_seqlevel_close(struct pfs_seqlevel *l, uint64_t to, struct pfs_error *er
 
 /* There are no more changes. */
 int pfs_seqlevel_finish(struct pfs_seqlevel *l, struct pfs_error *err);
+
+/*
+ * Instead of all these, above level 0: boundaries depend on seeds, and where
+ * every new item has that of the old one in its place, the nodes that hold them
+ * are written again and no others are read. 1, or 0 when there is more to do.
+ */
+int pfs_seqlevel_in_place(struct pfs_seqlevel *l, const struct pfs_seqchanges *in,
+			  struct pfs_error *err);
 
 /*
  * Finish a level 0 and all levels above it: the root of the new sequence, which

@@ -49,18 +49,22 @@ uint64_t pfs_sequence_priority(const struct pfs_store *st, unsigned level, uint6
 }
 
 int pfs_sequence_put_node(struct pfs_store *st, const struct pfs_seqnode_entry *entries, size_t n,
-			  unsigned level, unsigned flags, struct pfs_seqnode_entry *out,
-			  struct pfs_error *err)
+			  unsigned level, unsigned flags, const struct pfs_id *near,
+			  struct pfs_seqnode_entry *out, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf bytes = PFS_BUF_INIT(PFS_OBJECT_SIZE_MAX);
 	struct pfs_seqnode_entry e = { .kind = PFS_SEQNODE_CHILD };
+	struct pfs_store_item item = { .near = near };
 	int rc;
 
 	rc = pfs_seqnode_encode(entries, n, level, flags, &bytes, err);
+	item.data = bytes.data;
+	item.len = bytes.len;
 	if (rc == 0)
-		rc = pfs_store_put(st, PFS_KIND_SEQNODE, bytes.data, bytes.len, &e.id, err);
+		rc = pfs_store_put_batch(st, PFS_KIND_SEQNODE, &item, 1, err);
 	if (rc < 0)
 		return rc;
+	e.id = item.id;
 	for (size_t i = 0; i < n; i++) {
 		e.bytes += entries[i].bytes;
 		e.chunks += entries[i].chunks;
@@ -78,7 +82,7 @@ static int put_node(struct pfs_sequence *s, unsigned level, size_t n, bool force
 	int rc;
 
 	rc = pfs_sequence_put_node(s->st, l->entries, n, level, forced ? PFS_SEQNODE_FORCED : 0,
-				   out, err);
+				   NULL, out, err);
 	if (rc < 0)
 		return rc;
 	l->n -= n;

@@ -40,10 +40,13 @@ int pfs_sequence_add(struct pfs_sequence *s, enum pfs_seqnode_kind kind, uint64_
 struct pfs_seqnode_entry pfs_sequence_leaf(enum pfs_seqnode_kind kind, uint64_t bytes,
 					   const struct pfs_id *id);
 
-/* Store one node; *out is the entry that stands for it on the level above. */
+/*
+ * Store one node; *out is the entry that stands for it on the level above.
+ * `near`: an old node that it resembles, or NULL.
+ */
 int pfs_sequence_put_node(struct pfs_store *st, const struct pfs_seqnode_entry *entries, size_t n,
-			  unsigned level, unsigned flags, struct pfs_seqnode_entry *out,
-			  struct pfs_error *err);
+			  unsigned level, unsigned flags, const struct pfs_id *near,
+			  struct pfs_seqnode_entry *out, struct pfs_error *err);
 
 /* The next item of a level that begins above 0; nothing may be added below it. */
 int pfs_sequence_add_item(struct pfs_sequence *s, unsigned level, const struct pfs_seqnode_entry *e,

@@ -60,6 +60,7 @@ static int load_node(struct pfs_seqwalk *w, const struct expected *want, struct 
 	pfs_object_unref(&f->hold);
 	f->hold = o;
 	o = NULL;
+	f->id = want->id;
 	f->node = node;
 	f->start = want->start;
 	pfs_seqnode_iter_init(&f->it, &f->node);

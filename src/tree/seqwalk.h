@@ -22,7 +22,8 @@ struct pfs_seqwalk_frame {
 	const struct pfs_object *hold;
 	struct pfs_seqnode node;
 	struct pfs_seqnode_iter it; /* at the item stood at */
-	uint64_t start;             /* of the node, in the file */
+	struct pfs_id id;
+	uint64_t start; /* of the node, in the file */
 };
 
 struct pfs_seqwalk {
