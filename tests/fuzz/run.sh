@@ -36,9 +36,15 @@ rooms=$(ninja -C "$folder/build" -t targets all | sed -n 's,^\(src/libpfs-[a-z]*
 ninja -C "$folder/build" -j2 $rooms > "$folder/build.log"
 
 for noun; do
+	more=
+	case $noun in
+	splice) # with chunks and nodes as small as in tests/meson.build
+		more="-DPFS_CHUNK_REACH=132u -DPFS_CHUNK_BITS=4 -DPFS_SPLIT_REACH=100u
+			$(ls "$source"/src/tree/*.c) $source/src/format/seqnode.c" ;;
+	esac
 	(cd "$folder/build" && "$clang" -g -O1 -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $keys \
-		-I"$source/src" -I"$source/include" "$source/tests/fuzz/fuzz_$noun.c" \
+		-I"$source/src" -I"$source/include" "$source/tests/fuzz/fuzz_$noun.c" $more \
 		-Wl,--start-group $rooms -Wl,--end-group -lsqlite3 -lcrypto -lzstd -ljansson -lcurl \
 		-lnghttp2 -luuid -lseccomp -lprotobuf-c -lpthread -o "$folder/fuzz_$noun")
 done
