@@ -47,6 +47,20 @@ void pfs_packlog_resume(struct pfs_packlog *log, struct pfs_packwriter *w);
 int pfs_packlog_append(struct pfs_packlog *log, const struct pfs_packrec *rec, const void *payload,
 		       struct pfs_error *err);
 
+/* An object that is to be found elsewhere, and where it was. */
+struct pfs_move {
+	struct pfs_id id;
+	struct pfs_place from;
+};
+
+/*
+ * Append a record in which the given objects lie (a bundle's members, or the
+ * one it is) and let those be found there that still are where they were: 1
+ * when there was any, 0 and nothing done when not. The old places stay readable.
+ */
+int pfs_packlog_move(struct pfs_packlog *log, const struct pfs_packrec *rec, const void *payload,
+		     const struct pfs_move *moves, size_t n, struct pfs_error *err);
+
 /*
  * Take in file `name` of folder `from` as a pack that holds the pieces of
  * `table`, which is taken on success: 1, and they are found from now on. 0 when
@@ -54,6 +68,9 @@ int pfs_packlog_append(struct pfs_packlog *log, const struct pfs_packrec *rec, c
  */
 int pfs_packlog_add_file(struct pfs_packlog *log, int from, const char *name,
 			 struct pfs_packfooter *table, struct pfs_error *err);
+
+/* Seal a pack though it is not full: 1 when it is sealed now, 0 when it had to stay open. */
+int pfs_packlog_seal(struct pfs_packlog *log, const struct pfs_pack *pack, struct pfs_error *err);
 
 int pfs_packlog_sync(struct pfs_packlog *log, struct pfs_error *err);
 
