@@ -107,7 +107,7 @@ static int get_record(const struct pfs_packread *r, const struct pfs_id *id,
 {
 	struct pfs_counted_object *o;
 	struct pfs_packrec rec;
-	unsigned char *raw;
+	unsigned char *raw = NULL;
 	int rc = read_record(r, place, &rec, &raw, err);
 
 	if (rc < 0)
