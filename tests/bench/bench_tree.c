@@ -354,6 +354,68 @@ static void bench_directory(size_t n)
 	pfs_store_close(&st);
 }
 
+/* A thousand folders of `each` names: one file changes, up to the root. */
+static void bench_folders(size_t each)
+{
+	struct pfs_edit *edits = make_edits(each), *folders = calloc(1000, sizeof(*folders));
+	struct pfs_entry dirs[1000] = { 0 }, *shared = (void *)edits[0].entry, file = *shared;
+	struct pfs_store_stats before, after;
+	struct pfs_id zero = { 0 }, root;
+	struct pfs_store *st = NULL;
+	struct pfs_error err = { 0 };
+	const int rounds = 200;
+	double t;
+
+	if (!folders)
+		exit(1);
+	must(pfs_store_open_mem(&st, &err), &err);
+	for (size_t i = 0; i < 1000; i++) {
+		struct pfs_tree_totals sums;
+		char name[32];
+
+		file.attrs.mtime_sec++; /* no two folders are equal */
+		must(pfs_tree_edit(st, &zero, edits, each, &dirs[i].dir, &err), &err);
+		edits[0].entry = &file;
+		must(pfs_tree_edit(st, &dirs[i].dir, edits, 1, &dirs[i].dir, &err), &err);
+		must(pfs_tree_totals(st, &dirs[i].dir, &sums, &err), &err);
+		dirs[i].type = PFS_ENTRY_DIR;
+		dirs[i].attrs.mode = 0755;
+		dirs[i].dir_entries = sums.entries;
+		dirs[i].dir_bytes = sums.bytes;
+		snprintf(name, sizeof(name), "folder-%04zu", i);
+		folders[i] = (struct pfs_edit){ strdup(name), strlen(name), &dirs[i] };
+	}
+	must(pfs_tree_edit(st, &zero, folders, 1000, &root, &err), &err);
+	pfs_store_stats(st, &before);
+	t = now();
+	for (int i = 0; i < rounds; i++) {
+		struct pfs_edit *folder = &folders[roll() % 1000], edit = edits[roll() % each];
+
+		file.attrs.mtime_sec++;
+		edit.entry = &file;
+		must(pfs_tree_edit(st, &folder->entry->dir, &edit, 1, &dirs[folder - folders].dir,
+				   &err),
+		     &err);
+		must(pfs_tree_edit(st, &root, folder, 1, &root, &err), &err);
+	}
+	t = now() - t;
+	pfs_store_stats(st, &after);
+	printf("one in 1000 folders  %8.1f us     %.2f new nodes, %.1f KB, %.2f nodes read\n",
+	       t / rounds * 1e6, (double)(after.objects - before.objects) / rounds,
+	       (double)(after.object_bytes - before.object_bytes) / rounds / 1e3,
+	       (double)(after.cache_hits + after.cache_misses - before.cache_hits -
+			before.cache_misses) /
+		       rounds);
+	for (size_t i = 0; i < 1000; i++)
+		free((char *)folders[i].name);
+	for (size_t i = 0; i < each; i++)
+		free((char *)edits[i].name);
+	free(shared);
+	free(edits);
+	free(folders);
+	pfs_store_close(&st);
+}
+
 int main(int argc, char **argv)
 {
 	size_t n = (size_t)(argc > 2 ? atol(argv[2]) : 256) << 20;
@@ -374,5 +436,6 @@ int main(int argc, char **argv)
 	free(text);
 	free(d);
 	bench_directory(argc > 1 ? (size_t)atol(argv[1]) : 1000000);
+	bench_folders((argc > 1 ? (size_t)atol(argv[1]) : 1000000) / 1000);
 	return 0;
 }

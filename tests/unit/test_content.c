@@ -396,6 +396,23 @@ Test(content, an_edit_in_the_middle_shares_all_other_chunks)
 	free(d);
 }
 
+Test(content, what_is_given_up_while_chunks_are_on_their_way_leaves_nothing_behind)
+{
+	size_t n = 9000000;
+	unsigned char *d = make_data(n, false);
+	struct pfs_content want;
+
+	for (size_t part = 4500000; part <= n; part += 1500000) {
+		PFS_AUTO(pfs_content_writer_close) struct pfs_content_writer *w = NULL;
+
+		cr_assert_eq(pfs_content_writer_open(st, &w, NULL), 0);
+		cr_assert_eq(pfs_content_write(w, d, part, NULL), 0);
+	}
+	want = from_bytes(d, n);
+	check_reads(&want, d, n);
+	free(d);
+}
+
 /* --- what a new chunk resembles ------------------------------------------- */
 
 struct told {
