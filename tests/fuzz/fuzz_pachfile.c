@@ -21,11 +21,11 @@ static void insist(bool ok, const char *what)
 	abort();
 }
 
-/* Each line continued into an empty one: a command may itself end in a backslash. */
+/* Each line continued into an empty one: a command or a name may itself end in a backslash. */
 static void write_down(const struct pfs_pachfile *p, struct pfs_buf *out)
 {
 	for (size_t i = 0; i < p->n_inputs; i++)
-		pfs_buf_printf(out, NULL, "input %s%s\n",
+		pfs_buf_printf(out, NULL, "input %s%s \\\n\n",
 			       p->inputs[i].kind == PFS_PACHFILE_PIPELINE ? "pps://" : "",
 			       p->inputs[i].name);
 	for (size_t i = 0; i < p->n_steps; i++)
