@@ -1,0 +1,784 @@
+/*
+ * The recorder. The functions at the end of the file take the place of the C
+ * library's, in this program and in the shared libraries it is linked with; each
+ * asks the kernel itself and notes what was done. Files are known by their inode
+ * numbers, so descriptors can be copied and names changed as anybody likes.
+ */
+#undef _FILE_OFFSET_BITS /* both open and open64 are to be defined here */
+#undef _FORTIFY_SOURCE
+#include "powercut.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define ARENA_SIZE  (3ULL << 30) /* of address space; used is what is touched */
+#define EVENTS_MAX  400000u
+#define OBJECTS_MAX 65536u
+
+/* All of it lies in memory that children share. */
+struct recorder {
+	size_t used; /* of the arena */
+	unsigned n_events, n_flushes;
+	uint32_t n_objects;
+	uint64_t dev;
+	uint64_t inode[OBJECTS_MAX]; /* of an object, 0: none any more */
+	struct powercut_event event[EVENTS_MAX];
+};
+
+static struct recorder *rec;
+static unsigned char *arena;
+static bool recording;
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+/* What is done and what is noted are one thing, for all threads, until the scope ends. */
+static int enter(void)
+{
+	return pthread_mutex_lock(&lock);
+}
+
+static void leave(int *entered)
+{
+	pthread_mutex_unlock(&lock);
+}
+#define GUARD __attribute__((cleanup(leave), unused)) int entered = enter()
+
+/* Failing. */
+static bool failing, count_reads;
+static unsigned fail_at, operations;
+static int fail_with;
+
+static void die(const char *what)
+{
+	perror(what);
+	_exit(99);
+}
+
+static void start(void)
+{
+	if (rec)
+		return;
+	arena = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (arena == MAP_FAILED)
+		die("powercut: memory");
+	rec = (struct recorder *)(void *)arena;
+	rec->used = (sizeof(*rec) + 63) / 64 * 64;
+}
+
+static void *take(size_t len)
+{
+	void *p;
+
+	start();
+	if (len > ARENA_SIZE - rec->used)
+		die("powercut: the story is too long");
+	p = arena + rec->used;
+	rec->used += (len + 15) / 16 * 16;
+	return p;
+}
+
+void *powercut_alloc(size_t len)
+{
+	GUARD;
+
+	return take(len);
+}
+
+char *powercut_strdup(const char *s)
+{
+	size_t len = strlen(s) + 1;
+
+	return memcpy(powercut_alloc(len), s, len);
+}
+
+static const char *keep_name(const char *name)
+{
+	return strcpy(take(strlen(name) + 1), name);
+}
+
+void powercut_record(const char *folder)
+{
+	struct stat st;
+
+	start();
+	if (syscall(SYS_newfstatat, AT_FDCWD, folder, &st, 0) < 0)
+		die(folder);
+	rec->n_events = rec->n_flushes = 0;
+	rec->n_objects = 1;
+	rec->dev = st.st_dev;
+	rec->inode[0] = st.st_ino;
+	recording = true;
+}
+
+void powercut_stop(void)
+{
+	recording = false;
+}
+
+unsigned powercut_now(void)
+{
+	return rec->n_events;
+}
+
+unsigned powercut_flushes(void)
+{
+	return rec->n_flushes;
+}
+
+const struct powercut_event *powercut_event(unsigned number)
+{
+	return &rec->event[number];
+}
+
+void powercut_fail(unsigned at, int sys, bool reads)
+{
+	fail_at = at;
+	fail_with = sys;
+	count_reads = reads;
+	operations = 0;
+	failing = true;
+}
+
+unsigned powercut_operations(void)
+{
+	return operations;
+}
+
+/* An object by its inode; -1: not one of ours. The newest of a number is meant. */
+static int64_t object_of(const struct stat *st)
+{
+	if (st->st_dev != rec->dev)
+		return -1;
+	for (uint32_t i = rec->n_objects; i > 0; i--)
+		if (rec->inode[i - 1] == st->st_ino)
+			return i - 1;
+	return -1;
+}
+
+static int64_t object_of_fd(int fd)
+{
+	struct stat st;
+
+	return syscall(SYS_fstat, fd, &st) == 0 ? object_of(&st) : -1;
+}
+
+static uint32_t new_object(uint64_t inode)
+{
+	for (uint32_t i = 0; i < rec->n_objects; i++)
+		if (rec->inode[i] == inode)
+			rec->inode[i] = 0;
+	if (rec->n_objects == OBJECTS_MAX)
+		die("powercut: too many files");
+	rec->inode[rec->n_objects] = inode;
+	return rec->n_objects++;
+}
+
+/* A path taken apart: the folder it is in, as an object, and the last name. */
+struct place {
+	int64_t dir;
+	char name[NAME_MAX + 1];
+	struct stat st; /* what is there now */
+	bool there;
+	int64_t object; /* that is there, -1: none, or none of ours */
+};
+
+static void find_place(int dir, const char *path, struct place *out)
+{
+	char up[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+
+	memset(out, 0, sizeof(*out));
+	out->dir = out->object = -1;
+	if (!slash)
+		snprintf(up, sizeof(up), ".");
+	else
+		snprintf(up, sizeof(up), "%.*s", (int)(slash - path) + 1, path);
+	snprintf(out->name, sizeof(out->name), "%s", slash ? slash + 1 : path);
+	if (syscall(SYS_newfstatat, dir, up, &st, 0) == 0)
+		out->dir = object_of(&st);
+	if (out->dir < 0)
+		return;
+	out->there = syscall(SYS_newfstatat, dir, path, &out->st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (out->there)
+		out->object = object_of(&out->st);
+}
+
+static struct powercut_event *add(enum powercut_op op, int64_t object)
+{
+	struct powercut_event *e;
+
+	if (rec->n_events == EVENTS_MAX)
+		die("powercut: the story has too many operations");
+	e = &rec->event[rec->n_events++];
+	memset(e, 0, sizeof(*e));
+	e->op = op;
+	e->object = (uint32_t)object;
+	return e;
+}
+
+static void add_write(int64_t object, uint64_t off, const void *data, size_t len)
+{
+	struct powercut_event *e;
+	unsigned char *copy;
+
+	if (object < 0 || len == 0)
+		return;
+	copy = take(len);
+	memcpy(copy, data, len);
+	e = add(POWERCUT_WRITE, object);
+	e->off = off;
+	e->len = len;
+	e->data = copy;
+}
+
+static void add_truncate(int64_t object, uint64_t size)
+{
+	if (object >= 0)
+		add(POWERCUT_TRUNCATE, object)->off = size;
+}
+
+static void add_name(const struct place *at, uint32_t object, bool is_folder)
+{
+	struct powercut_event *e = add(POWERCUT_NAME, object);
+
+	e->dir = (uint32_t)at->dir;
+	e->name = keep_name(at->name);
+	e->is_folder = is_folder;
+}
+
+static void add_unname(const struct place *at)
+{
+	struct powercut_event *e = add(POWERCUT_UNNAME, 0);
+
+	e->dir = (uint32_t)at->dir;
+	e->name = keep_name(at->name);
+}
+
+static void add_rename(const struct place *from, const struct place *to, bool is_folder)
+{
+	struct powercut_event *e = add(POWERCUT_RENAME, from->object);
+
+	e->dir = (uint32_t)from->dir;
+	e->name = keep_name(from->name);
+	e->to_dir = (uint32_t)to->dir;
+	e->to_name = keep_name(to->name);
+	e->is_folder = is_folder;
+}
+
+/*
+ * Every operation goes through begin and end. begin answers with the errno that
+ * was ordered for it, or 0; SHORT lets a write end early.
+ */
+#define SHORT (-1)
+
+static int begin(bool ours, bool is_read)
+{
+	if (!failing || !ours || (is_read && !count_reads))
+		return 0;
+	if (++operations != fail_at)
+		return 0;
+	return fail_with ? fail_with : SHORT;
+}
+
+static bool busy(void)
+{
+	return recording || failing;
+}
+
+static bool is_ours(int fd)
+{
+	return busy() && object_of_fd(fd) >= 0;
+}
+
+/* What the C library's functions are made of. */
+
+static int do_open(int dir, const char *path, int flags, unsigned mode)
+{
+	struct place at;
+	int fd, sys;
+	GUARD;
+
+	if (!busy())
+		return (int)syscall(SYS_openat, dir, path, flags, mode);
+	find_place(dir, path, &at);
+	sys = begin(at.dir >= 0, !(flags & (O_CREAT | O_TRUNC)));
+	if (sys > 0) {
+		errno = sys;
+		return -1;
+	}
+	fd = (int)syscall(SYS_openat, dir, path, flags, mode);
+	sys = errno;
+	if (fd >= 0 && at.dir >= 0 && (flags & O_TMPFILE) == O_TMPFILE)
+		die("powercut: a file without a name is not modelled");
+	if (fd >= 0 && at.dir >= 0 && (flags & O_CREAT) && !at.there) {
+		syscall(SYS_fstat, fd, &at.st);
+		add_name(&at, new_object(at.st.st_ino), false);
+	} else if (fd >= 0 && at.object >= 0 && (flags & O_TRUNC) && at.st.st_size > 0) {
+		add_truncate(at.object, 0);
+	}
+	errno = sys;
+	return fd;
+}
+
+static ssize_t do_write(int fd, const void *data, size_t len, off_t off)
+{
+	int64_t object;
+	ssize_t n;
+	int sys;
+	GUARD;
+
+	if (!busy())
+		return off < 0 ? syscall(SYS_write, fd, data, len)
+			       : syscall(SYS_pwrite64, fd, data, len, off);
+	object = object_of_fd(fd);
+	sys = begin(object >= 0, false);
+	if (sys > 0) {
+		errno = sys;
+		return -1;
+	}
+	if (sys == SHORT && len > 1)
+		len /= 2;
+	n = off < 0 ? syscall(SYS_write, fd, data, len) : syscall(SYS_pwrite64, fd, data, len, off);
+	sys = errno;
+	if (n > 0 && object >= 0)
+		add_write(object, (uint64_t)(off >= 0 ? off : lseek(fd, 0, SEEK_CUR) - n), data,
+			  (size_t)n);
+	errno = sys;
+	return n;
+}
+
+static ssize_t do_writev(int fd, const struct iovec *iov, int n_iov, off_t off)
+{
+	size_t len = 0;
+	char *data;
+	ssize_t n;
+
+	for (int i = 0; i < n_iov; i++)
+		len += iov[i].iov_len;
+	data = malloc(len ? len : 1);
+	if (!data)
+		die("powercut: memory");
+	len = 0;
+	for (int i = 0; i < n_iov; i++) {
+		memcpy(data + len, iov[i].iov_base, iov[i].iov_len);
+		len += iov[i].iov_len;
+	}
+	n = do_write(fd, data, len, off);
+	free(data);
+	return n;
+}
+
+static ssize_t do_read(int fd, void *data, size_t len, off_t off)
+{
+	GUARD;
+
+	if (failing && count_reads && is_ours(fd)) {
+		int sys = begin(true, true);
+
+		if (sys > 0) {
+			errno = sys;
+			return -1;
+		}
+		if (sys == SHORT && len > 1)
+			len /= 2;
+	}
+	return off < 0 ? syscall(SYS_read, fd, data, len)
+		       : syscall(SYS_pread64, fd, data, len, off);
+}
+
+/* One call that has no more to it than its result: begin, the kernel, and a note. */
+#define CALL(ours, syscall_, note)             \
+	do {                                   \
+		int sys_ = begin(ours, false); \
+		long rc_ = -1;                 \
+		if (sys_ <= 0) {               \
+			rc_ = syscall_;        \
+			sys_ = errno;          \
+			if (rc_ == 0) {        \
+				note;          \
+			}                      \
+		}                              \
+		errno = sys_;                  \
+		return (int)rc_;               \
+	} while (0)
+
+static int do_ftruncate(int fd, off_t size)
+{
+	GUARD;
+
+	if (!busy())
+		return (int)syscall(SYS_ftruncate, fd, size);
+	CALL(object_of_fd(fd) >= 0, syscall(SYS_ftruncate, fd, size),
+	     add_truncate(object_of_fd(fd), (uint64_t)size));
+}
+
+static int do_truncate(const char *path, off_t size)
+{
+	struct place at;
+	GUARD;
+
+	if (!busy())
+		return (int)syscall(SYS_truncate, path, size);
+	find_place(AT_FDCWD, path, &at);
+	CALL(at.object >= 0, syscall(SYS_truncate, path, size),
+	     add_truncate(at.object, (uint64_t)size));
+}
+
+static void note_allocation(int fd, int mode, off_t off, off_t len)
+{
+	int64_t object = object_of_fd(fd);
+	struct powercut_event *e;
+
+	if (object < 0)
+		return;
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		die("powercut: this fallocate is not modelled");
+	if (mode == FALLOC_FL_KEEP_SIZE)
+		return; /* nothing that can be read */
+	e = add(POWERCUT_ZERO, object);
+	e->off = (uint64_t)off;
+	/* Without a mode it only makes the file longer. */
+	e->len = (uint64_t)len;
+	e->is_folder = mode == 0;
+	e->keep = (mode & FALLOC_FL_KEEP_SIZE) != 0;
+}
+
+static int do_fallocate(int fd, int mode, off_t off, off_t len)
+{
+	GUARD;
+
+	if (!busy())
+		return (int)syscall(SYS_fallocate, fd, mode, off, len);
+	CALL(object_of_fd(fd) >= 0, syscall(SYS_fallocate, fd, mode, off, len),
+	     note_allocation(fd, mode, off, len));
+}
+
+static void note_flush(int fd)
+{
+	int64_t object = object_of_fd(fd);
+
+	if (object < 0)
+		return;
+	add(POWERCUT_FLUSH, object);
+	rec->n_flushes++;
+}
+
+/* The disk need not really do it: that there is a cut is our doing. */
+static int do_fsync(int fd, long number)
+{
+	GUARD;
+
+	if (!busy() || object_of_fd(fd) < 0)
+		return (int)syscall(number, fd);
+	CALL(true, 0L, note_flush(fd));
+}
+
+static int do_syncfs(int fd)
+{
+	GUARD;
+
+	if (!busy() || object_of_fd(fd) < 0)
+		return (int)syscall(SYS_syncfs, fd);
+	CALL(true, 0L, (add(POWERCUT_FLUSH_ALL, 0), rec->n_flushes++));
+}
+
+static int do_unlink(int dir, const char *path, int flags)
+{
+	struct place at;
+	GUARD;
+
+	if (!busy())
+		return (int)syscall(SYS_unlinkat, dir, path, flags);
+	find_place(dir, path, &at);
+	CALL(at.dir >= 0 && at.there, syscall(SYS_unlinkat, dir, path, flags),
+	     if (at.object >= 0) add_unname(&at));
+}
+
+static int do_mkdir(int dir, const char *path, unsigned mode)
+{
+	struct place at;
+	GUARD;
+
+	if (!busy())
+		return (int)syscall(SYS_mkdirat, dir, path, mode);
+	find_place(dir, path, &at);
+	CALL(at.dir >= 0, syscall(SYS_mkdirat, dir, path, mode),
+	     if (at.dir >= 0 && syscall(SYS_newfstatat, dir, path, &at.st, 0) == 0)
+		     add_name(&at, new_object(at.st.st_ino), true));
+}
+
+static int do_rename(int dir, const char *path, int to, const char *to_path, unsigned flags)
+{
+	struct place from, target;
+	GUARD;
+
+	if (!busy())
+		return (int)syscall(SYS_renameat2, dir, path, to, to_path, flags);
+	find_place(dir, path, &from);
+	find_place(to, to_path, &target);
+	if (from.object >= 0 && (target.dir < 0 || flags & ~1u))
+		die("powercut: this rename is not modelled");
+	CALL(from.object >= 0, syscall(SYS_renameat2, dir, path, to, to_path, flags),
+	     if (from.object >= 0) add_rename(&from, &target, S_ISDIR(from.st.st_mode)));
+}
+
+static int do_link(int dir, const char *path, int to, const char *to_path, int flags)
+{
+	struct place from, target;
+	GUARD;
+
+	if (!busy())
+		return (int)syscall(SYS_linkat, dir, path, to, to_path, flags);
+	find_place(dir, path, &from);
+	find_place(to, to_path, &target);
+	if (target.dir >= 0 && (from.object < 0 || flags))
+		die("powercut: this link is not modelled");
+	CALL(from.object >= 0, syscall(SYS_linkat, dir, path, to, to_path, flags),
+	     if (target.dir >= 0) add_name(&target, (uint32_t)from.object, false));
+}
+
+static ssize_t do_copy(int in, off_t *in_off, int out, off_t *out_off, size_t len, unsigned flags)
+{
+	GUARD;
+	off_t at = out_off ? *out_off : lseek(out, 0, SEEK_CUR);
+	ssize_t n = syscall(SYS_copy_file_range, in, in_off, out, out_off, len, flags);
+	void *data;
+
+	if (n <= 0 || !is_ours(out))
+		return n;
+	data = malloc((size_t)n);
+	if (!data || syscall(SYS_pread64, out, data, n, at) != n)
+		die("powercut: read what was copied");
+	add_write(object_of_fd(out), (uint64_t)at, data, (size_t)n);
+	free(data);
+	return n;
+}
+
+/* From here on: the names under which others call it. */
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
+#pragma GCC diagnostic ignored "-Wnonnull"
+
+static unsigned mode_of(int flags, va_list ap)
+{
+	return flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(ap, unsigned) : 0;
+}
+
+#define OPEN(name, dir_parameter, dir)                           \
+	int name(dir_parameter const char *path, int flags, ...) \
+	{                                                        \
+		unsigned mode;                                   \
+		va_list ap;                                      \
+                                                                 \
+		va_start(ap, flags);                             \
+		mode = mode_of(flags, ap);                       \
+		va_end(ap);                                      \
+		return do_open(dir, path, flags, mode);          \
+	}
+#define A_DIR int dir,
+OPEN(open, , AT_FDCWD)
+OPEN(open64, , AT_FDCWD)
+OPEN(openat, A_DIR, dir)
+OPEN(openat64, A_DIR, dir)
+
+int creat(const char *path, mode_t mode)
+{
+	return do_open(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
+}
+
+int creat64(const char *path, mode_t mode)
+{
+	return creat(path, mode);
+}
+
+int __open_2(const char *path, int flags)
+{
+	return do_open(AT_FDCWD, path, flags, 0);
+}
+
+int __open64_2(const char *path, int flags)
+{
+	return do_open(AT_FDCWD, path, flags, 0);
+}
+
+int __openat_2(int dir, const char *path, int flags)
+{
+	return do_open(dir, path, flags, 0);
+}
+
+int __openat64_2(int dir, const char *path, int flags)
+{
+	return do_open(dir, path, flags, 0);
+}
+
+ssize_t write(int fd, const void *data, size_t len)
+{
+	return do_write(fd, data, len, -1);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t len, off_t off)
+{
+	return do_write(fd, data, len, off);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t len, off64_t off)
+{
+	return do_write(fd, data, len, off);
+}
+
+ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+	return busy() ? do_writev(fd, iov, n, -1) : syscall(SYS_writev, fd, iov, n);
+}
+
+ssize_t pwritev(int fd, const struct iovec *iov, int n, off_t off)
+{
+	return do_writev(fd, iov, n, off);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *iov, int n, off64_t off)
+{
+	return do_writev(fd, iov, n, off);
+}
+
+ssize_t read(int fd, void *data, size_t len)
+{
+	return do_read(fd, data, len, -1);
+}
+
+ssize_t pread(int fd, void *data, size_t len, off_t off)
+{
+	return do_read(fd, data, len, off);
+}
+
+ssize_t pread64(int fd, void *data, size_t len, off64_t off)
+{
+	return do_read(fd, data, len, off);
+}
+
+int ftruncate(int fd, off_t size)
+{
+	return do_ftruncate(fd, size);
+}
+
+int ftruncate64(int fd, off64_t size)
+{
+	return do_ftruncate(fd, size);
+}
+
+int truncate(const char *path, off_t size)
+{
+	return do_truncate(path, size);
+}
+
+int truncate64(const char *path, off64_t size)
+{
+	return do_truncate(path, size);
+}
+
+int fallocate(int fd, int mode, off_t off, off_t len)
+{
+	return do_fallocate(fd, mode, off, len);
+}
+
+int fallocate64(int fd, int mode, off64_t off, off64_t len)
+{
+	return do_fallocate(fd, mode, off, len);
+}
+
+int posix_fallocate(int fd, off_t off, off_t len)
+{
+	return do_fallocate(fd, 0, off, len) == 0 ? 0 : errno;
+}
+
+int posix_fallocate64(int fd, off64_t off, off64_t len)
+{
+	return posix_fallocate(fd, off, len);
+}
+
+int fsync(int fd)
+{
+	return do_fsync(fd, SYS_fsync);
+}
+
+int fdatasync(int fd)
+{
+	return do_fsync(fd, SYS_fdatasync);
+}
+
+int syncfs(int fd)
+{
+	return do_syncfs(fd);
+}
+
+int sync_file_range(int fd, off64_t off, off64_t len, unsigned flags)
+{
+	return 0;
+}
+
+int unlink(const char *path)
+{
+	return do_unlink(AT_FDCWD, path, 0);
+}
+
+int unlinkat(int dir, const char *path, int flags)
+{
+	return do_unlink(dir, path, flags);
+}
+
+int rmdir(const char *path)
+{
+	return do_unlink(AT_FDCWD, path, AT_REMOVEDIR);
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+	return do_mkdir(AT_FDCWD, path, mode);
+}
+
+int mkdirat(int dir, const char *path, mode_t mode)
+{
+	return do_mkdir(dir, path, mode);
+}
+
+int rename(const char *path, const char *to_path)
+{
+	return do_rename(AT_FDCWD, path, AT_FDCWD, to_path, 0);
+}
+
+int renameat(int dir, const char *path, int to, const char *to_path)
+{
+	return do_rename(dir, path, to, to_path, 0);
+}
+
+int renameat2(int dir, const char *path, int to, const char *to_path, unsigned flags)
+{
+	return do_rename(dir, path, to, to_path, flags);
+}
+
+int link(const char *path, const char *to_path)
+{
+	return do_link(AT_FDCWD, path, AT_FDCWD, to_path, 0);
+}
+
+int linkat(int dir, const char *path, int to, const char *to_path, int flags)
+{
+	return do_link(dir, path, to, to_path, flags);
+}
+
+ssize_t copy_file_range(int in, off64_t *in_off, int out, off64_t *out_off, size_t len,
+			unsigned flags)
+{
+	return do_copy(in, in_off, out, out_off, len, flags);
+}

@@ -1,0 +1,754 @@
+#include "powerstory.h"
+#include "powercut.h"
+#include "../world.h"
+#include "store/packwriter.h"
+
+#include <limits.h>
+#include <unistd.h>
+
+#define FILES_MAX   64u
+#define CLAIMS_MAX  4096u
+#define COMMITS_MAX 256u
+#define FILE_MAX    600000u
+#define TRIES       4
+#define NEVER       UINT_MAX
+
+/* Bytes that say themselves what they are, with another piece in the middle. */
+struct bytes {
+	uint64_t seed, patch_seed;
+	uint32_t len, patch_off, patch_len;
+};
+
+struct file {
+	char path[40];
+	bool absent; /* was removed: a promise as good as any other */
+	struct bytes bytes;
+};
+
+/* What a branch holds as its user sees it. */
+struct model {
+	char repo[16], branch[16];
+	unsigned n;
+	struct file files[FILES_MAX];
+};
+
+/* From one moment until another this file is so. */
+struct claim {
+	const char *repo, *branch;
+	struct file file;
+	unsigned from, until;
+};
+
+struct promise {
+	const char *repo;
+	struct pfs_commit_id id;
+	unsigned begun, acked, until;
+	unsigned n;
+	struct file *files;
+};
+
+struct powerstory {
+	unsigned n_claims, n_commits, n_models, errors;
+	struct claim claims[CLAIMS_MAX];
+	struct promise commits[COMMITS_MAX];
+	struct model models[4];
+};
+
+struct teller {
+	struct powerstory *s;
+	const char *data;
+	struct world w;
+	bool up;
+};
+
+static struct pfs_error err;
+
+static void fill(const struct bytes *b, unsigned char *out)
+{
+	scratch_fill(out, b->len, b->seed);
+	/* Every third is a text. */
+	for (uint32_t i = 0; b->seed % 3 == 0 && i < b->len; i++)
+		out[i] = (unsigned char)('a' + out[i] % 7 * (i / 512 % 2));
+	if (b->patch_len)
+		scratch_fill(out + b->patch_off, b->patch_len, b->patch_seed);
+}
+
+static bool same_bytes(const struct bytes *a, const struct bytes *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+struct powerstory *powerstory_new(void)
+{
+	return powercut_alloc(sizeof(struct powerstory));
+}
+
+unsigned powerstory_promises(const struct powerstory *s)
+{
+	return s->n_claims + s->n_commits;
+}
+
+unsigned powerstory_errors(const struct powerstory *s)
+{
+	return s->errors;
+}
+
+/* The model. */
+
+static struct model *model_of(struct powerstory *s, const char *repo, const char *branch)
+{
+	struct model *m;
+
+	for (unsigned i = 0; i < s->n_models; i++)
+		if (strcmp(s->models[i].repo, repo) == 0 &&
+		    strcmp(s->models[i].branch, branch) == 0)
+			return &s->models[i];
+	CHECK(s->n_models < 4, "too many branches");
+	m = &s->models[s->n_models++];
+	strcpy(m->repo, repo);
+	strcpy(m->branch, branch);
+	return m;
+}
+
+static struct file *file_of(struct model *m, const char *path)
+{
+	for (unsigned i = 0; i < m->n; i++)
+		if (strcmp(m->files[i].path, path) == 0)
+			return &m->files[i];
+	CHECK(m->n < FILES_MAX, "too many files");
+	strcpy(m->files[m->n].path, path);
+	m->files[m->n].absent = true;
+	return &m->files[m->n++];
+}
+
+/* Promises. */
+
+static struct claim *open_claim(struct powerstory *s, const struct model *m, const char *path)
+{
+	for (unsigned i = s->n_claims; i > 0; i--) {
+		struct claim *c = &s->claims[i - 1];
+
+		if (c->until == NEVER && strcmp(c->repo, m->repo) == 0 &&
+		    strcmp(c->branch, m->branch) == 0 && strcmp(c->file.path, path) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+/* The file is about to be changed: until it is promised again it may be anything. */
+static void disturb(struct powerstory *s, const struct model *m, const char *path)
+{
+	struct claim *c = open_claim(s, m, path);
+
+	if (c)
+		c->until = powercut_now();
+}
+
+static void claim(struct powerstory *s, const struct model *m, const struct file *f)
+{
+	struct claim *c = open_claim(s, m, f->path);
+
+	if (c && c->file.absent == f->absent && same_bytes(&c->file.bytes, &f->bytes))
+		return;
+	CHECK(!c, "%s was changed behind our back", f->path);
+	CHECK(s->n_claims < CLAIMS_MAX, "too many promises");
+	s->claims[s->n_claims++] = (struct claim){ .repo = m->repo,
+						   .branch = m->branch,
+						   .file = *f,
+						   .from = powercut_now(),
+						   .until = NEVER };
+}
+
+static void claim_all(struct powerstory *s, const struct model *m)
+{
+	for (unsigned i = 0; i < m->n; i++)
+		claim(s, m, &m->files[i]);
+}
+
+static void disturb_repo(struct powerstory *s, const char *repo)
+{
+	for (unsigned i = 0; i < s->n_claims; i++)
+		if (strcmp(s->claims[i].repo, repo) == 0 && s->claims[i].until == NEVER)
+			s->claims[i].until = powercut_now();
+	for (unsigned i = 0; i < s->n_commits; i++)
+		if (strcmp(s->commits[i].repo, repo) == 0 && s->commits[i].until == NEVER)
+			s->commits[i].until = powercut_now();
+}
+
+/* The world. */
+
+static void up(struct teller *t)
+{
+	for (unsigned tries = 0; !t->up; tries++) {
+		t->up = world_open(&t->w, t->data, &err) == 0;
+		if (t->up)
+			break;
+		t->s->errors++;
+		CHECK(tries < TRIES, "does not open again: %s", err.text);
+	}
+}
+
+static void down(struct teller *t)
+{
+	if (t->up)
+		world_close(&t->w);
+	t->up = false;
+}
+
+/* A step until it works; the second time in a process that was started anew. */
+#define INSIST(t, step)                                                               \
+	do {                                                                          \
+		unsigned tries_ = 0;                                                  \
+		up(t);                                                                \
+		while ((step) < 0) {                                                  \
+			(t)->s->errors++;                                             \
+			CHECK(++tries_ < TRIES, "does not work again: %s", err.text); \
+			if (tries_ > 1)                                               \
+				down(t);                                              \
+			up(t);                                                        \
+		}                                                                     \
+	} while (0)
+
+/* The workspace of a branch, and the folder of a path in it, made where it is not there; *path
+ * becomes the last name. */
+static int enter(struct world *w, const struct model *m, const char **path,
+		 struct pfs_workspace **ws, struct pfs_node **dir)
+{
+	const char *slash;
+	int rc = pfs_history_workspace(w->h, m->repo, m->branch, ws, &err);
+
+	if (rc < 0)
+		return rc;
+	*dir = pfs_workspace_root(*ws);
+	while (rc == 0 && (slash = strchr(*path, '/'))) {
+		rc = world_enter(*ws, dir, *path, (size_t)(slash - *path), &err);
+		*path = slash + 1;
+	}
+	return rc;
+}
+
+static void leave(struct world *w, struct pfs_workspace **ws, struct pfs_node **dir)
+{
+	pfs_node_unref(dir);
+	if (*ws)
+		pfs_history_release(w->h, ws);
+}
+
+static int write_some(struct pfs_workspace *ws, struct pfs_node *dir, const char *name,
+		      const unsigned char *data, uint64_t off, size_t len, bool truncate, bool sync)
+{
+	const struct pfs_node_make make = { .type = PFS_ENTRY_FILE, .mode = 0644 };
+	struct pfs_node *file = NULL;
+	struct pfs_open *open = NULL;
+	int rc = pfs_workspace_lookup(ws, dir, name, strlen(name), &file, &err);
+
+	if (rc == PFS_E_NOTFOUND)
+		rc = pfs_workspace_make(ws, dir, name, strlen(name), &make, &file, &err);
+	if (rc == 0)
+		rc = pfs_workspace_open_file(ws, file, true, truncate, &open, &err);
+	/* In pieces, as programs write. */
+	for (size_t at = 0; rc == 0 && at < len; at += 48000)
+		rc = pfs_workspace_write(open, off + at, data + at,
+					 len - at < 48000 ? len - at : 48000, &err);
+	if (rc == 0 && sync)
+		rc = pfs_workspace_sync_file(open, &err);
+	if (open)
+		pfs_workspace_close_file(&open);
+	if (file)
+		pfs_node_unref(&file);
+	return rc;
+}
+
+static int try_write(struct teller *t, const struct model *m, const char *path,
+		     const struct bytes *b, bool patch, bool sync)
+{
+	static unsigned char data[FILE_MAX];
+	struct pfs_workspace *ws = NULL;
+	struct pfs_node *dir = NULL;
+	int rc = enter(&t->w, m, &path, &ws, &dir);
+
+	fill(b, data);
+	if (rc == 0 && patch)
+		rc = write_some(ws, dir, path, data + b->patch_off, b->patch_off, b->patch_len,
+				false, sync);
+	else if (rc == 0)
+		rc = write_some(ws, dir, path, data, 0, b->len, true, sync);
+	leave(&t->w, &ws, &dir);
+	return rc;
+}
+
+static void put(struct teller *t, struct model *m, const char *path, uint32_t len, uint64_t seed,
+		bool sync)
+{
+	struct file *f = file_of(m, path);
+
+	disturb(t->s, m, path);
+	f->bytes = (struct bytes){ .seed = seed, .len = len };
+	f->absent = false;
+	INSIST(t, try_write(t, m, path, &f->bytes, false, sync));
+	if (sync)
+		claim(t->s, m, f);
+}
+
+static void patch(struct teller *t, struct model *m, const char *path, uint32_t off, uint32_t len,
+		  bool sync)
+{
+	struct file *f = file_of(m, path);
+
+	CHECK(!f->absent && !f->bytes.patch_len && off + len <= f->bytes.len, "%s", path);
+	disturb(t->s, m, path);
+	f->bytes.patch_seed = f->bytes.seed + 7;
+	f->bytes.patch_off = off;
+	f->bytes.patch_len = len;
+	INSIST(t, try_write(t, m, path, &f->bytes, true, sync));
+	if (sync)
+		claim(t->s, m, f);
+}
+
+static int try_remove(struct teller *t, const struct model *m, const char *path)
+{
+	struct pfs_workspace *ws = NULL;
+	struct pfs_node *dir = NULL;
+	int rc = enter(&t->w, m, &path, &ws, &dir);
+
+	if (rc == 0)
+		rc = pfs_workspace_remove_name(ws, dir, path, strlen(path), false, &err);
+	leave(&t->w, &ws, &dir);
+	return rc == PFS_E_NOTFOUND ? 0 : rc;
+}
+
+static void drop(struct teller *t, struct model *m, const char *path)
+{
+	struct file *f = file_of(m, path);
+
+	disturb(t->s, m, path);
+	f->absent = true;
+	INSIST(t, try_remove(t, m, path));
+}
+
+/* A second try finds nothing to rename when the first one did it and an error came later. */
+static int try_rename(struct teller *t, const struct model *m, const char *from, const char *to)
+{
+	struct pfs_workspace *ws = NULL;
+	struct pfs_node *dir = NULL, *root;
+	int rc = enter(&t->w, m, &to, &ws, &dir);
+
+	if (rc == 0) {
+		root = pfs_workspace_root(ws);
+		rc = pfs_workspace_rename(ws, root, from, strlen(from), dir, to, strlen(to), false,
+					  false, &err);
+		pfs_node_unref(&root);
+	}
+	leave(&t->w, &ws, &dir);
+	return rc;
+}
+
+/* `from` is a name of the root. A try that fails may have been done, or have lost the file that was
+ * not promised: it is written again. */
+static void move(struct teller *t, struct model *m, const char *from, const char *to)
+{
+	struct file *f = file_of(m, from), *g = file_of(m, to);
+	struct bytes b = f->bytes;
+
+	disturb(t->s, m, from);
+	disturb(t->s, m, to);
+	g->bytes = f->bytes;
+	g->absent = false;
+	f->absent = true;
+	up(t);
+	if (try_rename(t, m, from, to) == 0)
+		return;
+	t->s->errors++;
+	INSIST(t, try_write(t, m, to, &b, false, false));
+	INSIST(t, try_remove(t, m, from));
+}
+
+static int try_sync(struct teller *t, const struct model *m)
+{
+	struct pfs_workspace *ws = NULL;
+	int rc = pfs_history_workspace(t->w.h, m->repo, m->branch, &ws, &err);
+
+	if (rc == 0)
+		rc = pfs_workspace_sync(ws, &err);
+	if (ws)
+		pfs_history_release(t->w.h, &ws);
+	return rc;
+}
+
+/* When the process is started anew for it, what was not synced is as after a crash: gone or there.
+ * So all of it is written again before it is promised. */
+static void write_again(struct teller *t, const struct model *m)
+{
+	for (unsigned i = 0; i < m->n; i++) {
+		const struct file *f = &m->files[i];
+
+		if (f->absent)
+			INSIST(t, try_remove(t, m, f->path));
+		else
+			INSIST(t, try_write(t, m, f->path, &f->bytes, false, false));
+	}
+}
+
+static void sync_all(struct teller *t, struct model *m)
+{
+	unsigned errors = t->s->errors;
+
+	INSIST(t, try_sync(t, m));
+	while (t->s->errors != errors) {
+		errors = t->s->errors;
+		for (unsigned i = 0; i < m->n; i++)
+			disturb(t->s, m, m->files[i].path);
+		write_again(t, m);
+		INSIST(t, try_sync(t, m));
+	}
+	claim_all(t->s, m);
+}
+
+static struct promise *begin_commit(struct powerstory *s, const struct model *m)
+{
+	struct promise *p = &s->commits[s->n_commits];
+
+	CHECK(s->n_commits < COMMITS_MAX, "too many commits");
+	memset(p, 0, sizeof(*p));
+	p->repo = m->repo;
+	p->begun = powercut_now();
+	p->acked = p->until = NEVER;
+	p->files = powercut_alloc(m->n * sizeof(*p->files) + 1);
+	p->n = m->n;
+	memcpy(p->files, m->files, m->n * sizeof(*p->files));
+	s->n_commits++;
+	return p;
+}
+
+static void commit(struct teller *t, struct model *m)
+{
+	struct promise *p;
+	struct pfs_commit_id id;
+	unsigned errors;
+	int rc;
+
+	do {
+		errors = t->s->errors;
+		p = begin_commit(t->s, m);
+		up(t);
+		rc = pfs_commit_branch(t->w.h, m->repo, m->branch, NULL, &id, &err);
+		if (rc < 0) {
+			t->s->errors++;
+			CHECK(t->s->errors < 20, "does not commit: %s", err.text);
+			if (t->s->errors % 2)
+				down(t);
+			for (unsigned i = 0; i < m->n; i++)
+				disturb(t->s, m, m->files[i].path);
+			write_again(t, m);
+		}
+	} while (errors != t->s->errors);
+	p->id = id;
+	p->acked = powercut_now();
+	claim_all(t->s, m);
+}
+
+static int try_repo(struct teller *t, const struct model *m, const char *from)
+{
+	int rc = pfs_repo_create(t->w.h, m->repo, &err);
+
+	if (rc == 0 || rc == PFS_E_EXISTS)
+		rc = pfs_branch_create(t->w.h, m->repo, m->branch, from, &err);
+	return rc == PFS_E_EXISTS ? 0 : rc;
+}
+
+static struct model *make_branch(struct teller *t, const char *repo, const char *branch,
+				 const struct model *from)
+{
+	struct model *m = model_of(t->s, repo, branch);
+
+	INSIST(t, try_repo(t, m, from ? from->branch : NULL));
+	if (from) {
+		m->n = from->n;
+		memcpy(m->files, from->files, sizeof(m->files));
+		claim_all(t->s, m);
+	}
+	return m;
+}
+
+static int try_delete(struct teller *t, const char *repo)
+{
+	int rc = pfs_repo_delete(t->w.h, repo, true, &err);
+
+	return rc == PFS_E_NOTFOUND ? 0 : rc;
+}
+
+static void delete_repo(struct teller *t, struct model *m)
+{
+	disturb_repo(t->s, m->repo);
+	m->n = 0;
+	INSIST(t, try_delete(t, m->repo));
+}
+
+static void tell_round(struct teller *t, unsigned round, struct model *m)
+{
+	char path[32];
+
+	for (unsigned i = 0; i < 3; i++) {
+		sprintf(path, "d%u/e/f%u", (round + i) % 3, i);
+		put(t, m, path, 100 + 700 * i + round, round * 100 + i, i == 1);
+	}
+	if (round % 2 == 0)
+		put(t, m, "big", 150000 + 40000 * (round % 3), round * 100 + 10, round % 4 == 0);
+	else
+		patch(t, m, "big", 60000, 3000, round % 4 == 1);
+	put(t, m, "tmp", 5000, round * 100 + 11, false);
+	if (round % 3 == 1)
+		sync_all(t, m);
+	sprintf(path, "kept/%u", round);
+	move(t, m, "tmp", path);
+	if (round % 3 == 2)
+		drop(t, m, "d0/e/f0");
+	if (round % 4 == 3)
+		INSIST(t, pfs_history_tick(t->w.h, &err));
+	commit(t, m);
+}
+
+void powerstory_tell(struct powerstory *s, const char *data, unsigned rounds)
+{
+	struct teller t = { .s = s, .data = data };
+	struct model *master, *side = NULL, *gone = NULL;
+
+	pfs_packwriter_set_targets(150000, 60000);
+	master = make_branch(&t, "books", "master", NULL);
+	for (unsigned round = 0; round < rounds; round++) {
+		tell_round(&t, round, master);
+		if (round == 1)
+			side = make_branch(&t, "books", "side", master);
+		if (side && round % 2)
+			tell_round(&t, 100 + round - 1, side);
+		if (round == 2) {
+			gone = make_branch(&t, "gone", "master", NULL);
+			put(&t, gone, "x", 90000, 900, false);
+			commit(&t, gone);
+		}
+		if (round == 4)
+			delete_repo(&t, gone);
+		if (round % 3 == 2)
+			down(&t);
+	}
+	put(&t, master, "last", 3000, 999, true);
+	down(&t);
+}
+
+/* What is left of it. */
+
+static void complain(void *arg, const char *text)
+{
+	fprintf(stderr, "damage: %s\n", text);
+	++*(unsigned *)arg;
+}
+
+static void expect_bytes(const unsigned char *got, size_t n, const struct file *f, const char *of)
+{
+	static unsigned char want[FILE_MAX];
+
+	fill(&f->bytes, want);
+	CHECK(n == f->bytes.len, "%s %s: %zu bytes, not %u", of, f->path, n, f->bytes.len);
+	CHECK(memcmp(got, want, n) == 0, "%s %s: other bytes", of, f->path);
+}
+
+static int read_content(struct world *w, const struct pfs_id *root, const char *path,
+			unsigned char *out, size_t *out_n)
+{
+	PFS_AUTO(pfs_content_reader_close) struct pfs_content_reader *r = NULL;
+	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
+	int rc = pfs_tree_lookup(w->store, root, path, &found, &err);
+
+	if (rc == 0)
+		rc = pfs_content_reader_open(w->store, &found.e.content, &r, &err);
+	return rc == 0 ? pfs_content_read(r, 0, out, FILE_MAX, out_n, &err) : rc;
+}
+
+static uint64_t expect_tree(struct world *w, const struct pfs_id *root, const struct file *files,
+			    unsigned n)
+{
+	static unsigned char got[FILE_MAX];
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		size_t len = 0;
+		int rc = read_content(w, root, files[i].path, got, &len);
+
+		if (files[i].absent) {
+			CHECK(rc == PFS_E_NOTFOUND, "a commit has %s, which was removed (%d)",
+			      files[i].path, rc);
+		} else {
+			CHECK(rc == 0, "a commit: %s: %s", files[i].path, err.text);
+			expect_bytes(got, len, &files[i], "a commit:");
+		}
+		sum += len;
+	}
+	return sum;
+}
+
+static const struct promise *promise_of(const struct powerstory *s, const char *repo,
+					const struct pfs_commit_id *id, unsigned moment)
+{
+	for (unsigned i = 0; i < s->n_commits; i++)
+		if (s->commits[i].begun <= moment && strcmp(s->commits[i].repo, repo) == 0 &&
+		    pfs_commit_id_equal(&s->commits[i].id, id))
+			return &s->commits[i];
+	return NULL;
+}
+
+/* A commit that reported an error, and is there: it must be one of those that were begun. */
+static void expect_unpromised(const struct powerstory *s, struct world *w, const char *repo,
+			      const struct pfs_commit *c, unsigned moment)
+{
+	for (unsigned i = 0; i < s->n_commits; i++) {
+		const struct promise *p = &s->commits[i];
+
+		if (p->acked != NEVER || p->begun > moment || strcmp(p->repo, repo) != 0)
+			continue;
+		if (expect_tree(w, &c->root, p->files, p->n) == c->size_bytes)
+			return;
+	}
+	CHECK(false, "%s has a commit that nobody made", repo);
+}
+
+static void check_repo(const struct powerstory *s, struct world *w, const char *repo,
+		       unsigned moment)
+{
+	struct pfs_commit *list = NULL;
+	size_t n = 0;
+
+	CHECK(pfs_commit_list(w->h, repo, NULL, 0, &list, &n, &err) == 0, "%s", err.text);
+	for (size_t i = 0; i < n; i++) {
+		const struct promise *p = promise_of(s, repo, &list[i].id, moment);
+
+		if (!p)
+			expect_unpromised(s, w, repo, &list[i], moment);
+		else
+			CHECK(expect_tree(w, &list[i].root, p->files, p->n) == list[i].size_bytes,
+			      "%s: the size of a commit", repo);
+	}
+	pfs_commits_free(&list, n);
+}
+
+static void check_commits(const struct powerstory *s, struct world *w, unsigned moment)
+{
+	struct pfs_repo *repos = NULL;
+	struct pfs_root root;
+	size_t n = 0;
+
+	CHECK(pfs_repo_list(w->h, &repos, &n, &err) == 0, "%s", err.text);
+	for (size_t i = 0; i < n; i++)
+		check_repo(s, w, repos[i].name, moment);
+	free(repos);
+	for (unsigned i = 0; i < s->n_commits; i++) {
+		const struct promise *p = &s->commits[i];
+
+		if (p->acked <= moment && moment <= p->until)
+			CHECK(pfs_history_commit_root(w->h, p->repo, &p->id, &root, &err) == 0,
+			      "a commit that was acknowledged: %s", err.text);
+	}
+}
+
+static int read_file(struct pfs_workspace *ws, const char *path, unsigned char *out, size_t *out_n)
+{
+	struct pfs_node *n = pfs_workspace_root(ws), *next = NULL;
+	struct pfs_open *open = NULL;
+	int rc = 0;
+
+	while (rc == 0 && *path) {
+		size_t len = strcspn(path, "/");
+
+		rc = pfs_workspace_lookup(ws, n, path, len, &next, &err);
+		if (rc == 0) {
+			pfs_node_unref(&n);
+			n = next;
+		}
+		path += len + (path[len] == '/');
+	}
+	if (rc == 0)
+		rc = pfs_workspace_open_file(ws, n, false, false, &open, &err);
+	if (rc == 0)
+		rc = pfs_workspace_read(open, 0, out, FILE_MAX, out_n, &err);
+	if (open)
+		pfs_workspace_close_file(&open);
+	pfs_node_unref(&n);
+	return rc;
+}
+
+static void check_claim(struct world *w, const struct claim *c)
+{
+	static unsigned char got[FILE_MAX];
+	struct pfs_workspace *ws = NULL;
+	size_t n = 0;
+	int rc;
+
+	CHECK(pfs_history_workspace(w->h, c->repo, c->branch, &ws, &err) == 0, "%s@%s: %s", c->repo,
+	      c->branch, err.text);
+	rc = read_file(ws, c->file.path, got, &n);
+	if (c->file.absent) {
+		CHECK(rc == PFS_E_NOTFOUND, "%s@%s has %s, which was removed (%d)", c->repo,
+		      c->branch, c->file.path, rc);
+	} else {
+		CHECK(rc == 0, "%s@%s: %s: %s", c->repo, c->branch, c->file.path, err.text);
+		expect_bytes(got, n, &c->file, c->branch);
+	}
+	pfs_history_release(w->h, &ws);
+}
+
+/* Every file that is there can be read, whatever it holds. */
+static void read_all(struct world *w, const struct model *m)
+{
+	static unsigned char got[FILE_MAX];
+	struct pfs_workspace *ws = NULL;
+	unsigned damages = 0;
+	size_t n;
+	int rc = pfs_history_workspace(w->h, m->repo, m->branch, &ws, &err);
+
+	if (rc == PFS_E_NOTFOUND)
+		return;
+	CHECK(rc == 0, "%s@%s: %s", m->repo, m->branch, err.text);
+	for (unsigned i = 0; i < m->n; i++) {
+		rc = read_file(ws, m->files[i].path, got, &n);
+		CHECK(rc == 0 || rc == PFS_E_NOTFOUND || rc == PFS_E_NOTDIR, "%s@%s: %s: %s",
+		      m->repo, m->branch, m->files[i].path, err.text);
+	}
+	CHECK(pfs_workspace_check(ws, complain, &damages) == 0, "the journal of %s@%s", m->repo,
+	      m->branch);
+	pfs_history_release(w->h, &ws);
+}
+
+static void go_on(struct world *w)
+{
+	struct pfs_commit_id id;
+	char text[32] = "";
+	int rc = pfs_repo_create(w->h, "books", &err);
+
+	CHECK(rc == 0 || rc == PFS_E_EXISTS, "goes on: %s", err.text);
+	CHECK(world_branch(w, "books", "master", &err) == 0, "goes on: %s", err.text);
+	CHECK(world_write(w, "books", "master", "onward/x", "still here", &err) == 0, "goes on: %s",
+	      err.text);
+	CHECK(pfs_commit_branch(w->h, "books", "master", NULL, &id, &err) == 0, "goes on: %s",
+	      err.text);
+	CHECK(world_read(w, "books", &id, "onward/x", text, sizeof(text), &err) == 0 &&
+		      strcmp(text, "still here") == 0,
+	      "goes on: %s", err.text);
+}
+
+void powerstory_check(const struct powerstory *s, const char *data, unsigned moment)
+{
+	unsigned damages = 0;
+	struct world w;
+
+	CHECK(world_open(&w, data, &err) == 0, "open: %s", err.text);
+	CHECK(pfs_store_check(w.store, complain, &damages, &err) == 0 && damages == 0, "check: %s",
+	      err.text);
+	CHECK(pfs_meta_check(w.meta, complain, &damages) == 0, "the metadata");
+	check_commits(s, &w, moment);
+	for (unsigned i = 0; i < s->n_claims; i++)
+		if (s->claims[i].from <= moment && moment <= s->claims[i].until)
+			check_claim(&w, &s->claims[i]);
+	for (unsigned i = 0; i < s->n_models; i++)
+		read_all(&w, &s->models[i]);
+	go_on(&w);
+	world_close(&w);
+}
