@@ -76,7 +76,8 @@ static int start_pack(struct pfs_packlog *log, enum pfs_packlog_slot slot, struc
 		rc = pfs_packwriter_create(log->dir, &h, &w, &fd, err);
 	if (rc < 0)
 		return rc;
-	rc = pfs_packset_add_pack(log->set, h.pack_uuid, h.kind, false, 0, fd, &w->pack, err);
+	rc = pfs_packset_add_pack(log->set, h.pack_uuid, h.kind, false, PFS_PACKHDR_SIZE, fd,
+				  &w->pack, err);
 	if (rc < 0) {
 		pfs_fd_close(&fd);
 		pfs_packwriter_free(&w);

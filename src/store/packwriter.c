@@ -97,6 +97,22 @@ static int new_writer(int dir, const struct pfs_packhdr *h, struct pfs_packwrite
 	return 0;
 }
 
+/*
+ * Durable before any record is. So a pack with records and no header was damaged,
+ * and is not one that a power cut left half flushed.
+ */
+static int write_header(struct pfs_packwriter *w, struct pfs_error *err)
+{
+	int rc = pfs_io_pwrite(w->fd, w->header, PFS_PACKHDR_SIZE, 0, err);
+
+	if (rc == 0)
+		rc = pfs_io_fdatasync(w->fd, "the header of a pack", err);
+	if (rc < 0)
+		return rc;
+	w->written = w->started = PFS_PACKHDR_SIZE;
+	return 0;
+}
+
 int pfs_packwriter_create(int dir, const struct pfs_packhdr *h, struct pfs_packwriter **out,
 			  int *out_fd, struct pfs_error *err)
 {
@@ -110,13 +126,14 @@ int pfs_packwriter_create(int dir, const struct pfs_packhdr *h, struct pfs_packw
 		return rc;
 	pfs_pack_path(h->pack_uuid, h->kind, false, path);
 	w->fd = pfs_io_open(dir, path, O_RDWR | O_CREAT | O_EXCL, 0600, err);
-	if (w->fd < 0) {
-		rc = w->fd;
+	rc = w->fd < 0 ? w->fd : write_header(w, err);
+	if (rc < 0) {
+		if (w->fd >= 0)
+			unlinkat(dir, path, 0);
+		pfs_fd_close(&w->fd);
 		pfs_packwriter_remove_durable(dir, h->pack_uuid);
 		return rc;
 	}
-	memcpy(w->buf, w->header, PFS_PACKHDR_SIZE);
-	w->buf_len = PFS_PACKHDR_SIZE;
 	*out_fd = w->fd;
 	*out = w;
 	w = NULL;

@@ -497,6 +497,11 @@ static void tell_round(struct teller *t, unsigned round, struct model *m)
 	else
 		patch(t, m, "big", 60000, 3000, round % 4 == 1);
 	put(t, m, "tmp", 5000, round * 100 + 11, false);
+	/* More at once than are flushed one by one. */
+	for (unsigned i = 0; round % 5 == 2 && i < 12; i++) {
+		sprintf(path, "many/%u", i);
+		put(t, m, path, 40 + i * 300, round * 100 + 20 + i, false);
+	}
 	if (round % 3 == 1)
 		sync_all(t, m);
 	sprintf(path, "kept/%u", round);
