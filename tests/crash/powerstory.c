@@ -1,6 +1,7 @@
 #include "powerstory.h"
 #include "powercut.h"
 #include "../world.h"
+#include "store/packset.h"
 #include "store/packwriter.h"
 
 #include <limits.h>
@@ -91,6 +92,13 @@ unsigned powerstory_promises(const struct powerstory *s)
 unsigned powerstory_errors(const struct powerstory *s)
 {
 	return s->errors;
+}
+
+/* Packs and runs of the index as small as the story. */
+static void make_small(void)
+{
+	pfs_packwriter_set_targets(150000, 60000);
+	pfs_packset_set_batch(40);
 }
 
 /* The model. */
@@ -518,7 +526,7 @@ void powerstory_tell(struct powerstory *s, const char *data, unsigned rounds)
 	struct teller t = { .s = s, .data = data };
 	struct model *master, *side = NULL, *gone = NULL;
 
-	pfs_packwriter_set_targets(150000, 60000);
+	make_small();
 	master = make_branch(&t, "books", "master", NULL);
 	for (unsigned round = 0; round < rounds; round++) {
 		tell_round(&t, round, master);
@@ -744,6 +752,7 @@ void powerstory_check(const struct powerstory *s, const char *data, unsigned mom
 	unsigned damages = 0;
 	struct world w;
 
+	make_small();
 	CHECK(world_open(&w, data, &err) == 0, "open: %s", err.text);
 	CHECK(pfs_store_check(w.store, complain, &damages, &err) == 0 && damages == 0, "check: %s",
 	      err.text);
