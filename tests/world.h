@@ -72,6 +72,8 @@ static inline int world_enter(struct pfs_workspace *ws, struct pfs_node **dir, c
 	rc = pfs_workspace_lookup(ws, *dir, name, len, &next, err);
 	if (rc == PFS_E_NOTFOUND)
 		rc = pfs_workspace_make(ws, *dir, name, len, &make, &next, err);
+	if (rc == PFS_E_EXISTS) /* another thread was faster */
+		rc = pfs_workspace_lookup(ws, *dir, name, len, &next, err);
 	if (rc == 0) {
 		pfs_node_unref(dir);
 		*dir = next;
@@ -90,6 +92,8 @@ static inline int world_put(struct pfs_workspace *ws, struct pfs_node *dir, cons
 	rc = pfs_workspace_lookup(ws, dir, name, strlen(name), &file, err);
 	if (rc == PFS_E_NOTFOUND)
 		rc = pfs_workspace_make(ws, dir, name, strlen(name), &make, &file, err);
+	if (rc == PFS_E_EXISTS) /* another thread was faster */
+		rc = pfs_workspace_lookup(ws, dir, name, strlen(name), &file, err);
 	if (rc == 0)
 		rc = pfs_workspace_open_file(ws, file, true, true, &open, err);
 	if (rc == 0)
