@@ -9,6 +9,15 @@
 #include "scratch.h"
 #include "store/pack.h"
 
+#include <unistd.h>
+
+/* Work in memory, if there is some: for who flushes much and lets processes end, not the power. */
+static inline void footpack_in_memory(void)
+{
+	if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)
+		setenv("TMPDIR", "/dev/shm", 1);
+}
+
 #define FOOTPACK_RECORD 72u /* bytes of each record, with a payload of ... */
 #define FOOTPACK_CLEN   10u
 

@@ -49,6 +49,14 @@ void pfs_indexruns_unref(struct pfs_indexruns **r)
 	*r = NULL;
 }
 
+bool pfs_indexruns_may_hold(const struct pfs_indexruns *r, const struct pfs_id *id)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (pfs_indexrun_may_hold(r->runs[i], id))
+			return true;
+	return false;
+}
+
 int pfs_indexruns_next(const struct pfs_indexruns *r, const struct pfs_id *id, size_t *pos,
 		       struct pfs_idxrec *out, struct pfs_error *err)
 {
@@ -192,7 +200,8 @@ int pfs_index_load(int dir, const unsigned char store_uuid[PFS_UUID_SIZE], struc
 		rc = open_runs(dir, &m, raw.data + PFS_IDXHEAD_SIZE, &x.runs, err);
 	if (rc < 0) {
 		pfs_index_fini(&x);
-		return rc;
+		/* A run that is missing is not the same as no index. */
+		return rc == PFS_E_NOTFOUND ? PFS_E_CORRUPT : rc;
 	}
 	*out = x;
 	return 0;

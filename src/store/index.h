@@ -24,6 +24,9 @@ struct pfs_indexruns *pfs_indexruns_new(struct pfs_indexrun *const *runs, size_t
 struct pfs_indexruns *pfs_indexruns_ref(struct pfs_indexruns *r);
 void pfs_indexruns_unref(struct pfs_indexruns **r);
 
+/* Whether the Bloom filter of any run lets the id through. */
+bool pfs_indexruns_may_hold(const struct pfs_indexruns *r, const struct pfs_id *id);
+
 /*
  * Step through the runs that have this id: *pos starts at 0. 1 and the next
  * record, from the newest run on, 0 when there are no more.

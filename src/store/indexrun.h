@@ -61,6 +61,7 @@ struct pfs_indexwriter;
 int pfs_indexwriter_create(int dir, const unsigned char store_uuid[PFS_UUID_SIZE],
 			   const struct pfs_idxrun *expected, struct pfs_indexwriter **out,
 			   struct pfs_error *err);
+/* PFS_E_CORRUPT unless the id comes behind all before it. */
 int pfs_indexwriter_add(struct pfs_indexwriter *w, const struct pfs_idxrec *rec,
 			struct pfs_error *err);
 

@@ -3,7 +3,6 @@
 #include "base/fault.h"
 #include "base/io.h"
 
-#include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,7 +150,8 @@ int pfs_indexwriter_add(struct pfs_indexwriter *w, const struct pfs_idxrec *rec,
 	uint32_t slot = w->h.records % PFS_IDXREC_PER;
 	int rc = 0;
 
-	assert(w->h.records == 0 || pfs_id_compare(&w->last, &rec->id) < 0);
+	if (w->h.records && pfs_id_compare(&w->last, &rec->id) >= 0)
+		return pfs_fail(err, PFS_E_CORRUPT, "records of the index are out of order");
 	w->last = rec->id;
 	while (w->bloom.page - 1 < block / PFS_IDXBLOOM_PER && rc == 0)
 		rc = turn_page(w, &w->bloom, err);

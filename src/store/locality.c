@@ -17,14 +17,26 @@ void pfs_locality_fini(struct pfs_locality *l)
 			drop(l, i);
 }
 
+static bool find_in(struct pfs_locality *l, uint32_t i, const struct pfs_id *id,
+		    struct pfs_place *out)
+{
+	if (!l->packs[i].table || pfs_idtable_find(l->packs[i].table, id, out) != PFS_IDTABLE_FOUND)
+		return false;
+	__atomic_store_n(&l->packs[i].used, __atomic_add_fetch(&l->tick, 1, __ATOMIC_RELAXED),
+			 __ATOMIC_RELAXED);
+	return true;
+}
+
 bool pfs_locality_find(struct pfs_locality *l, const struct pfs_id *id, struct pfs_place *out)
 {
-	for (size_t i = 0; i < PFS_LOCALITY_PACKS && l->packs[i].table; i++) {
-		if (pfs_idtable_find(l->packs[i].table, id, out) != PFS_IDTABLE_FOUND)
+	uint32_t last = __atomic_load_n(&l->last, __ATOMIC_RELAXED);
+
+	if (find_in(l, last, id, out))
+		return true;
+	for (uint32_t i = 0; i < PFS_LOCALITY_PACKS && l->packs[i].table; i++) {
+		if (i == last || !find_in(l, i, id, out))
 			continue;
-		__atomic_store_n(&l->packs[i].used,
-				 __atomic_add_fetch(&l->tick, 1, __ATOMIC_RELAXED),
-				 __ATOMIC_RELAXED);
+		__atomic_store_n(&l->last, i, __ATOMIC_RELAXED);
 		return true;
 	}
 	return false;

@@ -29,6 +29,7 @@ struct pfs_locality {
 	} packs[PFS_LOCALITY_PACKS];
 	size_t n_objects;
 	uint32_t tick;                    /* atomic */
+	uint32_t last;                    /* atomic: where something was found last */
 	uint32_t hits[PFS_LOCALITY_HITS]; /* atomic: numbers of packs, plus 1 */
 };
 

@@ -62,21 +62,28 @@ static enum pfs_idtable_answer ask_table(struct pfs_packset *set, const struct p
 	return answer;
 }
 
-/* What is in memory. When it is ABSENT there, *out_runs are to be asked, counted. */
+/* When it is ABSENT in the table, *out_runs are to be asked, counted. */
 static enum pfs_idtable_answer ask_memory(struct pfs_packset *set, const struct pfs_id *id,
-					  bool neighbours, struct pfs_place *out,
-					  struct pfs_indexruns **out_runs)
+					  struct pfs_place *out, struct pfs_indexruns **out_runs)
 {
 	enum pfs_idtable_answer answer;
 
 	pfs_rwlock_read(&set->lock);
 	answer = ask_table(set, id, out);
-	if (answer == PFS_IDTABLE_ABSENT && neighbours && pfs_locality_find(&set->near, id, out))
-		answer = PFS_IDTABLE_FOUND;
 	if (answer == PFS_IDTABLE_ABSENT)
 		*out_runs = pfs_indexruns_ref(set->runs);
 	pfs_rwlock_unlock(&set->lock);
 	return answer;
+}
+
+static bool ask_neighbours(struct pfs_packset *set, const struct pfs_id *id, struct pfs_place *out)
+{
+	bool found;
+
+	pfs_rwlock_read(&set->lock);
+	found = pfs_locality_find(&set->near, id, out);
+	pfs_rwlock_unlock(&set->lock);
+	return found;
 }
 
 /* Is everything that the pack holds found there? Then its list answers as the index would. */
@@ -134,11 +141,16 @@ static bool find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_pl
 	for (int repairs = 0;; repairs++) {
 		PFS_AUTO(pfs_indexruns_unref) struct pfs_indexruns *runs = NULL;
 		struct pfs_error why = { 0 };
-		enum pfs_idtable_answer answer = ask_memory(set, id, true, out, &runs);
+		enum pfs_idtable_answer answer = ask_memory(set, id, out, &runs);
 		int rc;
 
 		if (answer != PFS_IDTABLE_ABSENT)
 			return answer == PFS_IDTABLE_FOUND;
+		/* Most of what is asked for and not there ends here, without a page being read. */
+		if (!pfs_indexruns_may_hold(runs, id))
+			return false;
+		if (ask_neighbours(set, id, out))
+			return true;
 		rc = pfs_packset_search(set, runs, id, UINT32_MAX, out, &why);
 		if (rc == 1 && pfs_locality_hit(&set->near, out->pack))
 			load_neighbours(set, out->pack);
@@ -233,7 +245,7 @@ void pfs_packset_set(struct pfs_packset *set, const struct pfs_id *id,
 		PFS_AUTO(pfs_indexruns_unref) struct pfs_indexruns *runs = NULL;
 		struct pfs_place ignored, in_runs;
 		/* Only to count right: what cannot be read will be counted when it is made anew. */
-		bool older = ask_memory(set, id, false, &ignored, &runs) == PFS_IDTABLE_ABSENT &&
+		bool older = ask_memory(set, id, &ignored, &runs) == PFS_IDTABLE_ABSENT &&
 			     pfs_packset_search(set, runs, id, UINT32_MAX, &in_runs, NULL) == 1;
 
 		pfs_rwlock_write(&set->lock);
