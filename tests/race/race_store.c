@@ -1,7 +1,8 @@
 /*
- * Many threads put, get, sync and check one store at once, long enough that
- * packs fill up and are sealed meanwhile. For ThreadSanitizer.
+ * Many threads put, get, sync, tidy and check one store at once, long enough that
+ * packs fill up, are sealed, and go into the index meanwhile. For ThreadSanitizer.
  */
+#include "store/packset.h"
 #include "store/packwriter.h"
 #include "store/store.h"
 #include "../scratch.h"
@@ -68,6 +69,10 @@ static void *work(void *arg)
 			CHECK(pfs_store_sync(w->st, &err) == 0, "%s", err.text);
 		if (i % 100 == 50 + w->number)
 			CHECK(pfs_store_check(w->st, complain, NULL, &err) == 0, "%s", err.text);
+		if (i % 10 == w->number)
+			CHECK(pfs_store_tidy(w->st, &err) >= 0, "%s", err.text);
+		if (i % 200 == 75 + w->number)
+			CHECK(pfs_store_rebuild_index(w->st, &err) == 0, "%s", err.text);
 		pfs_store_stats(w->st, &stats);
 	}
 	return NULL;
@@ -81,6 +86,7 @@ int main(void)
 	struct pfs_error err = { 0 };
 
 	pfs_packwriter_set_targets(1 << 20, 1 << 20);
+	pfs_packset_set_batch(50);
 	CHECK(pfs_store_open(dir.path, &st, &err) == 0, "%s", err.text);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		workers[i] = (struct worker){ .st = st, .number = i };
