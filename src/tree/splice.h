@@ -28,8 +28,9 @@ struct pfs_splice {
 };
 
 /*
- * Exactly `len` bytes of the new file at `off` of it. Asked for in order, near
- * the splices only. What it returns below zero ends the splice.
+ * Exactly `len` bytes of the new file at `off` of it. Asked for near the
+ * splices only, from front to back but for short steps back between them. What
+ * it returns below zero ends the splice.
  */
 typedef int (*pfs_splice_read)(void *arg, uint64_t off, void *data, size_t len,
 			       struct pfs_error *err);
