@@ -248,7 +248,7 @@ static int check_tables(const struct pfs_packfooter *f, struct pfs_error *err)
 int pfs_packfooter_decode(const unsigned char *in, size_t len, const struct pfs_packtrailer *t,
 			  uint8_t kind, struct pfs_packfooter *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f;
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 };
 	struct {
 		struct pfs_buf *buf;
 		size_t len;

@@ -304,7 +304,7 @@ static int check_table(struct pfs_packcheck *c, const struct pfs_pack *pack, int
 static int check_adopted(struct pfs_packcheck *c, const struct pfs_pack *pack, int fd,
 			 unsigned char *plain, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f;
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 };
 	struct pfs_error why = { 0 };
 	int rc;
 

@@ -70,7 +70,7 @@ static int load_records(int fd, uint64_t size, const struct pfs_pack *pack,
 static int load(int fd, uint64_t size, const struct pfs_pack *pack, struct pfs_packlist *out,
 		struct pfs_error *err)
 {
-	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f;
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 };
 	bool adopted = pack->kind == PFS_PACK_ADOPTED;
 	struct pfs_error why = { 0 };
 	int rc;

@@ -110,7 +110,7 @@ static int packs_put(void *self, const struct pfs_draft *d, struct pfs_error *er
 static int packs_adopt(void *self, int dir, const char *name, const struct pfs_extent *pieces,
 		       size_t n, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter table;
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter table = { 0 };
 	struct packs *p = self;
 	int rc = 0;
 
@@ -365,7 +365,7 @@ static int packs_check(void *self, const struct pfs_hasher *hasher, const struct
 static int list_pack(struct packs *p, struct pfs_pack *pack, struct pfs_packlist *out,
 		     struct pfs_error *err)
 {
-	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f;
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 };
 	uint64_t size = __atomic_load_n(&pack->size, __ATOMIC_ACQUIRE), torn_at;
 	struct pfs_error why = { 0 };
 	int fd;

@@ -88,6 +88,20 @@ static void try_trailer(const uint8_t *data, size_t size)
 	free(p);
 }
 
+static void try_piece(const uint8_t *data, size_t size)
+{
+	unsigned char *p = piece(data, size, PFS_PACKENTRY_SIZE, 0), again[PFS_PACKENTRY_SIZE];
+	struct pfs_packentry e;
+
+	if (pfs_packentry_decode_piece(p, &e, NULL) == 0) {
+		pfs_packentry_encode_piece(&e, again);
+		must_equal(p, again, sizeof(again));
+		if (e.off + e.ulen > PFS_ADOPTION_SIZE_MAX)
+			abort();
+	}
+	free(p);
+}
+
 static void try_superblock(const uint8_t *data, size_t size)
 {
 	unsigned char *p = piece(data, size, PFS_SUPERBLOCK_SIZE, 4092), again[PFS_SUPERBLOCK_SIZE];
@@ -131,7 +145,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const tries[])(const uint8_t *data, size_t size) = {
 		try_header,     try_record,  try_entry,   try_trailer,
-		try_superblock, try_records, try_payload,
+		try_superblock, try_records, try_payload, try_piece,
 	};
 
 	if (size)

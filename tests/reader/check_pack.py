@@ -33,24 +33,48 @@ def check_fresh_store(make_store):
         wanted = {bytes.fromhex(line.split()[1]) for line in lines}
         found = {found.id for pack in store.packs() for found in pack.objects()}
         assert wanted == found, 'the reader finds other objects than were put'
-        codecs = {record.codec for pack in store.packs() for record in pack.records()}
-        assert codecs == {0, 1}, codecs
+        records = [record for pack in store.packs() for record in pack.records()]
+        assert {record.codec for record in records} == {pfsread.RAW, pfsread.ZSTD, pfsread.DELTA}
+        assert sum(record.base is not None for record in records) == 2
+        assert [len(record.members) for record in records if record.type == pfsread.BUNDLE] == [40]
+        assert {pack.kind for pack in store.packs()} == {pfsread.DATA, pfsread.META, pfsread.ADOPTED}
         for line in lines:
             kind, digits, length, seed = line.split()
             assert store.get(int(kind), bytes.fromhex(digits)) == filled(int(length), int(seed)), line
 
 
+def page_dumps(root):
+    """The hex dumps of the page, as bytes."""
+    with open(os.path.join(root, 'man/pfs-pack.5')) as file:
+        page = file.read()
+    dumps = []
+    for offset, digits in re.findall(r'^([0-9a-f]{8})((?:  ?[0-9a-f]{2})+)$', page, re.M):
+        if offset == '00000000':
+            dumps.append(b'')
+        assert int(offset, 16) == len(dumps[-1]), 'a dump of the page has a gap at ' + offset
+        dumps[-1] += bytes.fromhex(digits.replace(' ', ''))
+    return dumps
+
+
 def check_golden(root):
+    dumps = page_dumps(root)
     store = pfsread.Store(os.path.join(root, 'tests/golden/pack-v1'))
     for damage in store.check():
         raise AssertionError(damage)
     [pack] = store.packs()
     assert [bytes(record.plain(store)) for record in pack.records()] == \
         [b'hello, pfs\n', b'', b'a' * 1000]
-    with open(os.path.join(root, 'man/pfs-pack.5')) as file:
-        page = file.read()
-    lines = re.findall(r'^[0-9a-f]{8}((?:  ?[0-9a-f]{2})+)$', page, re.M)
-    assert bytes.fromhex(''.join(lines).replace(' ', '')) == pack.data, "the page's dump is another pack"
+    assert dumps[0] == pack.data, "the page's first dump is another pack"
+    store = pfsread.Store(os.path.join(root, 'tests/golden/pack-v2'))
+    for damage in store.check():
+        raise AssertionError(damage)
+    [adopted, pack] = store.packs()
+    text = b'0123456789abcdef' * 64
+    assert [bytes(found.plain(store)) for found in pack.objects()] == \
+        [text, text[:500] + b'edited' + text[506:], b'first\n', b'second\n']
+    assert [found.base is not None for found in pack.objects()] == [False, True, False, False]
+    assert [bytes(piece.plain(store)) for piece in adopted.records()] == [b'first half', b'and more\n']
+    assert dumps[1:] == [pack.data, adopted.table], "the page's dumps are other packs"
 
 
 if __name__ == '__main__':

@@ -1,3 +1,4 @@
+#include "store/bundler.h"
 #include "store/codec.h"
 #include "store/hasher.h"
 #include "store/pack.h"
@@ -7,8 +8,11 @@
 
 #include <criterion/criterion.h>
 
-/* Frozen: what version 1 looks like. A change that breaks this breaks every store there is. */
-#define PACK "packs/m/a0/a0a1a2a3a4a5a6a7a8a9aaabacadaeaf.pk"
+/* Frozen: what versions 1 and 2 look like. A change that breaks this breaks every store there is. */
+#define PACK     "packs/m/a0/a0a1a2a3a4a5a6a7a8a9aaabacadaeaf.pk"
+#define PACK_V2  "packs/d/b0/b0b1b2b3b4b5b6b7b8b9babbbcbdbebf.pk"
+#define FILE_V2  "packs/a/c0/c0c1c2c3c4c5c6c7c8c9cacbcccdcecf.pk"
+#define TABLE_V2 "packs/a/c0/c0c1c2c3c4c5c6c7c8c9cacbcccdcecf.pt"
 
 static const struct {
 	enum pfs_kind kind;
@@ -29,12 +33,12 @@ static const unsigned char *bytes_of(size_t i)
 	return i == 0 ? (const unsigned char *)"hello, pfs\n" : a;
 }
 
-static void load(const char *name, struct pfs_buf *out)
+static void load(const char *version, const char *name, struct pfs_buf *out)
 {
 	char path[600];
 	struct pfs_error err = { 0 };
 
-	snprintf(path, sizeof(path), "%s/pack-v1/%s", PFS_GOLDEN, name);
+	snprintf(path, sizeof(path), "%s/%s/%s", PFS_GOLDEN, version, name);
 	cr_assert_eq(pfs_io_load(AT_FDCWD, path, out, &err), 0, "%s", err.text);
 }
 
@@ -57,7 +61,7 @@ Test(golden, superblock_is_written_as_ever)
 	unsigned char raw[PFS_SUPERBLOCK_SIZE];
 
 	pfs_superblock_encode(&s, raw);
-	load("STORE", &file);
+	load("pack-v1", "STORE", &file);
 	cr_assert_eq(file.len, 2 * sizeof(raw));
 	cr_expect_arr_eq(file.data, raw, sizeof(raw));
 	cr_expect_arr_eq(file.data + sizeof(raw), raw, sizeof(raw));
@@ -91,11 +95,10 @@ static size_t write_record(size_t i, const unsigned char *golden, unsigned char 
 static size_t write_pack(const unsigned char *golden, unsigned char *out)
 {
 	struct pfs_superblock s = golden_superblock();
-	struct pfs_packhdr h = { .version = 1,
-				 .kind = PFS_PACK_META,
-				 .created_ns = 1700000001000000000u,
-				 .seq = 1 };
-	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f;
+	struct pfs_packhdr h = {
+		.version = 1, .kind = PFS_PACK_META, .created_ns = 1700000001000000000u, .seq = 1
+	};
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 };
 	unsigned char *footer;
 	struct pfs_hasher *hasher = NULL;
 	struct pfs_store_keys keys;
@@ -129,19 +132,19 @@ Test(golden, pack_is_written_as_ever)
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf file = PFS_BUF_INIT(10000);
 	unsigned char out[1000];
 
-	load(PACK, &file);
+	load("pack-v1", PACK, &file);
 	cr_assert_eq(file.len, 480);
 	cr_assert_eq(write_pack(file.data, out), file.len);
 	cr_expect_arr_eq(out, file.data, file.len);
 }
 
-static void publish(const struct scratch *dir, const char *name)
+static void publish(const struct scratch *dir, const char *version, const char *name)
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf file = PFS_BUF_INIT(10000);
 	char path[600];
 	int fd;
 
-	load(name, &file);
+	load(version, name, &file);
 	snprintf(path, sizeof(path), "%s/%s", dir->path, name);
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	cr_assert(fd >= 0, "%s", path);
@@ -158,8 +161,8 @@ Test(golden, store_is_read_as_ever)
 
 	snprintf(folder, sizeof(folder), "%s/packs/m/a0", dir.path);
 	cr_assert_eq(pfs_io_mkdir_all(AT_FDCWD, folder, NULL), 0);
-	publish(&dir, "STORE");
-	publish(&dir, PACK);
+	publish(&dir, "pack-v1", "STORE");
+	publish(&dir, "pack-v1", PACK);
 	cr_assert_eq(pfs_store_open(dir.path, &st, &err), 0, "%s", err.text);
 	for (size_t i = 0; i < 3; i++) {
 		PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
@@ -170,6 +173,183 @@ Test(golden, store_is_read_as_ever)
 		cr_assert_eq(o->len, objects[i].len);
 		cr_expect(o->len == 0 || memcmp(o->data, bytes_of(i), o->len) == 0);
 	}
+	cr_expect_eq(pfs_store_check(st, NULL, NULL, NULL), 0);
+	pfs_store_close(&st);
+	scratch_fini(&dir);
+}
+
+/* --- version 2 ---------------------------------------------------------- */
+
+static const struct {
+	enum pfs_kind kind;
+	size_t len;
+	const char *id;
+} objects_v2[] = {
+	{ PFS_KIND_CHUNK, 1024,
+	  "e5798ad81334550cb8025a58e32d47d2eb1ecbacc003c11cfb952e0b70480a62" },
+	{ PFS_KIND_CHUNK, 1024,
+	  "2e783c6312610f221d410e3b2bd37d48d7d682443a3609bc998480ecd9644f6c" },
+	{ PFS_KIND_CHUNK, 6, "3c951951a8aaae1d9b97d0e609ef5d7fb78621ae1f1f4ba0a70e7083b86b2c3c" },
+	{ PFS_KIND_XATTRS, 7, "708d8a1986ea381c0afa8c60d39d38611b36e097c91b29d37738c99f7115e0de" },
+	{ PFS_KIND_CHUNK, 10, "303f8ff24046ee5088c3b8437dc9663fe35c59123b996eb8173df793759bd1af" },
+	{ PFS_KIND_CHUNK, 9, "4f4fbeab27f9b35d843a3baab6ba52e4a36bb26d76515ea9beb736aead0d6096" },
+};
+
+static const unsigned char *bytes_of_v2(size_t i)
+{
+	static const char *const small[] = { "first\n", "second\n", "first half", "and more\n" };
+	static unsigned char data[1024];
+
+	if (i >= 2)
+		return (const unsigned char *)small[i - 2];
+	for (size_t k = 0; k < sizeof(data); k++)
+		data[k] = (unsigned char)"0123456789abcdef"[k % 16];
+	if (i == 1)
+		memcpy(data + 500, "edited", 6);
+	return data;
+}
+
+static struct pfs_packhdr header_v2(uint8_t kind, unsigned char first, uint32_t seq)
+{
+	struct pfs_superblock s = golden_superblock();
+	struct pfs_packhdr h = {
+		.version = 2,
+		.kind = kind,
+		.created_ns = 1700000001000000000u,
+		.seq = seq,
+	};
+
+	for (unsigned i = 0; i < sizeof(h.pack_uuid); i++)
+		h.pack_uuid[i] = (unsigned char)(first + i);
+	memcpy(h.store_uuid, s.uuid, sizeof(h.store_uuid));
+	return h;
+}
+
+static struct pfs_hasher *golden_hasher(void)
+{
+	struct pfs_superblock s = golden_superblock();
+	struct pfs_hasher *hasher = NULL;
+	struct pfs_store_keys keys;
+
+	cr_assert_eq(pfs_hasher_derive(s.secret, &keys, NULL), 0);
+	cr_assert_eq(pfs_hasher_new(keys.id_key, &hasher, NULL), 0);
+	return hasher;
+}
+
+/* The bundle as we make it today: two members are not worth compressing, so that is all ours. */
+static void expect_bundle(const unsigned char *golden, size_t len)
+{
+	PFS_AUTO(pfs_bundler_fini) struct pfs_bundler b;
+	struct pfs_hasher *hasher = golden_hasher();
+	unsigned char *payload, head[PFS_PACKREC_SIZE];
+	struct pfs_packrec rec;
+
+	pfs_bundler_init(&b);
+	for (size_t i = 2; i < 4; i++) {
+		struct pfs_id id;
+
+		cr_assert_eq(pfs_id_parse(objects_v2[i].id, &id, NULL), 0);
+		cr_assert_eq(pfs_bundler_add(&b, objects_v2[i].kind, &id, bytes_of_v2(i),
+					     objects_v2[i].len, NULL),
+			     0);
+	}
+	cr_assert_eq(pfs_bundler_make(&b, hasher, &rec, &payload, NULL), 0);
+	pfs_packrec_encode(&rec, head);
+	cr_assert_eq(pfs_packrec_extent(rec.clen), len);
+	cr_expect_arr_eq(golden, head, sizeof(head));
+	cr_expect_arr_eq(golden + sizeof(head), payload, rec.clen);
+	free(payload);
+	pfs_hasher_free(&hasher);
+}
+
+/* Records are taken over, all that tells of them is made anew. */
+Test(golden, pack_of_version_2_is_written_as_ever)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf file = PFS_BUF_INIT(10000);
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 };
+	struct pfs_packhdr h = header_v2(PFS_PACK_DATA, 0xb0, 1);
+	unsigned char head[PFS_PACKHDR_SIZE], *footer;
+	static const uint8_t codecs[] = { PFS_CODEC_ZSTD, PFS_CODEC_DELTA, PFS_CODEC_RAW };
+	size_t at = PFS_PACKHDR_SIZE, footer_len;
+
+	load("pack-v2", PACK_V2, &file);
+	cr_assert_eq(file.len, 776);
+	pfs_packhdr_encode(&h, head);
+	cr_expect_arr_eq(file.data, head, sizeof(head));
+	pfs_packfooter_init(&f, PFS_PACK_DATA);
+	for (size_t i = 0; i < 3; i++) {
+		struct pfs_packrec r;
+
+		cr_assert_eq(pfs_packrec_check(file.data + at, file.len - at, &r, NULL), 0);
+		cr_expect_eq(r.codec, codecs[i]);
+		if (r.type == PFS_PACK_BUNDLE)
+			expect_bundle(file.data + at, (size_t)pfs_packrec_extent(r.clen));
+		cr_assert_eq(
+			pfs_packfooter_add(&f, &r, at, file.data + at + PFS_PACKREC_SIZE, NULL), 0);
+		at += pfs_packrec_extent(r.clen);
+	}
+	cr_assert_eq(pfs_pack_make_footer(head, &f, at, &footer, &footer_len, NULL), 0);
+	cr_assert_eq(at + footer_len, file.len);
+	cr_expect_arr_eq(file.data + at, footer, footer_len);
+	free(footer);
+}
+
+Test(golden, table_of_an_adopted_file_is_written_as_ever)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf file = PFS_BUF_INIT(10000);
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 };
+	struct pfs_packhdr h = header_v2(PFS_PACK_ADOPTED, 0xc0, 2);
+	unsigned char head[PFS_PACKHDR_SIZE], *footer;
+	size_t footer_len;
+
+	h.file_size = 29;
+	load("pack-v2", TABLE_V2, &file);
+	pfs_packhdr_encode(&h, head);
+	pfs_packfooter_init(&f, PFS_PACK_ADOPTED);
+	for (size_t i = 4; i < 6; i++) {
+		struct pfs_packentry e = { .off = i == 4 ? 0 : 20, .type = PFS_KIND_CHUNK };
+
+		e.clen = e.ulen = (uint32_t)objects_v2[i].len;
+		cr_assert_eq(pfs_id_parse(objects_v2[i].id, &e.id, NULL), 0);
+		cr_assert_eq(pfs_packfooter_add_piece(&f, &e, NULL), 0);
+	}
+	cr_assert_eq(pfs_pack_make_footer(head, &f, sizeof(head), &footer, &footer_len, NULL), 0);
+	cr_assert_eq(file.len, sizeof(head) + footer_len);
+	cr_expect_arr_eq(file.data, head, sizeof(head));
+	cr_expect_arr_eq(file.data + sizeof(head), footer, footer_len);
+	free(footer);
+}
+
+Test(golden, store_of_version_2_is_read_as_ever)
+{
+	static const char *const files[] = { "STORE", PACK_V2, FILE_V2, TABLE_V2 };
+	static const char *const folders[] = { "packs/d/b0", "packs/a/c0" };
+	struct scratch dir = scratch_new();
+	struct pfs_store *st = NULL;
+	struct pfs_error err = { 0 };
+	struct pfs_store_stats stats;
+	char folder[600];
+
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(folder, sizeof(folder), "%s/%s", dir.path, folders[i]);
+		cr_assert_eq(pfs_io_mkdir_all(AT_FDCWD, folder, NULL), 0);
+	}
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		publish(&dir, "pack-v2", files[i]);
+	cr_assert_eq(pfs_store_open(dir.path, &st, &err), 0, "%s", err.text);
+	for (size_t i = 0; i < sizeof(objects_v2) / sizeof(*objects_v2); i++) {
+		PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
+		struct pfs_id id;
+
+		cr_assert_eq(pfs_id_parse(objects_v2[i].id, &id, NULL), 0);
+		cr_assert_eq(pfs_store_get(st, objects_v2[i].kind, &id, &o, &err), 0, "%s",
+			     err.text);
+		cr_assert_eq(o->len, objects_v2[i].len);
+		cr_expect_arr_eq(o->data, bytes_of_v2(i), o->len);
+	}
+	pfs_store_stats(st, &stats);
+	cr_expect(stats.objects == 6 && stats.deltas == 1 && stats.bundled == 2 &&
+		  stats.adopted_files == 1 && stats.adopted_bytes == 29);
 	cr_expect_eq(pfs_store_check(st, NULL, NULL, NULL), 0);
 	pfs_store_close(&st);
 	scratch_fini(&dir);

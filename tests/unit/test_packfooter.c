@@ -92,7 +92,7 @@ static void expect_objects(const struct pfs_packfooter *f)
 
 Test(packfooter, walks_over_objects_and_tells_bases)
 {
-	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f, again;
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 }, again = { 0 };
 	struct pfs_packtrailer t;
 	unsigned char raw[2000];
 	size_t len;
@@ -126,7 +126,7 @@ Test(packfooter, refuses_tables_that_are_not_those_of_its_entries)
 		{ 45, 3, "a delta without a row" },
 		{ 48 + 45, 3, "a bundle that is a delta" },
 	};
-	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f;
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 };
 	struct pfs_packfooter out = { .off = 77 };
 	unsigned char raw[2000];
 	struct pfs_packtrailer t;
@@ -161,7 +161,7 @@ Test(packfooter, adds_nothing_of_a_bundle_whose_table_lies)
 	};
 	unsigned char payload[1000] = { 0 };
 	struct pfs_packrec r = { .type = PFS_PACK_BUNDLE, .codec = PFS_CODEC_ZSTD };
-	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f;
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f = { 0 };
 
 	pfs_packfooter_init(&f, PFS_PACK_DATA);
 	r.clen = (uint32_t)make_table(payload, 3, &r.ulen) + 5;
