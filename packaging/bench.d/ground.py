@@ -76,8 +76,13 @@ def drop_caches():
 
 
 def used(folder):
-    """Bytes on disk below a folder, as du counts them."""
+    """Bytes on disk below a folder, as du counts them: whole blocks."""
     return int(run("du", "-s", "--block-size=1", folder).split()[0])
+
+
+def length(folder):
+    """Bytes in the files below a folder, those with several names once."""
+    return int(run("du", "-s", "--apparent-size", "--block-size=1", folder).split()[0])
 
 
 def emptied(folder):
@@ -205,6 +210,9 @@ class Ground:
 
     def store_used(self):
         return used(self.data / "store")
+
+    def store_length(self):
+        return length(self.data / "store")
 
     def memory(self):
         """The most that pfsd ever had in RAM, in MB."""

@@ -1,7 +1,8 @@
 """A small change in a large file: what it costs in time and on disk.
 
 The time of the change is that of open, write and close by one program; the
-commit comes behind it. Growth is that of the store's folder, as du counts."""
+commit comes behind it. Growth is in bytes, not blocks: several small commits
+share a block."""
 import os
 import random
 
@@ -26,10 +27,10 @@ class Rounds:
         self.change, self.commit, self.growth = [], [], []
 
     def round(self, change, *arguments):
-        before = self.g.store_used()
+        before = self.g.store_length()
         self.change.append(timed(change, *arguments) * 1e3)
         self.commit.append(timed(self.g.commit, self.repo) * 1e3)
-        self.growth.append((self.g.store_used() - before) / 1e3)
+        self.growth.append((self.g.store_length() - before) / 1e3)
 
     def rows(self, name, limit):
         g = self.g
