@@ -315,6 +315,7 @@ int main(void)
 	} modes[] = { { PFS_FAULT_STOP, "stop" },
 		      { PFS_FAULT_FAIL, "fail" },
 		      { PFS_FAULT_NOSPACE, "nospace" } };
+	size_t n_modes = sizeof(modes) / sizeof(*modes);
 	struct scratch packs;
 	int from;
 
@@ -330,8 +331,10 @@ int main(void)
 			for (size_t file = 0; harm_one(from, file, how, behind); file++)
 				;
 	printf("each file of an index was harmed, and all was found\n");
-#ifndef NDEBUG
-	for (size_t m = 0; m < sizeof(modes) / sizeof(*modes); m++) {
+#ifdef NDEBUG
+	n_modes = 0; /* a release build has no fault points */
+#endif
+	for (size_t m = 0; m < n_modes; m++) {
 		unsigned at = 1;
 
 		while (story(from, modes[m].mode, at))
@@ -339,7 +342,6 @@ int main(void)
 		printf("%s: %u points, all found\n", modes[m].name, at - 1);
 		CHECK(at > 50, "the story has hardly any fault points");
 	}
-#endif
 	pfs_fd_close(&from);
 	scratch_fini(&packs);
 	return 0;
