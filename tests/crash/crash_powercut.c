@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CUTS    2000
+#define CUTS    1600
 #define ROUNDS  8
 #define WORKERS 2
 

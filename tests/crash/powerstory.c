@@ -64,14 +64,29 @@ struct teller {
 
 static struct pfs_error err;
 
+/* Repeatable bytes, eight at a time: most of the time of a check goes here. */
+static void fill_random(unsigned char *out, size_t len, uint64_t seed)
+{
+	uint64_t x = seed * 0x9e3779b97f4a7c15u + 1;
+
+	for (size_t i = 0; i < len; i += 8) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		memcpy(out + i, &x, len - i < 8 ? len - i : 8);
+	}
+}
+
 static void fill(const struct bytes *b, unsigned char *out)
 {
-	scratch_fill(out, b->len, b->seed);
-	/* Every third is a text. */
-	for (uint32_t i = 0; b->seed % 3 == 0 && i < b->len; i++)
-		out[i] = (unsigned char)('a' + out[i] % 7 * (i / 512 % 2));
+	if (b->seed % 3)
+		fill_random(out, b->len, b->seed);
+	else /* a text */
+		for (uint32_t i = 0; i < b->len; i++)
+			out[i] = "one bit in a page of text turns over "[(i + b->seed * (i / 512)) %
+									 37];
 	if (b->patch_len)
-		scratch_fill(out + b->patch_off, b->patch_len, b->patch_seed);
+		fill_random(out + b->patch_off, b->patch_len, b->patch_seed);
 }
 
 static bool same_bytes(const struct bytes *a, const struct bytes *b)
@@ -521,31 +536,45 @@ static void tell_round(struct teller *t, unsigned round, struct model *m)
 	commit(t, m);
 }
 
-void powerstory_tell(struct powerstory *s, const char *data, unsigned rounds)
+static void tell_all(struct teller *t, unsigned rounds)
 {
-	struct teller t = { .s = s, .data = data };
 	struct model *master, *side = NULL, *gone = NULL;
 
 	make_small();
-	master = make_branch(&t, "books", "master", NULL);
+	master = make_branch(t, "books", "master", NULL);
 	for (unsigned round = 0; round < rounds; round++) {
-		tell_round(&t, round, master);
+		tell_round(t, round, master);
 		if (round == 1)
-			side = make_branch(&t, "books", "side", master);
+			side = make_branch(t, "books", "side", master);
 		if (side && round % 2)
-			tell_round(&t, 100 + round - 1, side);
+			tell_round(t, 100 + round - 1, side);
 		if (round == 2) {
-			gone = make_branch(&t, "gone", "master", NULL);
-			put(&t, gone, "x", 90000, 900, false);
-			commit(&t, gone);
+			gone = make_branch(t, "gone", "master", NULL);
+			put(t, gone, "x", 90000, 900, false);
+			commit(t, gone);
 		}
 		if (round == 4)
-			delete_repo(&t, gone);
+			delete_repo(t, gone);
 		if (round % 3 == 2)
-			down(&t);
+			down(t);
 	}
-	put(&t, master, "last", 3000, 999, true);
+	put(t, master, "last", 3000, 999, true);
+}
+
+void powerstory_tell(struct powerstory *s, const char *data, unsigned rounds)
+{
+	struct teller t = { .s = s, .data = data };
+
+	tell_all(&t, rounds);
 	down(&t);
+}
+
+void powerstory_tell_and_die(struct powerstory *s, const char *data, unsigned rounds)
+{
+	struct teller t = { .s = s, .data = data };
+
+	tell_all(&t, rounds);
+	_exit(0);
 }
 
 /* What is left of it. */
@@ -764,5 +793,115 @@ void powerstory_check(const struct powerstory *s, const char *data, unsigned mom
 	for (unsigned i = 0; i < s->n_models; i++)
 		read_all(&w, &s->models[i]);
 	go_on(&w);
+	world_close(&w);
+}
+
+/* Damage, and what is said of it. */
+
+static void remember(struct powerstory_findings *f, const char *text)
+{
+	size_t used = strlen(f->text);
+
+	snprintf(f->text + used, sizeof(f->text) - used, "%s\n", text);
+}
+
+static void note_complaint(void *arg, const char *text)
+{
+	struct powerstory_findings *f = arg;
+
+	f->complaints++;
+	remember(f, text);
+}
+
+static void miss(struct powerstory_findings *f)
+{
+	f->missing++;
+	remember(f, err.text);
+}
+
+static void probe_tree(struct world *w, const struct pfs_id *root, const struct promise *p,
+		       struct powerstory_findings *f)
+{
+	static unsigned char got[FILE_MAX];
+
+	for (unsigned i = 0; i < p->n; i++) {
+		size_t len = 0;
+		int rc = read_content(w, root, p->files[i].path, got, &len);
+
+		if (rc == 0) {
+			CHECK(!p->files[i].absent, "a commit has %s", p->files[i].path);
+			expect_bytes(got, len, &p->files[i], "a commit:");
+		} else if (!p->files[i].absent || rc != PFS_E_NOTFOUND) {
+			miss(f);
+		}
+	}
+}
+
+static void probe_commits(const struct powerstory *s, struct world *w,
+			  struct powerstory_findings *f)
+{
+	struct pfs_root root;
+
+	for (unsigned i = 0; i < s->n_commits; i++) {
+		const struct promise *p = &s->commits[i];
+
+		if (p->acked == NEVER || p->until != NEVER)
+			continue;
+		if (pfs_history_commit_root(w->h, p->repo, &p->id, &root, &err) == 0)
+			probe_tree(w, &root.dir, p, f);
+		else
+			miss(f);
+	}
+}
+
+static void probe_branch(const struct powerstory *s, struct world *w, const struct model *m,
+			 struct powerstory_findings *f)
+{
+	static unsigned char got[FILE_MAX];
+	struct pfs_workspace *ws = NULL;
+
+	if (m->n == 0)
+		return;
+	if (pfs_history_workspace(w->h, m->repo, m->branch, &ws, &err) < 0) {
+		f->refused = true;
+		remember(f, err.text);
+		return;
+	}
+	pfs_workspace_check(ws, note_complaint, f);
+	for (unsigned i = 0; i < s->n_claims; i++) {
+		const struct claim *c = &s->claims[i];
+		size_t n = 0;
+		int rc;
+
+		if (c->until != NEVER || strcmp(c->repo, m->repo) || strcmp(c->branch, m->branch))
+			continue;
+		rc = read_file(ws, c->file.path, got, &n);
+		if (rc == 0) {
+			CHECK(!c->file.absent, "%s has %s", c->branch, c->file.path);
+			expect_bytes(got, n, &c->file, c->branch);
+		} else if (!c->file.absent || rc != PFS_E_NOTFOUND) {
+			miss(f);
+		}
+	}
+	pfs_history_release(w->h, &ws);
+}
+
+void powerstory_probe(const struct powerstory *s, const char *data, struct powerstory_findings *out)
+{
+	struct world w;
+
+	memset(out, 0, sizeof(*out));
+	make_small();
+	if (world_open(&w, data, &err) < 0) {
+		out->refused = true;
+		remember(out, err.text);
+		return;
+	}
+	if (pfs_store_check(w.store, note_complaint, out, &err) < 0)
+		remember(out, err.text);
+	pfs_meta_check(w.meta, note_complaint, out);
+	probe_commits(s, &w, out);
+	for (unsigned i = 0; i < s->n_models; i++)
+		probe_branch(s, &w, &s->models[i], out);
 	world_close(&w);
 }

@@ -22,6 +22,9 @@ struct powerstory *powerstory_new(void);
  * and end the process with a complaint when that does not help. `rounds`: how long it is. */
 void powerstory_tell(struct powerstory *s, const char *data, unsigned rounds);
 
+/* The same, and end this process in the middle of things: nothing is closed. */
+void powerstory_tell_and_die(struct powerstory *s, const char *data, unsigned rounds);
+
 /* A moment when nothing can be changed any more: everything was told. */
 #define POWERSTORY_END (~0u)
 
@@ -31,6 +34,20 @@ void powerstory_tell(struct powerstory *s, const char *data, unsigned rounds);
  * a complaint when not; wants a process of its own.
  */
 void powerstory_check(const struct powerstory *s, const char *data, unsigned moment);
+
+/*
+ * The same when bytes of `data` are not as they were written: what is said of it, and
+ * what cannot be read any more. A wrong byte that is given out as a right one ends the
+ * process.
+ */
+struct powerstory_findings {
+	bool refused;        /* data or a workspace could not be opened at all */
+	unsigned complaints; /* of the checks */
+	unsigned missing;    /* commits and files that were promised and cannot be read */
+	char text[4096];     /* all that was said, as far as it fits */
+};
+void powerstory_probe(const struct powerstory *s, const char *data,
+		      struct powerstory_findings *out);
 
 /* Commits and files that were promised; for the last line of a test. */
 unsigned powerstory_promises(const struct powerstory *s);
