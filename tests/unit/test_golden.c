@@ -1,6 +1,8 @@
 #include "store/bundler.h"
 #include "store/codec.h"
 #include "store/hasher.h"
+#include "store/index.h"
+#include "store/indexbatch.h"
 #include "store/pack.h"
 #include "base/crc32c.h"
 #include "base/endian.h"
@@ -353,4 +355,76 @@ Test(golden, store_of_version_2_is_read_as_ever)
 	cr_expect_eq(pfs_store_check(st, NULL, NULL, NULL), 0);
 	pfs_store_close(&st);
 	scratch_fini(&dir);
+}
+
+/* Of the index: one run of three records, and two packs, of which the second is number 2. */
+static const struct pfs_idxrec index_records[] = {
+	{ .id = { .bytes = { 0x11, 1, 2, 3 } }, .off = 64, .clen = 11, .ulen = 11, .type = 1 },
+	{ .id = { .bytes = { 0x7f, 4, 5, 6 } },
+	  .pack = 2,
+	  .off = 1ull << 32,
+	  .clen = 65536,
+	  .ulen = 65536,
+	  .type = 1 },
+	{ .id = { .bytes = { 0xe0, 7, 8, 9 } },
+	  .off = 136,
+	  .clen = 19,
+	  .ulen = 1000,
+	  .type = 3,
+	  .codec = PFS_CODEC_ZSTD },
+};
+
+static struct pfs_idxpack index_pack(uint32_t number)
+{
+	struct pfs_idxpack p = { .number = number, .seq = number ? 7 : 1 };
+
+	for (unsigned i = 0; i < PFS_UUID_SIZE; i++)
+		p.uuid[i] = (unsigned char)((number ? 0xb0 : 0xa0) + i);
+	p.kind = number ? PFS_PACK_ADOPTED : PFS_PACK_META;
+	p.size = number ? (1ull << 32) + 65536 : 480;
+	p.objects = number ? 1 : 2;
+	p.object_bytes = number ? 65536 : 1011;
+	return p;
+}
+
+static void expect_same(int dir, const char *name)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf fresh = PFS_BUF_INIT(1 << 20);
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf kept = PFS_BUF_INIT(1 << 20);
+	char path[600];
+
+	snprintf(path, sizeof(path), "%s/index-v1/%s", PFS_GOLDEN, name);
+	cr_assert_eq(pfs_io_load(dir, name, &fresh, NULL), 0);
+	cr_assert_eq(pfs_io_load(AT_FDCWD, path, &kept, NULL), 0, "%s", path);
+	cr_expect(fresh.len == kept.len && memcmp(fresh.data, kept.data, kept.len) == 0, "%s",
+		  name);
+}
+
+Test(golden, index_is_written_as_ever)
+{
+	struct scratch scratch = scratch_new();
+	int dir = pfs_io_open(AT_FDCWD, scratch.path, O_RDONLY | O_DIRECTORY, 0, NULL);
+	struct pfs_idxpack packs[] = { index_pack(0), index_pack(2) };
+	struct pfs_index x = { .next_run = 6, .next_pack = 3, .packs = packs, .n_packs = 2 };
+	struct pfs_indexbatch b = { 0 };
+	struct pfs_indexrun *run = NULL;
+	struct pfs_idxrun what;
+
+	for (unsigned i = 0; i < PFS_UUID_SIZE; i++)
+		x.store_uuid[i] = (unsigned char)i;
+	cr_assert_eq(pfs_io_mkdir_all(dir, "index", NULL), 0);
+	for (size_t i = 0; i < 3; i++)
+		cr_assert_eq(pfs_indexbatch_add(&b, &index_records[2 - i], NULL), 0);
+	cr_assert_eq(pfs_indexbatch_sort(&b, NULL), 0);
+	cr_assert_eq(pfs_indexbatch_write(&b, dir, x.store_uuid, 5, 1, &what, NULL), 0);
+	cr_assert_eq(pfs_indexrun_open(dir, &what, x.store_uuid, &run, NULL), 0);
+	x.runs = pfs_indexruns_new(&run, 1);
+	cr_assert_eq(pfs_index_publish(dir, &x, NULL), 0);
+	expect_same(dir, "index/0000000000000005.ix");
+	expect_same(dir, "index/manifest");
+	pfs_indexruns_unref(&x.runs);
+	pfs_indexrun_unref(&run);
+	pfs_indexbatch_fini(&b);
+	pfs_fd_close(&dir);
+	scratch_fini(&scratch);
 }
