@@ -33,6 +33,23 @@ Test(crc32c, is_the_same_by_table_and_by_hardware_at_every_length_and_alignment)
 				     len, from);
 }
 
+Test(crc32c, is_the_same_where_three_stretches_are_worked_on_at_once)
+{
+	static const size_t lengths[] = { 4096,  12287, 12288, 12289, 12295, 12296, 16384,
+					  24575, 24576, 24583, 36864, 65536, 100001 };
+	static unsigned char data[100100];
+
+	for (unsigned i = 0; i < sizeof(data); i++)
+		data[i] = (unsigned char)(i * i * 31 + i + (i >> 9));
+	if (!pfs_crc32c_has_hardware())
+		cr_skip_test("no such instruction here");
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++)
+		for (size_t from = 0; from < 9; from++)
+			cr_expect_eq(pfs_crc32c_table(99, data + from, lengths[i]),
+				     pfs_crc32c_hardware(99, data + from, lengths[i]),
+				     "%zu bytes from %zu", lengths[i], from);
+}
+
 Test(crc32c, goes_on_where_it_stopped)
 {
 	const char *text = "the same number however it is cut";

@@ -255,6 +255,37 @@ Test(pack, moves_to_another_pack_when_a_flush_fails)
 	scratch_fini(&dir);
 }
 
+Test(pack, goes_on_elsewhere_when_it_cannot_be_written)
+{
+	struct scratch dir = scratch_new();
+	struct pfs_store *st = must_open(&dir);
+	struct pfs_store_stats stats;
+	struct pfs_error err = { 0 };
+	char text[1000];
+
+	need_faults();
+	put(st, 0, 1000);
+	cr_assert_eq(pfs_store_sync(st, NULL), 0);
+	put(st, 1, 1 << 20);
+	/* No put fails, and what is in the buffer can be read as before. */
+	pfs_fault_arm(PFS_FAULT_FAIL, 1);
+	put(st, 2, 1 << 20);
+	cr_expect_geq(pfs_fault_count(), 1);
+	pfs_fault_arm(PFS_FAULT_NONE, 0);
+	for (unsigned i = 0; i < 3; i++)
+		cr_expect(readable(st, i, i ? 1 << 20 : 1000), "%u", i);
+	cr_expect_eq(pfs_store_sync(st, &err), 0, "%s", err.text);
+	pfs_store_stats(st, &stats);
+	cr_expect_eq(stats.packs, 2);
+	pfs_store_close(&st);
+	st = must_open(&dir);
+	for (unsigned i = 0; i < 3; i++)
+		cr_expect(readable(st, i, i ? 1 << 20 : 1000), "%u after a restart", i);
+	cr_expect_eq(check(st, text), 0, "%s", text);
+	pfs_store_close(&st);
+	scratch_fini(&dir);
+}
+
 Test(pack, says_so_until_what_was_lost_is_put_again)
 {
 	struct scratch dir = scratch_new();
