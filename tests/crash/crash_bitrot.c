@@ -305,6 +305,7 @@ static void start(bool crashed, unsigned worker, uint64_t flips, uint64_t seed, 
 	struct powerstory_findings found;
 	struct powerstory *s;
 
+	powercut_forget();
 	snprintf(f.path, sizeof(f.path), "%s", dir.path);
 	s = tell(f.path, crashed);
 	load(&f, "");
@@ -320,7 +321,7 @@ static void start(bool crashed, unsigned worker, uint64_t flips, uint64_t seed, 
 
 static void run(const char *what, bool crashed, uint64_t flips, uint64_t seed)
 {
-	struct progress *p = powercut_alloc(WORKERS * sizeof(*p)), sum = { 0 };
+	struct progress *p = powercut_share(WORKERS * sizeof(*p)), sum = { 0 };
 	pid_t pid[WORKERS];
 
 	for (unsigned i = 0; i < WORKERS; i++) {

@@ -95,11 +95,21 @@ void *powercut_alloc(size_t len)
 	return take(len);
 }
 
-char *powercut_strdup(const char *s)
+void powercut_forget(void)
 {
-	size_t len = strlen(s) + 1;
+	if (rec && munmap(arena, ARENA_SIZE) < 0)
+		die("powercut: memory");
+	rec = NULL;
+	recording = failing = false;
+}
 
-	return memcpy(powercut_alloc(len), s, len);
+void *powercut_share(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		die("powercut: memory");
+	return p;
 }
 
 static const char *keep_name(const char *name)
@@ -153,6 +163,11 @@ void powercut_fail(unsigned at, int sys, bool reads)
 unsigned powercut_operations(void)
 {
 	return operations;
+}
+
+bool powercut_failed(void)
+{
+	return failing && fail_at && operations >= fail_at;
 }
 
 /* An object by its inode; -1: not one of ours. The newest of a number is meant. */
@@ -478,11 +493,19 @@ static void note_flush(int fd)
 /* The disk need not really do it: that there is a cut is our doing. */
 static int do_fsync(int fd, long number)
 {
+	int sys;
 	GUARD;
 
 	if (!busy() || object_of_fd(fd) < 0)
 		return (int)syscall(number, fd);
-	CALL(true, 0L, note_flush(fd));
+	sys = begin(true, false);
+	if (sys <= 0) {
+		note_flush(fd);
+		return 0;
+	}
+	add(POWERCUT_FLUSH_FAILED, object_of_fd(fd));
+	errno = sys;
+	return -1;
 }
 
 static int do_syncfs(int fd)

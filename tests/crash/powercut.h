@@ -19,6 +19,9 @@
  *	          as on every journaling file system; of one name, what happened last
  *	          counts. A file is what its folder leads to: when the folder's own
  *	          name is lost, so is what was in it.
+ *	failing   What was written before an fsync that failed is there or not, for
+ *	          good: the kernel forgets that it was dirty, and the next fsync
+ *	          says nothing of it.
  *	others    sync_file_range promises nothing. What is written through a mapping
  *	          (SQLite's -shm) is never there. Times, owners and modes are not
  *	          modelled.
@@ -35,9 +38,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Memory that a child shares with its parent: what the story tells lives there. */
+/*
+ * Memory that a child shares with its parent: what the story tells lives there,
+ * until powercut_forget lets go of all of it, in this process, for another story.
+ * One story at a time: processes that tell side by side forget first.
+ */
 void *powercut_alloc(size_t len);
-char *powercut_strdup(const char *s);
+void powercut_forget(void);
+
+/* The same, zeroed, and kept. */
+void *powercut_share(size_t len);
 
 /* Record what this process does below `folder`, an empty one, from now on; children of it record
  * into the same memory, so let one tell the story and end. */
@@ -57,6 +67,7 @@ unsigned powercut_flushes(void);
  */
 void powercut_fail(unsigned at, int sys, bool reads);
 unsigned powercut_operations(void); /* counted since */
+bool powercut_failed(void);         /* whether it has happened */
 
 /*
  * Disks, made one after the other at moments that only grow. Each is chosen by
@@ -76,9 +87,10 @@ enum powercut_op {
 	POWERCUT_ZERO,     /* object, off, len: fallocate, by punching or not; `keep` the size */
 	POWERCUT_FLUSH,    /* object: a file's bytes or a folder's names */
 	POWERCUT_FLUSH_ALL,
-	POWERCUT_NAME,   /* dir, name now leads to object, which is a folder or not */
-	POWERCUT_UNNAME, /* dir, name */
-	POWERCUT_RENAME, /* dir, name no more; to_dir, to_name leads to object */
+	POWERCUT_FLUSH_FAILED, /* object */
+	POWERCUT_NAME,         /* dir, name now leads to object, which is a folder or not */
+	POWERCUT_UNNAME,       /* dir, name */
+	POWERCUT_RENAME,       /* dir, name no more; to_dir, to_name leads to object */
 };
 
 struct powercut_event {

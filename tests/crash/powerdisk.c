@@ -238,6 +238,20 @@ static void flush_bytes(struct file *f)
 	f->pending.n = 0;
 }
 
+/* What was dirty is clean now, whether it has arrived or not. */
+static void lose_bytes(struct powerdisk *d, struct file *f)
+{
+	for (size_t i = 0; i < f->pending.n; i++) {
+		const struct powercut_event *e = powercut_event(f->pending.number[i]);
+
+		if (e->op != POWERCUT_WRITE || happens(d, 30))
+			apply(&f->sure, e);
+		else if (happens(d, 30))
+			apply_torn(d, &f->sure, e);
+	}
+	f->pending.n = 0;
+}
+
 static void pass(struct powerdisk *d, unsigned number)
 {
 	const struct powercut_event *e = powercut_event(number);
@@ -251,6 +265,9 @@ static void pass(struct powerdisk *d, unsigned number)
 	case POWERCUT_FLUSH:
 		flush_bytes(file_of(d, e->object));
 		flush_names(d, e->object, false);
+		break;
+	case POWERCUT_FLUSH_FAILED:
+		lose_bytes(d, file_of(d, e->object));
 		break;
 	case POWERCUT_FLUSH_ALL:
 		for (size_t i = 0; i < d->n_files; i++)
@@ -381,10 +398,10 @@ void powerdisk_make(struct powerdisk *d, unsigned moment, uint64_t seed, const c
 	struct names names = { 0 };
 	struct luck luck;
 
-	while (d->moment < moment)
-		pass(d, d->moment++);
 	d->state = seed * 0x9e3779b97f4a7c15u + 1;
 	roll(d);
+	while (d->moment < moment)
+		pass(d, d->moment++);
 	luck = choose(d);
 	for (size_t i = 0; i < d->sure.n; i++)
 		put_name(&names, d->sure.list[i].dir, d->sure.list[i].text, d->sure.list[i].object,
