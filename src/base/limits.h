@@ -32,7 +32,7 @@
 #define PFS_PACK_SIZE_MAX     (1ULL << 30)
 #define PFS_ADOPTION_SIZE_MAX (1ULL << 40) /* an offset in a file that is a pack has 40 bits */
 #define PFS_ADOPTION_CHUNKS_MAX \
-	(4u << 20)                    /* their table is in memory until it is written: 192 MiB */
+	(4u << 20)                    /* their table is in memory until it is written: 192 to 288 MiB */
 #define PFS_PACKS_MAX      (1u << 26) /* numbers ever given to packs: 4 PiB in packs of 64 MiB */
 #define PFS_INDEX_BATCH    (1u << 18) /* objects kept in memory before they go into a run: 15 MB */
 #define PFS_INDEX_RUNS_MAX 1024u      /* far above what merging leaves */

@@ -15,9 +15,8 @@
 
 struct pfs_adoption {
 	struct pfs_store *st;
-	uint64_t end; /* where the last piece ends */
-	struct pfs_extent *extents;
-	size_t n, cap;
+	uint64_t end;                /* where the last piece ends */
+	struct pfs_packfooter table; /* of the pieces, as a store keeps it */
 };
 
 int pfs_adoption_begin(struct pfs_store *st, struct pfs_adoption **out, struct pfs_error *err)
@@ -27,6 +26,7 @@ int pfs_adoption_begin(struct pfs_store *st, struct pfs_adoption **out, struct p
 	if (!a)
 		return pfs_fail_nomem(err, "the adoption of a file");
 	a->st = st;
+	pfs_packfooter_init(&a->table, PFS_PACK_ADOPTED);
 	*out = a;
 	return 0;
 }
@@ -35,37 +35,21 @@ void pfs_adoption_abort(struct pfs_adoption **a)
 {
 	if (!*a)
 		return;
-	free((*a)->extents);
+	pfs_packfooter_fini(&(*a)->table);
 	free(*a);
 	*a = NULL;
-}
-
-static int widen(struct pfs_adoption *a, size_t more, struct pfs_error *err)
-{
-	size_t cap = a->cap ? a->cap : 256;
-	struct pfs_extent *wider;
-
-	if (more > PFS_ADOPTION_CHUNKS_MAX - a->n)
-		return pfs_fail(err, PFS_E_LIMIT,
-				"a file of %zu and %zu more chunks, at most %u are adopted", a->n,
-				more, PFS_ADOPTION_CHUNKS_MAX);
-	while (cap < a->n + more)
-		cap *= 2;
-	if (cap == a->cap)
-		return 0;
-	wider = realloc(a->extents, cap * sizeof(*wider));
-	if (!wider)
-		return pfs_fail_nomem(err, "the adoption of a file");
-	a->extents = wider;
-	a->cap = cap;
-	return 0;
 }
 
 static int check_range(const struct pfs_adoption *a, uint64_t off,
 		       const struct pfs_store_item *items, size_t n, struct pfs_error *err)
 {
+	uint32_t before = pfs_packfooter_records(&a->table);
 	uint64_t end = off;
 
+	if (n > PFS_ADOPTION_CHUNKS_MAX - before)
+		return pfs_fail(err, PFS_E_LIMIT,
+				"a file of %u and %zu more chunks, at most %u are adopted", before,
+				n, PFS_ADOPTION_CHUNKS_MAX);
 	if (off < a->end)
 		return pfs_fail(err, PFS_E_INVALID,
 				"a piece at %" PRIu64 ", the one before ends at %" PRIu64, off,
@@ -89,19 +73,23 @@ int pfs_adoption_note(struct pfs_adoption *a, uint64_t off, const struct pfs_sto
 	int rc = check_range(a, off, items, n, err);
 
 	if (rc == 0)
-		rc = widen(a, n, err);
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; i < n; i++) {
-		a->extents[a->n++] = (struct pfs_extent){
+		rc = pfs_buf_reserve(&a->table.entries, n * PFS_PACKENTRY_SIZE, err);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		const struct pfs_packentry e = {
 			.id = items[i].id,
 			.off = off,
-			.len = (uint32_t)items[i].len,
+			.clen = (uint32_t)items[i].len,
+			.ulen = (uint32_t)items[i].len,
+			.type = PFS_KIND_CHUNK,
+			.codec = PFS_CODEC_RAW,
 		};
+
+		rc = pfs_packfooter_add_piece(&a->table, &e, err);
 		off += items[i].len;
 	}
-	a->end = off;
-	return 0;
+	if (rc == 0)
+		a->end = off;
+	return rc;
 }
 
 int pfs_adoption_add(struct pfs_adoption *a, uint64_t off, struct pfs_store_item *items, size_t n,
@@ -116,70 +104,75 @@ int pfs_adoption_add(struct pfs_adoption *a, uint64_t off, struct pfs_store_item
 
 /* --- copying ------------------------------------------------------------ */
 
-static int read_extent(int fd, const struct pfs_extent *e, unsigned char *data,
-		       struct pfs_error *err)
+static int read_piece(int fd, const struct pfs_packentry *e, unsigned char *data,
+		      struct pfs_error *err)
 {
 	size_t got;
-	int rc = pfs_io_pread(fd, data, e->len, e->off, &got, err);
+	int rc = pfs_io_pread(fd, data, e->ulen, e->off, &got, err);
 
-	if (rc == 0 && got < e->len)
+	if (rc == 0 && got < e->ulen)
 		return pfs_fail(err, PFS_E_CONFLICT,
 				"the file ends at %" PRIu64 ", it was longer before", e->off + got);
 	return rc;
 }
 
-static int put_extents(struct pfs_adoption *a, const struct pfs_extent *const *extents,
-		       struct pfs_store_item *items, size_t n, struct pfs_error *err)
-{
-	int rc = n ? pfs_store_put_batch(a->st, PFS_KIND_CHUNK, items, n, err) : 0;
+/* Pieces that are read, until there are enough to put. */
+struct load {
+	struct pfs_packentry pieces[COPY_ITEMS];
+	struct pfs_store_item items[COPY_ITEMS];
+	size_t n, len;
+	unsigned char data[COPY_SIZE];
+};
 
-	for (size_t i = 0; i < n && rc == 0; i++)
-		if (!pfs_id_equal(&items[i].id, &extents[i]->id))
+static int put_load(struct pfs_adoption *a, struct load *l, struct pfs_error *err)
+{
+	int rc = l->n ? pfs_store_put_batch(a->st, PFS_KIND_CHUNK, l->items, l->n, err) : 0;
+
+	for (size_t i = 0; i < l->n && rc == 0; i++)
+		if (!pfs_id_equal(&l->items[i].id, &l->pieces[i].id))
 			rc = pfs_fail(err, PFS_E_CONFLICT,
 				      "the file changed at %" PRIu64 " while it was stored",
-				      extents[i]->off);
+				      l->pieces[i].off);
+	l->n = l->len = 0;
 	return rc;
 }
 
 /* Put what is new; what the file says now has to be what it said when it was added. */
-static int copy(struct pfs_adoption *a, int fd, unsigned char *data, struct pfs_error *err)
+static int copy(struct pfs_adoption *a, int fd, struct load *l, struct pfs_error *err)
 {
-	const struct pfs_extent *extents[COPY_ITEMS];
-	struct pfs_store_item items[COPY_ITEMS];
-	size_t n = 0, len = 0;
+	struct pfs_packwalk walk = { 0 };
+	struct pfs_packentry e;
 	int rc = 0;
 
-	for (size_t i = 0; i < a->n && rc == 0; i++) {
-		const struct pfs_extent *e = &a->extents[i];
-
-		if (pfs_store_has(a->st, PFS_KIND_CHUNK, &e->id))
+	while (rc == 0 && pfs_packfooter_next(&a->table, &walk, &e)) {
+		if (pfs_store_has(a->st, PFS_KIND_CHUNK, &e.id))
 			continue;
-		if (n == COPY_ITEMS || len + e->len > COPY_SIZE) {
-			rc = put_extents(a, extents, items, n, err);
-			n = len = 0;
-		}
+		if (l->n == COPY_ITEMS || l->len + e.ulen > COPY_SIZE)
+			rc = put_load(a, l, err);
 		if (rc == 0)
-			rc = read_extent(fd, e, data + len, err);
-		extents[n] = e;
-		items[n++] = (struct pfs_store_item){ .data = data + len, .len = e->len };
-		len += e->len;
+			rc = read_piece(fd, &e, l->data + l->len, err);
+		l->pieces[l->n] = e;
+		l->items[l->n++] =
+			(struct pfs_store_item){ .data = l->data + l->len, .len = e.ulen };
+		l->len += e.ulen;
 	}
-	return rc < 0 ? rc : put_extents(a, extents, items, n, err);
+	return rc < 0 ? rc : put_load(a, l, err);
 }
 
 static int copy_file(struct pfs_adoption *a, int dir, const char *name, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open(dir, name, O_RDONLY | O_NOFOLLOW, 0, err);
-	unsigned char *data;
+	struct load *l;
 	int rc;
 
 	if (fd < 0)
 		return fd;
-	data = malloc(COPY_SIZE);
-	if (!data)
+	l = malloc(sizeof(*l));
+	if (!l)
 		return pfs_fail_nomem(err, "copying a file");
-	rc = copy(a, fd, data, err);
-	free(data);
+	l->n = l->len = 0;
+	rc = copy(a, fd, l, err);
+	free(l);
 	return rc;
 }
 
@@ -202,14 +195,16 @@ static int check_file(const struct pfs_adoption *a, int dir, const char *name,
 }
 
 /* More than half is stored already: what is new is less than a second copy of the rest. */
-static bool is_mostly_known(const struct pfs_adoption *a)
+static bool is_mostly_known(struct pfs_adoption *a)
 {
+	struct pfs_packwalk walk = { 0 };
 	uint64_t known = 0, total = 0;
+	struct pfs_packentry e;
 
-	for (size_t i = 0; i < a->n; i++) {
-		total += a->extents[i].len;
-		if (pfs_store_has(a->st, PFS_KIND_CHUNK, &a->extents[i].id))
-			known += a->extents[i].len;
+	while (pfs_packfooter_next(&a->table, &walk, &e)) {
+		total += e.ulen;
+		if (pfs_store_has(a->st, PFS_KIND_CHUNK, &e.id))
+			known += e.ulen;
 	}
 	return known > total / 2;
 }
@@ -220,7 +215,7 @@ static int take_in(struct pfs_adoption *a, int dir, const char *name, struct pfs
 	int rc = 0;
 
 	if (ops->adopt && !is_mostly_known(a))
-		rc = ops->adopt(a->st->self, dir, name, a->extents, a->n, err);
+		rc = ops->adopt(a->st->self, dir, name, &a->table, err);
 	return rc == 0 ? copy_file(a, dir, name, err) : rc;
 }
 
@@ -232,7 +227,7 @@ int pfs_adoption_commit(struct pfs_adoption **adoption, int dir, const char *nam
 
 	*adoption = NULL;
 	rc = check_file(a, dir, name, err);
-	if (rc == 0 && a->n > 0)
+	if (rc == 0 && pfs_packfooter_records(&a->table) > 0)
 		rc = take_in(a, dir, name, err);
 	return rc < 0 ? pfs_wrap(err, rc, "adopt %s", name) : 0;
 }

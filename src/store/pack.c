@@ -1,12 +1,15 @@
 #include "store/pack.h"
 #include "store/hasher.h"
 #include "base/crc32c.h"
+#include "base/fault.h"
 #include "base/io.h"
 #include "base/limits.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 bool pfs_pack_is_durable(const struct pfs_pack *pack, uint64_t off)
 {
@@ -41,6 +44,27 @@ void pfs_pack_table_path(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_P
 {
 	pfs_pack_path(uuid, PFS_PACK_ADOPTED, true, out);
 	out[strlen(out) - 1] = 't';
+}
+
+static int remove_file(int dir, const char *path, struct pfs_error *err)
+{
+	int rc = pfs_fault("pack.unlink", err);
+
+	if (rc == 0 && unlinkat(dir, path, 0) < 0 && errno != ENOENT)
+		return pfs_fail_errno(err, errno, "remove %s", path);
+	return rc;
+}
+
+int pfs_pack_remove(int dir, const struct pfs_pack *pack, struct pfs_error *err)
+{
+	char path[PFS_PACK_PATH_SIZE];
+	int rc = 0;
+
+	pfs_pack_table_path(pack->uuid, path);
+	if (pack->kind == PFS_PACK_ADOPTED)
+		rc = remove_file(dir, path, err);
+	pfs_pack_path(pack->uuid, pack->kind, true, path);
+	return rc < 0 ? rc : remove_file(dir, path, err);
 }
 
 bool pfs_pack_parse_name(const char *name, unsigned char out_uuid[PFS_UUID_SIZE])

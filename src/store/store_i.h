@@ -13,7 +13,7 @@
 #include "store/object.h"
 #include "store/session.h"
 #include "base/pool.h"
-#include "format/packhdr.h"
+#include "format/packfooter.h"
 
 #define PFS_STORE_CACHE_BYTES (64u << 20)
 #define PFS_STORE_PLACE_SIZE  96
@@ -28,13 +28,6 @@ struct pfs_draft {
 	/* What a backend made of it; freed by pfs_draft_fini(). */
 	struct pfs_packrec rec;
 	void *packed; /* the payload; NULL: it is `data` */
-};
-
-/* A piece of a file that is to be adopted. */
-struct pfs_extent {
-	struct pfs_id id;
-	uint64_t off;
-	uint32_t len;
 };
 
 /* Every copy of every object, as the packs tell. */
@@ -71,11 +64,12 @@ struct pfs_store_ops {
 	int (*put)(void *self, const struct pfs_draft *d, struct pfs_error *err);
 
 	/*
-	 * Take in file `name` of folder `dir`, which holds the pieces. 1 when they
-	 * are stored now, 0 when they have to be copied. May be NULL.
+	 * Take in file `name` of folder `dir`, which holds these pieces; the table
+	 * is taken on success. 1 when they are stored now, 0 when they have to be
+	 * copied. May be NULL.
 	 */
-	int (*adopt)(void *self, int dir, const char *name, const struct pfs_extent *pieces,
-		     size_t n, struct pfs_error *err);
+	int (*adopt)(void *self, int dir, const char *name, struct pfs_packfooter *table,
+		     struct pfs_error *err);
 
 	/* One new object, not yet checked against the id. */
 	int (*get)(void *self, enum pfs_kind kind, const struct pfs_id *id,

@@ -107,27 +107,12 @@ static int packs_put(void *self, const struct pfs_draft *d, struct pfs_error *er
 	return pfs_packlog_append(p->log, &d->rec, d->packed ? d->packed : d->data, err);
 }
 
-static int packs_adopt(void *self, int dir, const char *name, const struct pfs_extent *pieces,
-		       size_t n, struct pfs_error *err)
+static int packs_adopt(void *self, int dir, const char *name, struct pfs_packfooter *table,
+		       struct pfs_error *err)
 {
-	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter table = { 0 };
 	struct packs *p = self;
-	int rc = 0;
 
-	pfs_packfooter_init(&table, PFS_PACK_ADOPTED);
-	for (size_t i = 0; i < n && rc == 0; i++) {
-		const struct pfs_packentry e = {
-			.id = pieces[i].id,
-			.off = pieces[i].off,
-			.clen = pieces[i].len,
-			.ulen = pieces[i].len,
-			.type = PFS_KIND_CHUNK,
-			.codec = PFS_CODEC_RAW,
-		};
-
-		rc = pfs_packfooter_add_piece(&table, &e, err);
-	}
-	return rc < 0 ? rc : pfs_packlog_add_file(p->log, dir, name, &table, err);
+	return pfs_packlog_add_file(p->log, dir, name, table, err);
 }
 
 static bool find(struct packs *p, enum pfs_kind kind, const struct pfs_id *id,

@@ -1,4 +1,5 @@
 #include "store/adoption.h"
+#include "store/pack.h"
 #include "base/fault.h"
 #include "base/limits.h"
 #include "../scratch.h"
@@ -309,6 +310,35 @@ Test(adoption, tries_again_to_write_its_table)
 	st = must_open(&dir);
 	cr_expect_eq(readable(st, 2 * PIECES, 4 * PIECES), 4 * PIECES);
 	pfs_store_close(&st);
+	scratch_fini(&dir);
+}
+
+Test(adoption, leaves_no_damage_when_its_removal_is_cut_off)
+{
+	struct scratch dir = scratch_new();
+	struct pfs_store *st = must_open(&dir);
+	struct pfs_pack pack = { .kind = PFS_PACK_ADOPTED, .sealed = 1 };
+	char path[600], text[1000];
+	int folder;
+
+	need_faults();
+	cr_assert_eq(adopt(st, &dir, 0, PIECES, NULL), 0);
+	must_sync(st);
+	pfs_store_close(&st);
+	cr_assert_eq(adopted_files(&dir, "pk", path), 1);
+	cr_assert(pfs_pack_parse_name(strrchr(path, '/') + 1, pack.uuid));
+	snprintf(path, sizeof(path), "%s/store", dir.path);
+	folder = pfs_io_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0, NULL);
+	pfs_fault_arm(PFS_FAULT_FAIL, 2);
+	cr_expect_eq(pfs_pack_remove(folder, &pack, NULL), PFS_E_IO);
+	pfs_fault_arm(PFS_FAULT_NONE, 0);
+	cr_expect_eq(adopted_files(&dir, "*", path), 1, "one of two went");
+	st = must_open(&dir);
+	cr_expect_eq(check(st, text), 0, "%s", text);
+	cr_expect_eq(adopted_files(&dir, "*", path), 0, "%s is left", path);
+	cr_expect_eq(pfs_pack_remove(folder, &pack, NULL), 0, "what is not there is removed");
+	pfs_store_close(&st);
+	close(folder);
 	scratch_fini(&dir);
 }
 
