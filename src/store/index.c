@@ -244,7 +244,9 @@ int pfs_index_publish(int dir, const struct pfs_index *x, struct pfs_error *err)
 	for (uint32_t i = 0; i < x->n_packs; i++, p += PFS_IDXPACK_SIZE)
 		pfs_idxpack_encode(&x->packs[i], p);
 	pfs_put_le32(p, pfs_crc32c(0, raw, (size_t)(p - raw)));
-	rc = sync_folder(dir, err);
+	rc = pfs_io_mkdir_all(dir, "index", err);
+	if (rc == 0)
+		rc = sync_folder(dir, err);
 	if (rc == 0)
 		rc = pfs_publish(dir, MANIFEST, raw, size, 0600, err);
 	free(raw);

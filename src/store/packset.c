@@ -32,13 +32,15 @@ int pfs_packset_new(int dir, const unsigned char store_uuid[PFS_UUID_SIZE],
 	return 0;
 }
 
-/* Spare the next open the footers of many packs. */
+/* Spare the next open the footers of many packs, and a search for those that have gone. */
 static void flush_at_close(struct pfs_packset *set)
 {
 	pfs_lock(&set->tidy);
 	pfs_packset_stop_merge(set);
 	if (set->ready >= pfs_packset_batch / CLOSE_PART)
 		pfs_packset_flush(set, NULL);
+	if (set->unpublished)
+		pfs_packset_put_manifest(set, set->runs, NULL, NULL, false, NULL);
 	pfs_unlock(&set->tidy);
 }
 

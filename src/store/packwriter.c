@@ -177,8 +177,10 @@ uint64_t pfs_packwriter_end(const struct pfs_packwriter *w)
 
 bool pfs_packwriter_full(const struct pfs_packwriter *w)
 {
+	/* Where the objects of an open pack are is all in memory. */
 	return pfs_packwriter_end(w) >=
-	       (w->pack->kind == PFS_PACK_META ? meta_target : data_target);
+		       (w->pack->kind == PFS_PACK_META ? meta_target : data_target) ||
+	       pfs_packfooter_objects(&w->footer) >= PFS_PACK_OBJECTS_TARGET;
 }
 
 /* The footer has to fit as well. */

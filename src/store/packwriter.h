@@ -15,8 +15,9 @@
 #include "store/pack.h"
 #include "base/buf.h"
 
-#define PFS_PACK_DATA_TARGET (64ULL << 20)
-#define PFS_PACK_META_TARGET (16ULL << 20)
+#define PFS_PACK_DATA_TARGET    (64ULL << 20)
+#define PFS_PACK_META_TARGET    (16ULL << 20)
+#define PFS_PACK_OBJECTS_TARGET (1u << 17)
 
 /* Seal at other sizes, so that a test need not write so much; before any store is open. */
 void pfs_packwriter_set_targets(uint64_t data, uint64_t meta);

@@ -90,3 +90,40 @@ Test(idtable, does_not_find_the_lost_until_they_are_set_again)
 	cr_expect_eq(t.lost, 0);
 	pfs_idtable_fini(&t);
 }
+
+static bool not_in_pack(void *arg, const struct pfs_idtable_entry *e,
+			const struct pfs_idtable_entry *newest)
+{
+	return e->place.pack != *(const uint32_t *)arg;
+}
+
+Test(idtable, finds_the_newest_of_what_is_kept)
+{
+	struct pfs_idtable t = { 0 };
+	struct pfs_place got;
+	uint32_t gone = 3;
+
+	cr_assert_eq(pfs_idtable_reserve(&t, 3000, NULL), 0);
+	for (unsigned i = 0; i < 1000; i++)
+		for (uint32_t pack = 1; pack <= 3; pack++) {
+			struct pfs_place place = { .pack = pack, .off = i };
+			struct pfs_id id = id_of(i);
+
+			if (i % pack == 0)
+				pfs_idtable_set(&t, &id, &place, i % 5 > 0);
+		}
+	for (int round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < 1000; i++) {
+			struct pfs_id id = id_of(i);
+			uint32_t newest = i % 3 == 0 && !round ? 3 : i % 2 == 0 ? 2 : 1;
+			bool there = !round || i % 3 || i % 5;
+
+			cr_assert_eq(pfs_idtable_find(&t, &id, &got),
+				     there ? PFS_IDTABLE_FOUND : PFS_IDTABLE_ABSENT, "%u", i);
+			cr_assert(!there || got.pack == newest, "%u is in %u, not in %u", i,
+				  got.pack, newest);
+		}
+		cr_assert_eq(pfs_idtable_keep(&t, not_in_pack, &gone, NULL), 0);
+	}
+	pfs_idtable_fini(&t);
+}

@@ -1,5 +1,5 @@
 #include "store/packset.h"
-#include "../scratch.h"
+#include "../footpack.h"
 
 #include <criterion/criterion.h>
 #include <unistd.h>
@@ -128,5 +128,79 @@ Test(packset, finds_nothing_in_a_dropped_pack)
 	cr_expect(has(&w, 4), "put again");
 	pfs_packset_count(w.set, &totals);
 	cr_expect_eq(totals.objects, 3);
+	world_fini(&w);
+}
+
+/* Packs of 40 objects that say what they hold, until `n` objects are in the index. */
+static void fill_index(struct world *w, unsigned n)
+{
+	static const unsigned char store_uuid[PFS_UUID_SIZE] = "a store";
+
+	for (unsigned p = 0; p * 40 < n; p++) {
+		struct pfs_packfooter f;
+		struct pfs_pack *pack = add_pack(w, p);
+
+		pfs_packfooter_init(&f, PFS_PACK_DATA);
+		for (unsigned i = 0; i < 40; i++) {
+			struct pfs_id id = id_of(p * 40 + i);
+			struct pfs_place place = { .pack = pack->number,
+						   .off = footpack_off(i),
+						   .clen = FOOTPACK_CLEN,
+						   .ulen = FOOTPACK_CLEN,
+						   .type = 1 };
+
+			footpack_add(&f, &id);
+			cr_assert_eq(pfs_packset_reserve(w->set, 1, NULL), 0);
+			pfs_packset_set(w->set, &id, &place);
+		}
+		pack->seq = p + 1;
+		pack->size = footpack_write(w->fd, pack->uuid, store_uuid, p + 1, &f);
+		pfs_packfooter_fini(&f);
+		pfs_packset_complete(w->set, pack);
+		while (pfs_packset_tidy(w->set, NULL) == 1)
+			;
+	}
+}
+
+Test(packset, keeps_in_memory_what_is_not_in_runs)
+{
+	struct pfs_packset_totals totals;
+	struct world w;
+
+	pfs_packset_set_batch(200);
+	w = world_new();
+	fill_index(&w, 1120);
+	pfs_packset_count(w.set, &totals);
+	cr_expect_eq(totals.objects, 1120);
+	cr_expect_eq(totals.in_memory, 120, "%llu", (unsigned long long)totals.in_memory);
+	cr_expect_eq(totals.index_runs, 5);
+	world_fini(&w);
+}
+
+Test(packset, doubts_what_it_tells_from_a_run_or_from_the_neighbours)
+{
+	struct pfs_pack *elsewhere;
+	struct pfs_place place;
+	struct pfs_id id;
+	struct world w;
+
+	pfs_packset_set_batch(200);
+	w = world_new();
+	fill_index(&w, 400);
+	elsewhere = add_pack(&w, 100);
+	for (unsigned i = 0; i < 40; i++) {
+		id = id_of(i);
+		cr_assert(has(&w, i)); /* from the second on out of the list of the pack */
+		cr_assert(pfs_packset_find(w.set, &id, &place));
+		pfs_packset_doubt(w.set, &id, &place);
+		cr_assert(!has(&w, i) && pfs_packset_find(w.set, &id, NULL));
+		if (i % 2)
+			set(&w, i, elsewhere);
+	}
+	for (unsigned i = 0; i < 40; i++)
+		cr_expect_eq(has(&w, i), i % 2 == 1, "%u", i);
+	cr_assert_eq(pfs_packset_rebuild(w.set, NULL), 0);
+	for (unsigned i = 0; i < 40; i++)
+		cr_expect_eq(has(&w, i), i % 2 == 1, "%u: a new index made it whole", i);
 	world_fini(&w);
 }
