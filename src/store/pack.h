@@ -34,7 +34,7 @@ struct pfs_pack {
 	bool unread;                    /* sealed, but its objects were not set yet */
 	bool complete;                  /* sealed, and all of its objects were set */
 	bool covered;                   /* ... and are in the runs */
-	bool in_batch;                  /* ... or in the run being written; only under tidy */
+	bool in_batch;                  /* ... or in runs that are being written */
 	size_t n_set;                   /* entries in the table, before it is covered */
 	uint64_t objects, object_bytes; /* found here, not in a newer pack */
 

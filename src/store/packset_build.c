@@ -278,7 +278,7 @@ static int list_packs(struct pfs_packset *set, struct pfs_pack ***out, size_t *o
 	struct pfs_pack **list;
 	size_t n = 0;
 
-	pfs_rwlock_read(&set->lock);
+	pfs_rwlock_write(&set->lock);
 	list = calloc(set->n_packs ? set->n_packs : 1, sizeof(struct pfs_pack *));
 	for (size_t i = 0; i < set->n_packs && list; i++) {
 		struct pfs_pack *pack = set->packs[i];

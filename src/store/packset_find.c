@@ -18,7 +18,7 @@ bool pfs_packset_is_live(struct pfs_packset *set, uint32_t number)
 
 	pfs_rwlock_read(&set->lock);
 	pack = number < set->n_packs ? set->packs[number] : NULL;
-	live = pack && pack->covered && !is_dropped(pack);
+	live = pack && (pack->covered || pack->in_batch) && !is_dropped(pack);
 	pfs_rwlock_unlock(&set->lock);
 	return live;
 }

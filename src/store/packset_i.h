@@ -4,6 +4,7 @@
  *	packset.c         the packs and their descriptors
  *	packset_find.c    where is this object?
  *	packset_tidy.c    what is in memory goes into runs, runs are merged
+ *	packset_drop.c    a pack goes
  *	packset_build.c   the index is loaded, checked, made anew
  *
  * A pack on its way into the index:
@@ -88,11 +89,14 @@ extern size_t pfs_packset_batch;
 /* How many entries of the table can go into a run. Under the lock. */
 void pfs_packset_count_ready(struct pfs_packset *set);
 
-/* These four under tidy. */
+/* These five under tidy. */
 int pfs_packset_flush(struct pfs_packset *set, struct pfs_error *err);
 void pfs_packset_stop_merge(struct pfs_packset *set);
 int pfs_packset_rebuild_locked(struct pfs_packset *set, struct pfs_error *err);
 void pfs_packset_note_trouble(struct pfs_packset *set, const char *text);
+
+/* A run that cannot be read is no reason to give up: the packs tell all of it again. */
+int pfs_packset_after_failure(struct pfs_packset *set, int failed, struct pfs_error *err);
 
 /* For pfs_idtable_keep(): what the runs do not tell. */
 bool pfs_packset_stays_in_table(void *arg, const struct pfs_idtable_entry *e,

@@ -9,6 +9,7 @@
 
 #define RATIO       8u /* runs of level 0 that are merged; a level is so many times the one above */
 #define MERGE_STEP  262144u /* records, some 50 ms */
+#define RUN_BATCHES 2u      /* so many batches make a run at most; an adopted file may hold more */
 #define RETRY_AFTER 4u      /* a quarter more in the table after a flush that failed */
 
 size_t pfs_packset_batch = PFS_INDEX_BATCH;
@@ -119,18 +120,47 @@ static bool is_in_batch(const struct pfs_pack *pack)
 	return is_ripe(pack) && pack->in_batch;
 }
 
-/* What can go into a run, in the order it was set. */
-static int collect(struct pfs_packset *set, struct pfs_indexbatch *b, struct pfs_error *err)
-{
-	struct pfs_idtable_entry e;
-	size_t pos = 0;
-	int rc = 0;
+/* One flush: what is in the table up to `end`, a run after the other. */
+struct flush {
+	size_t pos, end; /* entries of the table */
+	struct pfs_indexbatch batch;
+	struct pfs_packset_counts counts;
+	struct pfs_indexruns *runs; /* counted: those there are, and ours in front */
+};
 
-	pfs_rwlock_read(&set->lock);
-	for (size_t i = 0; i < set->n_packs; i++)
+static void flush_fini(struct flush *f)
+{
+	pfs_indexbatch_fini(&f->batch);
+	pfs_packset_counts_fini(&f->counts);
+	pfs_indexruns_unref(&f->runs);
+}
+
+/* Which packs go, and with them which entries: what is set from now on is for the next time. */
+static int begin_flush(struct pfs_packset *set, struct flush *out, struct pfs_error *err)
+{
+	size_t n;
+
+	pfs_rwlock_write(&set->lock);
+	n = set->n_packs;
+	for (size_t i = 0; i < n; i++)
 		if (set->packs[i])
 			set->packs[i]->in_batch = is_ripe(set->packs[i]);
-	while (rc == 0 && pfs_idtable_next(&set->table, &pos, &e)) {
+	out->end = set->table.n;
+	out->runs = pfs_indexruns_ref(set->runs);
+	pfs_rwlock_unlock(&set->lock);
+	return pfs_packset_counts_init(&out->counts, n, err);
+}
+
+/* What comes next and can go into a run, in the order it was set. */
+static int collect(struct pfs_packset *set, struct flush *f, struct pfs_error *err)
+{
+	struct pfs_idtable_entry e;
+	int rc = 0;
+
+	pfs_indexbatch_clear(&f->batch);
+	pfs_rwlock_read(&set->lock);
+	while (rc == 0 && f->pos < f->end && f->batch.n < RUN_BATCHES * pfs_packset_batch &&
+	       pfs_idtable_next(&set->table, &f->pos, &e)) {
 		const struct pfs_idxrec rec = {
 			.id = e.id,
 			.pack = e.place.pack,
@@ -142,64 +172,66 @@ static int collect(struct pfs_packset *set, struct pfs_indexbatch *b, struct pfs
 		};
 
 		if (!e.lost && set->packs[e.place.pack]->in_batch)
-			rc = pfs_indexbatch_add(b, &rec, err);
+			rc = pfs_indexbatch_add(&f->batch, &rec, err);
 	}
 	pfs_rwlock_unlock(&set->lock);
-	return rc < 0 ? rc : pfs_indexbatch_sort(b, err);
-}
-
-static size_t count_packs(struct pfs_packset *set)
-{
-	size_t n;
-
-	pfs_rwlock_read(&set->lock);
-	n = set->n_packs;
-	pfs_rwlock_unlock(&set->lock);
-	return n;
+	return rc < 0 ? rc : pfs_indexbatch_sort(&f->batch, err);
 }
 
 /* Each record that goes into a run takes the place of the one that runs had. */
-static int count_batch(struct pfs_packset *set, const struct pfs_indexbatch *b,
-		       struct pfs_packset_counts *counts, struct pfs_error *err)
+static int count_batch(struct pfs_packset *set, struct flush *f, struct pfs_error *err)
 {
-	int rc = pfs_packset_counts_init(counts, count_packs(set), err);
+	int rc = 0;
 
-	for (size_t i = 0; i < b->n_order && rc >= 0; i++) {
+	for (size_t i = 0; i < f->batch.n_order && rc >= 0; i++) {
 		struct pfs_place older;
 		struct pfs_idxrec rec;
 
-		pfs_indexbatch_get(b, i, &rec);
-		rc = pfs_packset_search(set, set->runs, &rec.id, UINT32_MAX, &older, err);
+		pfs_indexbatch_get(&f->batch, i, &rec);
+		rc = pfs_packset_search(set, f->runs, &rec.id, UINT32_MAX, &older, err);
 		if (rc == 1)
-			count(counts, older.pack, -1, older.ulen);
-		count(counts, rec.pack, 1, rec.ulen);
+			count(&f->counts, older.pack, -1, older.ulen);
+		count(&f->counts, rec.pack, 1, rec.ulen);
 	}
 	return rc < 0 ? rc : 0;
 }
 
 /* The runs there are, with a new one in front. */
-static int add_run(struct pfs_packset *set, const struct pfs_idxrun *what,
-		   struct pfs_indexruns **out, struct pfs_error *err)
+static int add_run(struct pfs_packset *set, struct flush *f, const struct pfs_idxrun *what,
+		   struct pfs_error *err)
 {
 	PFS_AUTO(pfs_indexrun_unref) struct pfs_indexrun *run = NULL;
+	struct pfs_indexruns *before = f->runs, *after = NULL;
 	struct pfs_indexrun **list;
-	int rc;
+	int rc = pfs_indexrun_open(set->dir, what, set->store_uuid, &run, err);
 
-	if (what->records == 0) {
-		*out = pfs_indexruns_ref(set->runs);
-		return 0;
-	}
-	rc = pfs_indexrun_open(set->dir, what, set->store_uuid, &run, err);
 	if (rc < 0)
 		return rc;
-	list = calloc(set->runs->n + 1, sizeof(*list));
+	list = calloc(before->n + 1, sizeof(*list));
 	if (list) {
 		list[0] = run;
-		memcpy(list + 1, set->runs->runs, set->runs->n * sizeof(*list));
-		*out = pfs_indexruns_new(list, set->runs->n + 1);
+		memcpy(list + 1, before->runs, before->n * sizeof(*list));
+		after = pfs_indexruns_new(list, before->n + 1);
 	}
 	free(list);
-	return list && *out ? 0 : pfs_fail_nomem(err, "the runs of the index");
+	if (!after)
+		return pfs_fail_nomem(err, "the runs of the index");
+	f->runs = after;
+	pfs_indexruns_unref(&before);
+	return 0;
+}
+
+static int write_run(struct pfs_packset *set, struct flush *f, struct pfs_error *err)
+{
+	struct pfs_idxrun what = { .records = 0 };
+	int rc = collect(set, f, err);
+
+	if (rc == 0)
+		rc = count_batch(set, f, err);
+	if (rc == 0 && f->batch.n_order)
+		rc = pfs_indexbatch_write(&f->batch, set->dir, set->store_uuid, set->next_run++, 0,
+					  &what, err);
+	return rc == 0 && what.records ? add_run(set, f, &what, err) : rc;
 }
 
 static bool is_in_table_only(const struct pfs_pack *pack)
@@ -220,14 +252,14 @@ bool pfs_packset_stays_in_table(void *arg, const struct pfs_idtable_entry *e,
 }
 
 /* The batch is in the runs: packs are covered, the table lets go of them. */
-static void install_flush(struct pfs_packset *set, struct pfs_indexruns **runs,
-			  const struct pfs_packset_counts *counts)
+static void install_flush(struct pfs_packset *set, struct flush *f)
 {
+	const struct pfs_packset_counts *counts = &f->counts;
 	struct pfs_indexruns *before;
 
 	pfs_rwlock_write(&set->lock);
 	before = set->runs;
-	set->runs = *runs;
+	set->runs = f->runs;
 	for (size_t i = 0; i < set->n_packs; i++) {
 		struct pfs_pack *pack = set->packs[i];
 
@@ -243,45 +275,34 @@ static void install_flush(struct pfs_packset *set, struct pfs_indexruns **runs,
 	/* Without memory for a smaller table the larger one stays, and is as right. */
 	pfs_idtable_keep(&set->table, pfs_packset_stays_in_table, set, NULL);
 	pfs_rwlock_unlock(&set->lock);
-	*runs = before;
+	f->runs = before;
 }
 
-static int flush(struct pfs_packset *set, struct pfs_indexbatch *b,
-		 struct pfs_packset_counts *counts, struct pfs_error *err)
+static int flush(struct pfs_packset *set, struct flush *f, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_indexruns_unref) struct pfs_indexruns *runs = NULL;
-	struct pfs_idxrun what = { .records = 0 };
-	int rc = collect(set, b, err);
+	int rc = begin_flush(set, f, err);
 
 	if (rc == 0)
-		rc = count_batch(set, b, counts, err);
-	if (rc == 0)
 		rc = pfs_io_mkdir_all(set->dir, "index", err);
+	while (rc == 0 && f->pos < f->end)
+		rc = write_run(set, f, err);
 	if (rc == 0)
-		rc = pfs_indexbatch_write(b, set->dir, set->store_uuid, set->next_run++, 0, &what,
-					  err);
+		rc = pfs_packset_put_manifest(set, f->runs, is_in_batch, &f->counts, false, err);
 	if (rc == 0)
-		rc = add_run(set, &what, &runs, err);
-	if (rc == 0)
-		rc = pfs_packset_put_manifest(set, runs, is_in_batch, counts, false, err);
-	if (rc < 0)
-		return rc;
-	install_flush(set, &runs, counts);
-	return 0;
+		install_flush(set, f);
+	return rc;
 }
 
 int pfs_packset_flush(struct pfs_packset *set, struct pfs_error *err)
 {
-	struct pfs_packset_counts counts = { 0 };
-	struct pfs_indexbatch b = { 0 };
+	struct flush f = { .pos = 0 };
 	size_t ready = __atomic_load_n(&set->ready, __ATOMIC_RELAXED);
 	size_t again = ready + ready / RETRY_AFTER;
 	int rc;
 
 	assert(pfs_held(&set->tidy));
-	rc = flush(set, &b, &counts, err);
-	pfs_packset_counts_fini(&counts);
-	pfs_indexbatch_fini(&b);
+	rc = flush(set, &f, err);
+	flush_fini(&f);
 	/* What failed is tried again, but not at every put. */
 	__atomic_store_n(&set->flush_at,
 			 rc < 0 && again > pfs_packset_batch ? again : pfs_packset_batch,
@@ -476,7 +497,7 @@ bool pfs_packset_is_due(struct pfs_packset *set)
 }
 
 /* A run that cannot be read is no reason to give up: the packs tell all of it again. */
-static int after_failure(struct pfs_packset *set, int failed, struct pfs_error *err)
+int pfs_packset_after_failure(struct pfs_packset *set, int failed, struct pfs_error *err)
 {
 	if (failed != PFS_E_CORRUPT)
 		return failed;
@@ -496,7 +517,7 @@ static int step(struct pfs_packset *set, struct pfs_error *err)
 	} else {
 		rc = begin_merge(set, err);
 	}
-	return rc < 0 ? after_failure(set, rc, err) : rc;
+	return rc < 0 ? pfs_packset_after_failure(set, rc, err) : rc;
 }
 
 int pfs_packset_tidy(struct pfs_packset *set, struct pfs_error *err)
@@ -523,117 +544,4 @@ int pfs_packset_publish(struct pfs_packset *set, struct pfs_error *err)
 		rc = pfs_packset_put_manifest(set, set->runs, NULL, NULL, false, err);
 	pfs_unlock(&set->tidy);
 	return rc < 0 ? pfs_wrap(err, rc, "write the index") : 0;
-}
-
-/* --- a pack goes --- */
-
-/* One object of a pack that goes, and where runs will find it then. */
-struct leaving {
-	struct pfs_id id;
-	struct pfs_place then;
-	bool has_then;
-};
-
-static int look_ahead(struct pfs_packset *set, const struct pfs_packlist_item *item,
-		      struct leaving *out, struct pfs_error *err)
-{
-	struct pfs_place now;
-	int rc = pfs_packset_search(set, set->runs, &item->id, UINT32_MAX, &now, err);
-
-	out->id = item->id;
-	out->has_then = false;
-	if (rc == 1 && now.pack == item->place.pack && now.off == item->place.off) {
-		rc = pfs_packset_search(set, set->runs, &item->id, now.pack, &out->then, err);
-		out->has_then = rc == 1;
-	}
-	return rc < 0 ? rc : 0;
-}
-
-/* Objects of which an older copy will be found again: count them there. Under the lock. */
-static void count_again(struct pfs_packset *set, const struct pfs_pack *pack,
-			const struct leaving *l)
-{
-	struct pfs_pack *to = l->has_then ? set->packs[l->then.pack] : NULL;
-	struct pfs_place in_table = { .pack = pack->number };
-	enum pfs_idtable_answer answer = pfs_idtable_find(&set->table, &l->id, &in_table);
-
-	if (!to || is_dropped(to))
-		return;
-	to->run_objects++;
-	to->run_bytes += l->then.ulen;
-	if (answer != PFS_IDTABLE_LOST &&
-	    (in_table.pack == pack->number || is_dropped(set->packs[in_table.pack])))
-		pfs_packset_enter(set, to->number, l->then.ulen);
-}
-
-static void drop(struct pfs_packset *set, struct pfs_pack *pack, const struct leaving *list,
-		 size_t n)
-{
-	pfs_rwlock_write(&set->lock);
-	for (size_t i = 0; i < n; i++)
-		count_again(set, pack, &list[i]);
-	set->objects -= pack->objects;
-	set->object_bytes -= pack->object_bytes;
-	pack->objects = pack->object_bytes = 0;
-	pack->run_objects = pack->run_bytes = 0;
-	__atomic_store_n(&pack->dropped, 1, __ATOMIC_RELEASE);
-	pfs_locality_forget(&set->near, pack->number);
-	pfs_rwlock_unlock(&set->lock);
-}
-
-static int drop_covered(struct pfs_packset *set, struct pfs_pack *pack, struct pfs_error *err)
-{
-	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
-	struct leaving *leaving;
-	int rc = pfs_packlist_load(set->dir, pack, &list, err);
-
-	if (rc < 0 && rc != PFS_E_NOTFOUND)
-		return rc;
-	rc = 0;
-	leaving = calloc(list.n ? list.n : 1, sizeof(*leaving));
-	if (!leaving)
-		return pfs_fail_nomem(err, "dropping a pack");
-	for (size_t i = 0; i < list.n && rc == 0; i++)
-		rc = look_ahead(set, &list.items[i], &leaving[i], err);
-	if (rc == 0)
-		drop(set, pack, leaving, list.n);
-	free(leaving);
-	return rc;
-}
-
-static int drop_locked(struct pfs_packset *set, struct pfs_pack *pack, struct pfs_error *err)
-{
-	int rc = 0;
-
-	assert(pfs_held(&set->tidy));
-	/* Older places that the table keeps behind newer ones have to be where they are found. */
-	if (!pack->covered && pack->complete)
-		rc = pfs_packset_flush(set, err);
-	if (rc < 0)
-		return rc;
-	if (pack->covered)
-		return drop_covered(set, pack, err);
-	drop(set, pack, NULL, 0);
-	return 0;
-}
-
-int pfs_packset_drop_pack(struct pfs_packset *set, struct pfs_pack *pack, struct pfs_error *err)
-{
-	struct pfs_error why = { 0 };
-	int rc;
-
-	if (!__atomic_load_n(&pack->sealed, __ATOMIC_ACQUIRE))
-		return pfs_fail(err, PFS_E_INVALID, "drop a pack that is still being written");
-	pfs_lock(&set->tidy);
-	rc = drop_locked(set, pack, &why);
-	if (rc == PFS_E_CORRUPT && after_failure(set, rc, &why) == 0)
-		rc = drop_locked(set, pack, &why);
-	if (rc == 0)
-		set->unpublished = true;
-	pfs_unlock(&set->tidy);
-	if (rc == 0)
-		pfs_packset_close_dropped(set, pack);
-	else if (err)
-		*err = why;
-	return rc;
 }

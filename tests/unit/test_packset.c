@@ -131,35 +131,57 @@ Test(packset, finds_nothing_in_a_dropped_pack)
 	world_fini(&w);
 }
 
-/* Packs of 40 objects that say what they hold, until `n` objects are in the index. */
-static void fill_index(struct world *w, unsigned n)
+/* A pack of `n` objects that says what it holds; then what is due is done. */
+static void fill_pack(struct world *w, unsigned p, unsigned from, unsigned n)
 {
 	static const unsigned char store_uuid[PFS_UUID_SIZE] = "a store";
+	struct pfs_pack *pack = add_pack(w, p);
+	struct pfs_packfooter f;
 
-	for (unsigned p = 0; p * 40 < n; p++) {
-		struct pfs_packfooter f;
-		struct pfs_pack *pack = add_pack(w, p);
+	pfs_packfooter_init(&f, PFS_PACK_DATA);
+	for (unsigned i = 0; i < n; i++) {
+		struct pfs_id id = id_of(from + i);
+		struct pfs_place place = { .pack = pack->number,
+					   .off = footpack_off(i),
+					   .clen = FOOTPACK_CLEN,
+					   .ulen = FOOTPACK_CLEN,
+					   .type = 1 };
 
-		pfs_packfooter_init(&f, PFS_PACK_DATA);
-		for (unsigned i = 0; i < 40; i++) {
-			struct pfs_id id = id_of(p * 40 + i);
-			struct pfs_place place = { .pack = pack->number,
-						   .off = footpack_off(i),
-						   .clen = FOOTPACK_CLEN,
-						   .ulen = FOOTPACK_CLEN,
-						   .type = 1 };
-
-			footpack_add(&f, &id);
-			cr_assert_eq(pfs_packset_reserve(w->set, 1, NULL), 0);
-			pfs_packset_set(w->set, &id, &place);
-		}
-		pack->seq = p + 1;
-		pack->size = footpack_write(w->fd, pack->uuid, store_uuid, p + 1, &f);
-		pfs_packfooter_fini(&f);
-		pfs_packset_complete(w->set, pack);
-		while (pfs_packset_tidy(w->set, NULL) == 1)
-			;
+		footpack_add(&f, &id);
+		cr_assert_eq(pfs_packset_reserve(w->set, 1, NULL), 0);
+		pfs_packset_set(w->set, &id, &place);
 	}
+	pack->seq = p + 1;
+	pack->size = footpack_write(w->fd, pack->uuid, store_uuid, p + 1, &f);
+	pfs_packfooter_fini(&f);
+	pfs_packset_complete(w->set, pack);
+	while (pfs_packset_tidy(w->set, NULL) == 1)
+		;
+}
+
+static void fill_index(struct world *w, unsigned n)
+{
+	for (unsigned p = 0; p * 40 < n; p++)
+		fill_pack(w, p, p * 40, 40);
+}
+
+Test(packset, writes_a_large_pack_into_several_runs)
+{
+	struct pfs_packset_totals totals;
+	struct world w;
+
+	pfs_packset_set_batch(100);
+	w = world_new();
+	fill_pack(&w, 1, 0, 50);
+	fill_pack(&w, 2, 30, 1000); /* twenty of the first again */
+	pfs_packset_count(w.set, &totals);
+	cr_expect(totals.objects == 1030 && totals.object_bytes == 10300 && totals.in_memory == 0);
+	cr_expect_eq(totals.index_runs, 6, "%llu", (unsigned long long)totals.index_runs);
+	for (unsigned i = 0; i < 1030; i++)
+		cr_assert(lies_in(&w, i, pfs_packset_pack(w.set, i < 30 ? 0 : 1)), "%u", i);
+	cr_expect(pfs_packset_pack(w.set, 0)->run_objects == 30 &&
+		  pfs_packset_pack(w.set, 1)->run_objects == 1000);
+	world_fini(&w);
 }
 
 Test(packset, keeps_in_memory_what_is_not_in_runs)
