@@ -1,9 +1,10 @@
 /*
- * One operation on a file fails, once: any open, write, truncation, rename, fsync
+ * One operation on a file fails, once, or the process is killed in its place: any open, write, truncation, rename, fsync
  * of ours or of SQLite's, and any read, by any error. Whoever asked for something
  * hears of it or it is done; trying again works; nothing that was acknowledged is
  * lost, not even when the power goes afterwards, where an fsync that failed may
- * have lost what was written before it.
+ * have lost what was written before it, and where another process has gone on with
+ * what a killed one had not flushed.
  *
  *	PFS_IOERROR_STEP   every how manyth operation, 1 for all, instead of the usual
  */
@@ -26,8 +27,13 @@ struct job {
 };
 
 static const struct job jobs[] = {
-	{ "EIO", EIO, false },     { "ENOSPC", ENOSPC, false },  { "EDQUOT", EDQUOT, false },
-	{ "EINTR", EINTR, false }, { "short writes", 0, false }, { "EIO of reads", EIO, true },
+	{ "EIO", EIO, false },
+	{ "ENOSPC", ENOSPC, false },
+	{ "EDQUOT", EDQUOT, false },
+	{ "EINTR", EINTR, false },
+	{ "short writes", 0, false },
+	{ "EIO of reads", EIO, true },
+	{ "killed", POWERCUT_DIE, false },
 };
 
 static unsigned number_of(const char *name, unsigned otherwise)
@@ -37,65 +43,103 @@ static unsigned number_of(const char *name, unsigned otherwise)
 	return text && *text ? (unsigned)strtoul(text, NULL, 10) : otherwise;
 }
 
-/* How many operations there were. */
-static unsigned tell(struct powerstory *s, const char *folder, const struct job *job, unsigned at,
-		     unsigned *out_end)
+static void expect_end(pid_t pid, const char *what, const char *folder, const struct job *job,
+		       unsigned at)
 {
-	unsigned *told = powercut_alloc(2 * sizeof(*told));
 	int status;
+
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0,
+	      "%s at operation %u: %s ends with status %x, in %s", job->name, at, what, status,
+	      folder);
+}
+
+static pid_t start(void)
+{
 	pid_t pid = fork();
 
 	CHECK(pid >= 0, "fork");
-	if (pid == 0) {
+	if (pid == 0)
 		alarm(60);
+	return pid;
+}
+
+/* How many operations there were. */
+static unsigned tell(struct powerstory *s, const char *folder, const struct job *job, unsigned at)
+{
+	unsigned *told = powercut_alloc(sizeof(*told));
+	pid_t pid = start();
+
+	if (pid == 0) {
 		powercut_record(folder);
 		powercut_fail(at, job->sys, job->reads);
 		powerstory_tell(s, folder, ROUNDS);
-		told[0] = powercut_operations();
-		told[1] = powercut_now();
+		*told = powercut_operations();
 		_exit(0);
 	}
-	CHECK(waitpid(pid, &status, 0) == pid && status == 0,
-	      "%s at operation %u: the story ends with status %x, in %s", job->name, at, status,
-	      folder);
-	*out_end = told[1];
-	return told[0];
+	expect_end(pid, "the story", folder, job, at);
+	return *told;
+}
+
+static void go_on(struct powerstory *s, const char *folder, const struct job *job, unsigned at)
+{
+	pid_t pid = start();
+
+	if (pid == 0) {
+		powercut_resume();
+		powerstory_continue(s, folder);
+		_exit(0);
+	}
+	expect_end(pid, "the next process", folder, job, at);
 }
 
 static void look(const struct powerstory *s, const char *folder, unsigned moment,
 		 const struct job *job, unsigned at)
 {
-	int status;
-	pid_t pid = fork();
+	pid_t pid = start();
 
-	CHECK(pid >= 0, "fork");
 	if (pid == 0) {
-		alarm(60);
 		powerstory_check(s, folder, moment);
 		_exit(0);
 	}
-	CHECK(waitpid(pid, &status, 0) == pid && status == 0,
-	      "%s at operation %u: status %x, look at %s", job->name, at, status, folder);
+	expect_end(pid, "the check", folder, job, at);
 }
 
-/* One operation fails; then what is there is looked at, and what a power cut leaves of it. */
+/* What a power cut leaves of it, at the end and, when another process went on after `from`, at some
+ * moments of that. */
+static void cut(const struct powerstory *s, const char *path, unsigned from, const struct job *job,
+		unsigned at)
+{
+	unsigned end = powercut_now(), n = end > from ? 4 : 1;
+	struct powerdisk *d = powerdisk_new();
+	char disk[300];
+
+	snprintf(disk, sizeof(disk), "%s-cut", path);
+	for (unsigned i = 1; i <= n; i++) {
+		unsigned moment = from + (end - from) * i / n;
+
+		powerdisk_make(d, moment, at * 8 + i, disk);
+		look(s, disk, moment, job, at);
+	}
+	powerdisk_free(&d);
+	pfs_io_remove_all(AT_FDCWD, disk, NULL);
+}
+
+/* One operation fails, or is the last; then what is there is looked at. */
 static unsigned fail_one(const struct job *job, unsigned at, unsigned *out_errors)
 {
 	struct scratch dir = scratch_new();
-	struct powerdisk *d = powerdisk_new();
 	struct powerstory *s;
-	unsigned n, end;
-	char disk[300];
+	unsigned n, from;
 
 	powercut_forget();
 	s = powerstory_new();
-	n = tell(s, dir.path, job, at, &end);
-	powerdisk_make(d, end, at, (snprintf(disk, sizeof(disk), "%s-cut", dir.path), disk));
+	n = tell(s, dir.path, job, at);
+	from = powercut_now();
+	if (job->sys == POWERCUT_DIE && at)
+		go_on(s, dir.path, job, at);
 	look(s, dir.path, POWERSTORY_END, job, at);
-	look(s, disk, end, job, at);
+	cut(s, dir.path, from, job, at);
 	*out_errors += powerstory_errors(s) > 0;
-	powerdisk_free(&d);
-	pfs_io_remove_all(AT_FDCWD, disk, NULL);
 	scratch_fini(&dir);
 	return n;
 }

@@ -131,6 +131,12 @@ void powercut_record(const char *folder)
 	recording = true;
 }
 
+void powercut_resume(void)
+{
+	failing = false;
+	recording = true;
+}
+
 void powercut_stop(void)
 {
 	recording = false;
@@ -304,6 +310,8 @@ static int begin(bool ours, bool is_read)
 		return 0;
 	if (++operations != fail_at)
 		return 0;
+	if (fail_with == POWERCUT_DIE)
+		_exit(0);
 	return fail_with ? fail_with : SHORT;
 }
 

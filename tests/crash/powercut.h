@@ -54,6 +54,10 @@ void *powercut_share(size_t len);
 void powercut_record(const char *folder);
 void powercut_stop(void);
 
+/* Go on recording in another process, after the one before was killed: the kernel has what that
+ * wrote, and the disk need not. */
+void powercut_resume(void);
+
 /* How many operations were recorded: a moment in the story. */
 unsigned powercut_now(void);
 
@@ -63,8 +67,9 @@ unsigned powercut_flushes(void);
 /*
  * Let operation `at` (from 1, counting from here) of this process below the folder
  * fail with `sys`, once; 0 counts only. A write that is to fail with 0 is short: it
- * writes half. With `reads` operations that change nothing count too.
+ * writes half; POWERCUT_DIE ends the process in its place. With `reads` operations that change nothing count too.
  */
+#define POWERCUT_DIE (-2)
 void powercut_fail(unsigned at, int sys, bool reads);
 unsigned powercut_operations(void); /* counted since */
 bool powercut_failed(void);         /* whether it has happened */

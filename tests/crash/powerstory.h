@@ -25,6 +25,10 @@ void powerstory_tell(struct powerstory *s, const char *data, unsigned rounds);
 /* The same, and end this process in the middle of things: nothing is closed. */
 void powerstory_tell_and_die(struct powerstory *s, const char *data, unsigned rounds);
 
+/* Another process, after the teller was killed: opens what is there, commits one more file, and is
+ * promised that. */
+void powerstory_continue(struct powerstory *s, const char *data);
+
 /* A moment when nothing can be changed any more: everything was told. */
 #define POWERSTORY_END (~0u)
 
