@@ -164,10 +164,33 @@ int pfs_io_sync_folder(int dir, const char *name, struct pfs_error *err)
 	return folder < 0 ? folder : pfs_io_fsync(folder, up, err);
 }
 
+static bool is_empty(int dir, const char *path)
+{
+	int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+	unsigned n = 0;
+
+	if (!d) {
+		pfs_fd_close(&fd);
+		return false;
+	}
+	while (n <= 2 && (e = readdir(d)))
+		n++; /* it and the one above it */
+	closedir(d);
+	return n <= 2;
+}
+
+/* One that is there and empty was perhaps made by a process that was killed before it was durable;
+ * where something is in it, somebody got further. */
 static int mkdir_durable(int dir, const char *path, struct pfs_error *err)
 {
-	if (mkdirat(dir, path, 0700) < 0)
-		return errno == EEXIST ? 0 : pfs_fail_errno(err, errno, "make folder %s", path);
+	if (mkdirat(dir, path, 0700) < 0) {
+		if (errno != EEXIST)
+			return pfs_fail_errno(err, errno, "make folder %s", path);
+		if (!is_empty(dir, path))
+			return 0;
+	}
 	return pfs_io_sync_folder(dir, path, err);
 }
 

@@ -100,6 +100,7 @@ struct loader {
 	struct pfs_packlog *log;
 	uint8_t kind;    /* of the folder being walked */
 	char folder[16]; /* "packs/d", "packs/m" or "packs/a" */
+	bool unread;     /* something in the folder below it is not covered by the index */
 	uint32_t next_seq;
 };
 
@@ -146,6 +147,7 @@ static int add_unread(struct loader *l, const unsigned char *uuid, const char *p
 		return rc;
 	pack->seq = others ? 0 : h.seq;
 	pack->unread = !others;
+	l->unread = true;
 	if (pack->seq >= l->next_seq)
 		l->next_seq = pack->seq + 1;
 	return 0;
@@ -203,15 +205,24 @@ static int each_sealed(void *arg, const char *name, struct pfs_error *err)
 
 static int each_folder(void *arg, const char *name, struct pfs_error *err)
 {
+	PFS_AUTO(pfs_fd_close) int fd = -1;
 	struct loader *l = arg;
 	char path[32];
+	int rc;
 
 	if (strlen(name) != 2)
 		return 0;
 	memcpy(path, l->folder, 7);
 	path[7] = '/';
 	memcpy(path + 8, name, 3);
-	return walk(l->dir, path, each_sealed, l, err);
+	l->unread = false;
+	rc = walk(l->dir, path, each_sealed, l, err);
+	if (rc < 0 || !l->unread)
+		return rc;
+	/* Who moved it there may have been killed before its name was durable, and from now on
+	 * puts rely on what is in it. */
+	fd = pfs_io_open(l->dir, path, O_RDONLY | O_DIRECTORY, 0, err);
+	return fd < 0 ? fd : pfs_io_fsync(fd, path, err);
 }
 
 static int read_pack(struct loader *l, struct pfs_pack *pack, struct pfs_error *err)
