@@ -38,6 +38,16 @@ int pfs_content_finish(struct pfs_content_writer *w, struct pfs_content *out,
 int pfs_content_from_bytes(struct pfs_store *st, const void *data, size_t len,
 			   struct pfs_content *out, struct pfs_error *err);
 
+/* Short files in memory, many together: each has its content in the end, or none has. */
+struct pfs_content_item {
+	const void *data;
+	size_t len;
+	const struct pfs_content *old; /* as in pfs_content_writer_near(), or NULL */
+	struct pfs_content out;
+};
+int pfs_content_from_many(struct pfs_store *st, struct pfs_content_item *items, size_t n,
+			  struct pfs_error *err);
+
 /*
  * The first `size` bytes of a local file (short files end there), asking the
  * kernel for its holes. The file may change meanwhile: what was read counts.
