@@ -39,6 +39,10 @@
 #define PFS_BUNDLE_SIZE_MAX \
 	(64u << 10) /* bytes of small objects kept together: read for any of them */
 #define PFS_BUNDLE_MEMBERS_MAX 1024u
+#define PFS_PATCHED_SIZE_MIN \
+	(1u << 20) /* smaller committed files are copied when they are opened for writing */
+#define PFS_PATCHED_RANGES_MAX \
+	16384u /* of one file, 24 bytes each; from some 20000 on chunking all of it is cheaper */
 #define PFS_SPARE_FILES_MAX \
 	2048u /* descriptors that open files leave to all else; a quarter of few */
 #define PFS_PACK_OPEN_MAX       256u /* descriptors kept for reading: a quarter of the usual 1024 */

@@ -22,7 +22,9 @@ enum pfs_rank {
 	PFS_RANK_WORKSPACE_FLUSH = 430, /* one flush of a workspace at a time */
 	PFS_RANK_WORKSPACE = 420,       /* names and attributes of one workspace */
 	PFS_RANK_WORKSPACE_CHANGES = 410,
-	PFS_RANK_WORKSPACE_OPEN = 405, /* where one open file is reading */
+	PFS_RANK_WORKSPACE_OPEN = 408,   /* which spool file one open file uses */
+	PFS_RANK_WORKSPACE_PATCH = 406,  /* which bytes of a patched file are where */
+	PFS_RANK_WORKSPACE_READER = 404, /* where one open file is reading */
 	PFS_RANK_META = 250,           /* the one writer */
 	PFS_RANK_META_READ = 245,
 	PFS_RANK_SESSION = 235, /* who may still name what he found in the store */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define APPLICATION_ID 0x70667377 /* "pfsw" */
-#define FORMAT_VERSION 2
+#define FORMAT_VERSION 3
 
 enum statement {
 	BEGIN,
@@ -18,8 +18,11 @@ enum statement {
 	DROP_NODE,
 	SAVE_NAME,
 	DROP_NAME,
+	SAVE_RANGE,
+	DROP_RANGES,
 	CLEAR_NODES,
 	CLEAR_NAMES,
+	CLEAR_RANGES,
 	SAVE_BASE,
 	SAVE_SEALED,
 	N_STATEMENTS
@@ -31,17 +34,28 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ROLLBACK] = "ROLLBACK",
 	[SAVE_NODE] =
 		"REPLACE INTO node(ino, type, mode, uid, gid, mtime_sec, mtime_nsec, ctime_ns,"
-		" link, xattrs, state, serial, size, dir, rdev, content, target)"
-		" VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+		" link, xattrs, state, serial, size, dir, rdev, content, target, keep)"
+		" VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[DROP_NODE] = "DELETE FROM node WHERE ino = ?",
 	[SAVE_NAME] = "REPLACE INTO name(parent, name, ino, in_base) VALUES(?,?,?,?)",
 	[DROP_NAME] = "DELETE FROM name WHERE parent = ? AND name = ?",
+	[SAVE_RANGE] = "INSERT INTO range(ino, off, end) VALUES(?,?,?)",
+	[DROP_RANGES] = "DELETE FROM range WHERE ino = ? AND off >= ? AND off < ?",
 	[CLEAR_NODES] = "DELETE FROM node",
 	[CLEAR_NAMES] = "DELETE FROM name",
+	[CLEAR_RANGES] = "DELETE FROM range",
 	[SAVE_BASE] = "REPLACE INTO meta(id, dir, mode, uid, gid, mtime_sec, mtime_nsec, mark)"
 		      " VALUES(1,?,?,?,?,?,?,?)",
 	[SAVE_SEALED] = "UPDATE meta SET sealed = ?",
 };
+
+/* What version 3 has and those before have not. */
+#define RANGE_TABLE                                                                            \
+	"CREATE TABLE range(ino INTEGER NOT NULL, off INTEGER NOT NULL, end INTEGER NOT NULL," \
+	" PRIMARY KEY(ino, off)) WITHOUT ROWID;"
+
+static const char to_version_3[] =
+	"ALTER TABLE node ADD COLUMN keep INTEGER NOT NULL DEFAULT 0;" RANGE_TABLE;
 
 static const char schema[] =
 	"CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), dir BLOB NOT NULL,"
@@ -51,9 +65,10 @@ static const char schema[] =
 	" uid INTEGER NOT NULL, gid INTEGER NOT NULL, mtime_sec INTEGER NOT NULL,"
 	" mtime_nsec INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, link INTEGER NOT NULL,"
 	" xattrs BLOB, state INTEGER NOT NULL, serial INTEGER NOT NULL, size INTEGER NOT NULL,"
-	" dir BLOB, rdev INTEGER NOT NULL, content BLOB, target BLOB);"
+	" dir BLOB, rdev INTEGER NOT NULL, content BLOB, target BLOB,"
+	" keep INTEGER NOT NULL DEFAULT 0);"
 	"CREATE TABLE name(parent INTEGER NOT NULL, name BLOB NOT NULL, ino INTEGER NOT NULL,"
-	" in_base INTEGER NOT NULL, PRIMARY KEY(parent, name)) WITHOUT ROWID;";
+	" in_base INTEGER NOT NULL, PRIMARY KEY(parent, name)) WITHOUT ROWID;" RANGE_TABLE;
 
 struct pfs_journal {
 	sqlite3 *db;
@@ -104,6 +119,9 @@ int pfs_journal_batch_add(struct pfs_journal_batch *b, const struct pfs_journal_
 	if (row->op == PFS_JOURNAL_SAVE_NODE) {
 		blob = row->node.blob;
 		len = row->node.blob_len;
+	} else if (row->op == PFS_JOURNAL_SAVE_RANGES) {
+		blob = row->ranges.pairs;
+		len = row->ranges.n * 2 * sizeof(*row->ranges.pairs);
 	}
 	rc = pfs_journal_batch_reserve(b, 1, len, err);
 	if (rc < 0)
@@ -181,7 +199,7 @@ static int save_node(struct pfs_journal *j, const struct pfs_journal_node *n, co
 		     struct pfs_error *err)
 {
 	sqlite3_stmt *s = j->statements[SAVE_NODE];
-	bool is_content = n->type == PFS_ENTRY_FILE && n->state == PFS_FILE_CLEAN;
+	bool is_content = n->type == PFS_ENTRY_FILE && n->state != PFS_FILE_NEW;
 
 	sqlite3_bind_int64(s, 1, (sqlite3_int64)n->ino);
 	sqlite3_bind_int(s, 2, n->type);
@@ -196,6 +214,7 @@ static int save_node(struct pfs_journal *j, const struct pfs_journal_node *n, co
 	sqlite3_bind_int64(s, 15, (sqlite3_int64)n->rdev);
 	sqlite3_bind_null(s, 16);
 	sqlite3_bind_null(s, 17);
+	sqlite3_bind_int64(s, 18, (sqlite3_int64)n->keep);
 	if (is_content)
 		sqlite3_bind_blob64(s, 16, blob, n->blob_len, SQLITE_STATIC);
 	else if (n->type == PFS_ENTRY_SYMLINK)
@@ -231,6 +250,48 @@ static int drop_node(struct pfs_journal *j, uint64_t ino, struct pfs_error *err)
 	return run(j, DROP_NODE, err);
 }
 
+/* Rows that a range took in go: a range of the table never reaches out of one that has its first byte. */
+static int drop_ranges(struct pfs_journal *j, uint64_t ino, uint64_t off, uint64_t end,
+		       struct pfs_error *err)
+{
+	sqlite3_stmt *s = j->statements[DROP_RANGES];
+
+	sqlite3_bind_int64(s, 1, (sqlite3_int64)ino);
+	sqlite3_bind_int64(s, 2, (sqlite3_int64)off);
+	sqlite3_bind_int64(s, 3, (sqlite3_int64)end);
+	return run(j, DROP_RANGES, err);
+}
+
+static int save_ranges(struct pfs_journal *j, const struct pfs_journal_ranges *r,
+		       const unsigned char *pairs, struct pfs_error *err)
+{
+	sqlite3_stmt *s = j->statements[SAVE_RANGE];
+	int rc = r->all ? drop_ranges(j, r->ino, 0, INT64_MAX, err) : 0;
+
+	for (size_t i = 0; rc == 0 && i < r->n; i++) {
+		uint64_t at[2];
+
+		memcpy(at, pairs + i * sizeof(at), sizeof(at));
+		if (!r->all)
+			rc = drop_ranges(j, r->ino, at[0], at[1], err);
+		sqlite3_bind_int64(s, 1, (sqlite3_int64)r->ino);
+		sqlite3_bind_int64(s, 2, (sqlite3_int64)at[0]);
+		sqlite3_bind_int64(s, 3, (sqlite3_int64)at[1]);
+		if (rc == 0)
+			rc = run(j, SAVE_RANGE, err);
+	}
+	return rc;
+}
+
+static int clear(struct pfs_journal *j, struct pfs_error *err)
+{
+	int rc = run(j, CLEAR_NODES, err);
+
+	if (rc == 0)
+		rc = run(j, CLEAR_NAMES, err);
+	return rc < 0 ? rc : run(j, CLEAR_RANGES, err);
+}
+
 static int save_base(struct pfs_journal *j, const struct pfs_root *base, struct pfs_error *err)
 {
 	sqlite3_stmt *s = j->statements[SAVE_BASE];
@@ -251,8 +312,6 @@ static int save_sealed(struct pfs_journal *j, const struct pfs_commit_id *mark,
 static int apply_row(struct pfs_journal *j, const struct pfs_journal_row *r, const void *blob,
 		     struct pfs_error *err)
 {
-	int rc;
-
 	switch (r->op) {
 	case PFS_JOURNAL_SAVE_NODE:
 		return save_node(j, &r->node, blob, err);
@@ -262,9 +321,10 @@ static int apply_row(struct pfs_journal *j, const struct pfs_journal_row *r, con
 		return save_name(j, &r->name, blob, err);
 	case PFS_JOURNAL_DROP_NAME:
 		return drop_name(j, &r->name, blob, err);
+	case PFS_JOURNAL_SAVE_RANGES:
+		return save_ranges(j, &r->ranges, blob, err);
 	case PFS_JOURNAL_CLEAR:
-		rc = run(j, CLEAR_NODES, err);
-		return rc < 0 ? rc : run(j, CLEAR_NAMES, err);
+		return clear(j, err);
 	case PFS_JOURNAL_BASE:
 		return save_base(j, &r->base, err);
 	case PFS_JOURNAL_SEALED:
@@ -345,7 +405,7 @@ static int read_node(sqlite3_stmt *s, struct pfs_journal_node *out, struct pfs_e
 	memset(out, 0, sizeof(*out));
 	out->ino = (uint64_t)sqlite3_column_int64(s, 0);
 	if (type < PFS_ENTRY_FILE || type > PFS_ENTRY_BLK || state < PFS_FILE_CLEAN ||
-	    state > PFS_FILE_NEW)
+	    state > PFS_FILE_PATCHED)
 		return pfs_fail(err, PFS_E_CORRUPT,
 				"journal: node %llx has an unknown type or state",
 				(unsigned long long)out->ino);
@@ -363,6 +423,7 @@ static int read_node(sqlite3_stmt *s, struct pfs_journal_node *out, struct pfs_e
 	out->serial = (uint64_t)sqlite3_column_int64(s, 11);
 	out->size = (uint64_t)sqlite3_column_int64(s, 12);
 	out->rdev = (uint64_t)sqlite3_column_int64(s, 14);
+	out->keep = (uint64_t)sqlite3_column_int64(s, 17);
 	blob = out->type == PFS_ENTRY_SYMLINK ? 16 : 15;
 	out->blob = sqlite3_column_blob(s, blob);
 	out->blob_len = (size_t)sqlite3_column_bytes(s, blob);
@@ -413,6 +474,17 @@ static int each_name(const struct pass *p, sqlite3_stmt *s, struct pfs_error *er
 	return p->reader->name(p->arg, &name, err);
 }
 
+static int each_range(const struct pass *p, sqlite3_stmt *s, struct pfs_error *err)
+{
+	struct pfs_journal_range range = {
+		.ino = (uint64_t)sqlite3_column_int64(s, 0),
+		.off = (uint64_t)sqlite3_column_int64(s, 1),
+		.end = (uint64_t)sqlite3_column_int64(s, 2),
+	};
+
+	return p->reader->range(p->arg, &range, err);
+}
+
 static int read_rows(struct pfs_journal *j, const char *sql, const struct pass *p,
 		     int (*each)(const struct pass *, sqlite3_stmt *, struct pfs_error *),
 		     int64_t *out_n, struct pfs_error *err)
@@ -445,14 +517,17 @@ int pfs_journal_load(struct pfs_journal *j, const struct pfs_journal_reader *rea
 	if (rc == 0 && n != 1)
 		rc = pfs_fail(err, PFS_E_CORRUPT, "journal: no base");
 	if (rc == 0 && reader->node)
-		rc = read_rows(
-			j,
-			"SELECT ino, type, mode, uid, gid, mtime_sec, mtime_nsec, ctime_ns,"
-			" link, xattrs, state, serial, size, dir, rdev, content, target FROM node",
-			&p, each_node, &n, err);
+		rc = read_rows(j,
+			       "SELECT ino, type, mode, uid, gid, mtime_sec, mtime_nsec, ctime_ns,"
+			       " link, xattrs, state, serial, size, dir, rdev, content, target, "
+			       "keep FROM node",
+			       &p, each_node, &n, err);
 	if (rc == 0 && reader->name)
 		rc = read_rows(j, "SELECT parent, name, ino, in_base FROM name", &p, each_name, &n,
 			       err);
+	if (rc == 0 && reader->range)
+		rc = read_rows(j, "SELECT ino, off, end FROM range ORDER BY ino, off", &p,
+			       each_range, &n, err);
 	return rc;
 }
 
@@ -470,19 +545,24 @@ static int pragma_number(struct pfs_journal *j, const char *sql, int64_t *out,
 	return rc == SQLITE_ROW ? 0 : fail_sqlite(j, rc, err);
 }
 
+static int say_version(struct pfs_journal *j, struct pfs_error *err)
+{
+	char sql[96];
+
+	snprintf(sql, sizeof(sql), "PRAGMA application_id=%d; PRAGMA user_version=%d",
+		 APPLICATION_ID, FORMAT_VERSION);
+	return execute(j, sql, err);
+}
+
 /* A fresh database: tables, base and version in one transaction. */
 static int create(struct pfs_journal *j, const struct pfs_root *base, struct pfs_error *err)
 {
-	char version[96];
-	int rc;
+	int rc = execute(j, "BEGIN IMMEDIATE", err);
 
-	snprintf(version, sizeof(version), "PRAGMA application_id=%d; PRAGMA user_version=%d",
-		 APPLICATION_ID, FORMAT_VERSION);
-	rc = execute(j, "BEGIN IMMEDIATE", err);
 	if (rc == 0)
 		rc = execute(j, schema, err);
 	if (rc == 0)
-		rc = execute(j, version, err);
+		rc = say_version(j, err);
 	if (rc == 0) {
 		int made = sqlite3_prepare_v2(j->db, statement_text[SAVE_BASE], -1,
 					      &j->statements[SAVE_BASE], NULL);
@@ -490,6 +570,24 @@ static int create(struct pfs_journal *j, const struct pfs_root *base, struct pfs
 		rc = made == SQLITE_OK ? save_base(j, base, err) : fail_sqlite(j, made, err);
 	}
 	return rc < 0 ? rc : execute(j, "COMMIT", err);
+}
+
+/* The journal of an older program, brought up to date in one transaction. */
+static int migrate(struct pfs_journal *j, struct pfs_error *err)
+{
+	int rc = execute(j, "BEGIN IMMEDIATE", err);
+
+	if (rc == 0)
+		rc = execute(j, to_version_3, err);
+	if (rc == 0)
+		rc = say_version(j, err);
+	if (rc == 0)
+		rc = pfs_fault("journal.migrate", err);
+	if (rc == 0)
+		rc = execute(j, "COMMIT", err);
+	if (rc < 0)
+		execute(j, "ROLLBACK", NULL);
+	return rc;
 }
 
 static int prepare_all(struct pfs_journal *j, struct pfs_error *err)
@@ -523,12 +621,12 @@ static int start(struct pfs_journal *j, const struct pfs_root *base, struct pfs_
 		return rc;
 	if (version == 0 && app == 0)
 		rc = create(j, base, err);
-	else if (app == APPLICATION_ID && version == 1)
-		/* The same tables in pages without checksums, which they have got by now. */
-		rc = execute(j, "PRAGMA user_version=2", err);
 	else if (app != APPLICATION_ID)
 		rc = pfs_fail(err, PFS_E_CORRUPT,
 			      "journal: this is not the journal of a workspace");
+	else if (version == 1 || version == 2)
+		/* The pages of version 1 have got their checksums by now. */
+		rc = migrate(j, err);
 	else if (version != FORMAT_VERSION)
 		rc = pfs_fail(err, PFS_E_UNSUPPORTED, "journal: format %lld, this program knows %d",
 			      (long long)version, FORMAT_VERSION);
@@ -550,8 +648,7 @@ int pfs_journal_open(const char *folder, const struct pfs_root *base_when_new,
 		free(j);
 		return pfs_fail(err, PFS_E_NAMETOOLONG, "folder %.100s...", folder);
 	}
-	rc = pfs_pagedb_open(path,
-			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+	rc = pfs_pagedb_open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
 			     &j->db, err);
 	if (rc == 0) {
 		rc = start(j, base_when_new, err);

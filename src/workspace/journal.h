@@ -3,6 +3,7 @@
  *
  *	node        one row per dirty node, its whole state
  *	name        one row per name that differs: it leads to a node, or is gone
+ *	range       one row per range of a patched file that is in its spool file
  *	meta        the base these differ from
  *
  * A batch is a list of rows in order; it is applied whole or not at all. The
@@ -18,8 +19,9 @@
 #include "workspace/workspace.h"
 
 enum pfs_file_state {
-	PFS_FILE_CLEAN = 0, /* the bytes are a content of the store */
-	PFS_FILE_NEW = 1,   /* the bytes are a spool file */
+	PFS_FILE_CLEAN = 0,   /* the bytes are a content of the store */
+	PFS_FILE_NEW = 1,     /* the bytes are a spool file */
+	PFS_FILE_PATCHED = 2, /* the bytes are a content, and in ranges a spool file */
 };
 
 struct pfs_journal_node {
@@ -30,11 +32,12 @@ struct pfs_journal_node {
 	uint64_t link;             /* hard-link group, as the base has it */
 	struct pfs_id xattrs;      /* as the base has it */
 	enum pfs_file_state state; /* FILE */
-	uint64_t serial;           /* FILE, NEW: of its spool file */
-	uint64_t size;             /* FILE: for people; the truth is content or spool file */
+	uint64_t serial;           /* FILE, NEW or PATCHED: of its spool file */
+	uint64_t size;             /* FILE, PATCHED: of the file; else for people */
+	uint64_t keep;             /* FILE, PATCHED: so much of the content counts */
 	struct pfs_id dir;         /* DIR: what is looked through */
 	uint64_t rdev;
-	const void *blob; /* FILE, CLEAN: content; SYMLINK: target */
+	const void *blob; /* FILE, CLEAN or PATCHED: content; SYMLINK: target */
 	size_t blob_len;
 };
 
@@ -46,11 +49,25 @@ struct pfs_journal_name {
 	bool in_base; /* the base of the directory has this name */
 };
 
+/* One range of a patched file. */
+struct pfs_journal_range {
+	uint64_t ino, off, end;
+};
+
+/* Ranges that were added or have grown, each as it is now. */
+struct pfs_journal_ranges {
+	uint64_t ino;
+	const uint64_t *pairs; /* off and end of each */
+	size_t n;
+	bool all; /* there are no others */
+};
+
 enum pfs_journal_op {
 	PFS_JOURNAL_SAVE_NODE,
 	PFS_JOURNAL_DROP_NODE,
 	PFS_JOURNAL_SAVE_NAME,
 	PFS_JOURNAL_DROP_NAME,
+	PFS_JOURNAL_SAVE_RANGES,
 	PFS_JOURNAL_CLEAR, /* nothing differs */
 	PFS_JOURNAL_BASE,
 	PFS_JOURNAL_SEALED, /* base.mark: these rows have all that was sealed as that */
@@ -63,6 +80,7 @@ struct pfs_journal_row {
 	union {
 		struct pfs_journal_node node;
 		struct pfs_journal_name name;
+		struct pfs_journal_ranges ranges;
 		struct pfs_root base;
 	};
 };
@@ -88,12 +106,13 @@ int pfs_journal_open(const char *folder, const struct pfs_root *base_when_new,
 		     struct pfs_journal **out, struct pfs_error *err);
 void pfs_journal_close(struct pfs_journal **j);
 
-/* What is there: the base, then all nodes, then all names, for those that have a callback. What
- * callbacks get is borrowed. */
+/* What is there: the base, then all nodes, all names, and all ranges in order, for those that have a
+ * callback. What callbacks get is borrowed. */
 struct pfs_journal_reader {
 	void (*base)(void *arg, const struct pfs_root *base, const struct pfs_commit_id *sealed);
 	int (*node)(void *arg, const struct pfs_journal_node *node, struct pfs_error *err);
 	int (*name)(void *arg, const struct pfs_journal_name *name, struct pfs_error *err);
+	int (*range)(void *arg, const struct pfs_journal_range *range, struct pfs_error *err);
 };
 int pfs_journal_load(struct pfs_journal *j, const struct pfs_journal_reader *reader, void *arg,
 		     struct pfs_error *err);

@@ -8,6 +8,8 @@
 struct load {
 	struct pfs_workspace *ws;
 	size_t nodes, placed;
+	struct pfs_node *patched; /* the ranges read last are of it */
+	uint64_t patched_size;    /* of its spool file */
 };
 
 static int make_root(struct pfs_workspace *ws, struct pfs_error *err)
@@ -28,31 +30,54 @@ static void take_base(void *arg, const struct pfs_root *base, const struct pfs_c
 	l->ws->sealed = *sealed;
 }
 
+static int make_patch(const struct pfs_journal_node *row, struct pfs_patched **out,
+		      struct pfs_error *err)
+{
+	struct pfs_kept *base;
+	int rc = pfs_kept_decode(row->blob, row->blob_len, &base, err);
+
+	if (rc < 0)
+		return rc;
+	if (row->keep > base->size || row->keep > row->size || row->size > PFS_FILE_SIZE_MAX)
+		rc = pfs_fail(err, PFS_E_CORRUPT,
+			      "journal: a file of %" PRIu64 " bytes with %" PRIu64 " of %" PRIu64,
+			      row->size, row->keep, base->size);
+	else
+		rc = pfs_patched_new(base, 0, out, err);
+	pfs_kept_unref(&base);
+	if (rc < 0)
+		return rc;
+	(*out)->map.size = row->size;
+	(*out)->map.keep = row->keep;
+	(*out)->rewrite = false;
+	return 0;
+}
+
 static int take_spool_file(struct pfs_node *n, const struct pfs_journal_node *row,
 			   struct pfs_error *err)
 {
-	struct pfs_spooled *s = calloc(1, sizeof(*s));
+	const struct pfs_spool_name name = { row->ino, row->serial };
+	struct pfs_patched *patch = NULL;
 	struct pfs_spool_stat st;
-	int rc;
+	int rc = pfs_spool_stat(&n->ws->spool, &name, -1, &st, err);
 
-	if (!s)
-		return pfs_fail_nomem(err, "a spool file");
-	*s = (struct pfs_spooled){ .name = { row->ino, row->serial }, .fd = -1, .journaled = true };
-	n->file.spooled = s;
-	n->file.state = PFS_FILE_NEW;
-	rc = pfs_spool_stat(&n->ws->spool, &s->name, -1, &st, err);
-	if (rc < 0)
+	if (rc == 0 && row->state == PFS_FILE_PATCHED)
+		rc = make_patch(row, &patch, err);
+	if (rc == 0)
+		rc = pfs_spooled_new(&name, -1, patch, &n->file.spooled, err);
+	if (rc < 0) {
+		pfs_patched_free(&patch);
 		return rc;
-	n->file.size = st.size;
-	n->file.blocks = st.blocks;
-	n->attrs.mtime_sec = st.mtime_sec;
-	n->attrs.mtime_nsec = st.mtime_nsec;
-	return 0;
+	}
+	n->file.spooled->journaled = true;
+	n->file.spooled->lent = st.links > 1;
+	n->file.state = row->state;
+	return pfs_spooled_look(n, err);
 }
 
 static int take_bytes(struct pfs_node *n, const struct pfs_journal_node *row, struct pfs_error *err)
 {
-	if (n->type == PFS_ENTRY_FILE && row->state == PFS_FILE_NEW)
+	if (n->type == PFS_ENTRY_FILE && row->state != PFS_FILE_CLEAN)
 		return take_spool_file(n, row, err);
 	if (n->type == PFS_ENTRY_FILE)
 		return pfs_kept_decode(row->blob, row->blob_len, &n->file.kept, err);
@@ -128,6 +153,50 @@ static int take_name(void *arg, const struct pfs_journal_name *row, struct pfs_e
 	return 0;
 }
 
+static int fail_range(const struct pfs_journal_range *r, struct pfs_error *err)
+{
+	return pfs_fail(err, PFS_E_CORRUPT,
+			"journal: node %" PRIx64 " cannot have a range %" PRIu64 " to %" PRIu64,
+			r->ino, r->off, r->end);
+}
+
+/* Ranges of one file come one behind the other. */
+static int find_patched(struct load *l, const struct pfs_journal_range *r, struct pfs_error *err)
+{
+	struct pfs_node *n = pfs_map_find(&l->ws->inos, &r->ino, sizeof(r->ino));
+	struct pfs_spool_stat st;
+	int rc;
+
+	if (!n || n->type != PFS_ENTRY_FILE || n->file.state != PFS_FILE_PATCHED)
+		return fail_range(r, err);
+	rc = pfs_spool_stat(&l->ws->spool, &n->file.spooled->name, -1, &st, err);
+	if (rc < 0)
+		return rc;
+	l->patched = n;
+	l->patched_size = st.size;
+	return 0;
+}
+
+static int take_range(void *arg, const struct pfs_journal_range *r, struct pfs_error *err)
+{
+	struct load *l = arg;
+	struct pfs_patched_map *m;
+	int rc = 0;
+
+	if (!l->patched || l->patched->ino != r->ino)
+		rc = find_patched(l, r, err);
+	if (rc < 0)
+		return rc;
+	m = &l->patched->file.spooled->patch->map;
+	if (r->off >= r->end || r->end > m->size || r->end > l->patched_size ||
+	    (m->ranges.n && r->off <= m->ranges.items[m->ranges.n - 1].end))
+		return fail_range(r, err);
+	rc = pfs_ranges_reserve(&m->ranges, 1, err);
+	if (rc == 0)
+		m->ranges.items[m->ranges.n++] = (struct pfs_range){ r->off, r->end, false };
+	return rc;
+}
+
 /* Every node hangs on the root: names that form a ring apart from it were never written by us. */
 static int check_reach(struct load *l, struct pfs_error *err)
 {
@@ -167,8 +236,9 @@ static bool is_wanted(void *arg, const struct pfs_spool_name *name)
 
 int pfs_workspace_load(struct pfs_workspace *ws, struct pfs_error *err)
 {
-	static const struct pfs_journal_reader base_only = { take_base, NULL, NULL };
-	static const struct pfs_journal_reader everything = { take_base, take_node, take_name };
+	static const struct pfs_journal_reader base_only = { take_base, NULL, NULL, NULL };
+	static const struct pfs_journal_reader everything = { take_base, take_node, take_name,
+							      take_range };
 	struct load l = { .ws = ws };
 	int rc = pfs_journal_load(ws->journal, &base_only, &l, err);
 

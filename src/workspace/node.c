@@ -1,6 +1,5 @@
 #include "workspace/node.h"
 #include "base/endian.h"
-#include "base/io.h"
 #include "workspace/save.h"
 
 #include <assert.h>
@@ -177,12 +176,32 @@ static void drop_row(struct pfs_workspace *ws, const struct pfs_journal_row *row
 		ws->rewrite = true;
 }
 
+static struct pfs_patched *patch_of(const struct pfs_node *n)
+{
+	return n->type == PFS_ENTRY_FILE && n->file.spooled ? n->file.spooled->patch : NULL;
+}
+
+void pfs_node_forget_ranges(struct pfs_node *n)
+{
+	struct pfs_journal_row row = { .op = PFS_JOURNAL_SAVE_RANGES,
+				       .ranges = { .ino = n->ino, .all = true } };
+	struct pfs_patched *p = patch_of(n);
+
+	if (!p || !n->journaled)
+		return;
+	drop_row(n->ws, &row);
+	pfs_lock(&p->lock);
+	p->rewrite = true;
+	pfs_unlock(&p->lock);
+}
+
 /* The journal is to forget the node, when it knows it. */
 static void forget_node(struct pfs_node *n)
 {
 	struct pfs_journal_row row = { .op = PFS_JOURNAL_DROP_NODE, .node.ino = n->ino };
 
 	pfs_link_remove(&n->queued);
+	pfs_node_forget_ranges(n);
 	if (n->journaled)
 		drop_row(n->ws, &row);
 	n->journaled = false;
@@ -205,9 +224,7 @@ void pfs_node_release(struct pfs_node *n)
 {
 	switch (n->type) {
 	case PFS_ENTRY_FILE:
-		if (n->file.spooled)
-			pfs_fd_close(&n->file.spooled->fd);
-		free(n->file.spooled);
+		pfs_spooled_unref(&n->file.spooled);
 		pfs_kept_unref(&n->file.kept);
 		pfs_kept_unref(&n->file.chunked);
 		break;
@@ -255,7 +272,7 @@ void pfs_node_collect(struct pfs_node *n)
 	}
 }
 
-static void queue_node(struct pfs_node *n)
+void pfs_node_queue(struct pfs_node *n)
 {
 	if (!n->place && n != n->ws->root)
 		return; /* nameless: journaled when it gets a name */
@@ -277,14 +294,14 @@ void pfs_node_touch(struct pfs_node *n)
 {
 	n->stamp = ++n->ws->stamp;
 	n->dirty = true;
-	queue_node(n);
+	pfs_node_queue(n);
 	if (n->place)
 		pfs_slot_pend(n->place);
 }
 
 void pfs_node_requeue(struct pfs_node *dir)
 {
-	queue_node(dir);
+	pfs_node_queue(dir);
 	for (struct pfs_link *l = dir->dir.pending.next; l != &dir->dir.pending; l = l->next)
 		queue_slot(PFS_OF_LINK(l, struct pfs_slot, pending));
 }
@@ -391,7 +408,7 @@ void pfs_slot_pend(struct pfs_slot *s)
 		queue_slot(s);
 		if (!dir->dirty) {
 			dir->dirty = true;
-			queue_node(dir);
+			pfs_node_queue(dir);
 		}
 		s = dir->place;
 	}
@@ -406,17 +423,27 @@ void pfs_slot_unpend(struct pfs_slot *s)
 static int file_row(const struct pfs_node *n, struct pfs_buf *blob, struct pfs_journal_node *out,
 		    struct pfs_error *err)
 {
+	struct pfs_patched *p = patch_of(n);
+	struct pfs_kept *kept = n->file.kept;
 	int rc;
 
 	out->state = n->file.state;
-	if (n->file.state == PFS_FILE_NEW) {
+	if (n->file.spooled && n->file.state != PFS_FILE_CLEAN)
 		out->serial = n->file.spooled->name.serial;
+	if (n->file.state == PFS_FILE_NEW) {
 		out->size = n->file.size;
 		return 0;
 	}
-	out->size = n->file.kept->size;
+	if (p) {
+		assert(pfs_held(&p->lock));
+		kept = p->base;
+		out->keep = p->map.keep;
+		out->size = p->map.size;
+	} else {
+		out->size = kept->size;
+	}
 	pfs_buf_clear(blob);
-	rc = pfs_kept_encode(n->file.kept, blob, err);
+	rc = pfs_kept_encode(kept, blob, err);
 	out->blob = blob->data;
 	out->blob_len = blob->len;
 	return rc;

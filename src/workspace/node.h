@@ -23,7 +23,7 @@
 #include "base/map.h"
 #include "workspace/kept.h"
 #include "workspace/journal.h"
-#include "workspace/spool.h"
+#include "workspace/spooled.h"
 
 /* Intrusive circular list; a head is a link that points at itself. */
 struct pfs_link {
@@ -72,28 +72,21 @@ struct pfs_slot {
 	char name[]; /* terminated */
 };
 
-/* The spool file of a node and its descriptor, which is open while somebody uses it. */
-struct pfs_spooled {
-	struct pfs_spool_name name;
-	int fd; /* -1 while there are no users */
-	unsigned users;
-	bool journaled; /* the journal names it, or is about to */
-	bool unsynced;  /* bytes were, or may have been, written since it was flushed */
-};
-
 struct pfs_node_file {
 	enum pfs_file_state state;
 	struct pfs_kept *kept;       /* CLEAN: the bytes */
-	struct pfs_spooled *spooled; /* NEW: the bytes; CLEAN: kept for those who have it open */
-	uint64_t size, blocks;       /* NEW: when last looked at */
-	uint64_t version;            /* changes with `kept` */
+	struct pfs_spooled *spooled; /* NEW: the bytes; PATCHED: some of them;
+					CLEAN: the bytes too, kept for those who have it open */
+	uint64_t size, blocks;       /* NEW, PATCHED: when last looked at */
+	uint64_t version;            /* of the content, or of the way to the bytes */
 	unsigned opens, writers;
 	struct pfs_link written; /* in ws->written while there are writers, or alone */
-	/* What seal made of the bytes of a NEW file. */
+	/* What seal made of the bytes of a NEW or PATCHED file. */
 	struct pfs_kept *chunked;
-	uint64_t chunked_stamp; /* the stamp of the node before its bytes were read */
-	uint64_t chunked_seal;  /* number of the seal that did */
-	bool chunked_open;      /* somebody was writing meanwhile */
+	enum pfs_file_state chunked_state; /* then */
+	uint64_t chunked_stamp;            /* the stamp of the node before its bytes were read */
+	uint64_t chunked_seal;             /* number of the seal that did */
+	bool chunked_open;                 /* somebody was writing meanwhile */
 };
 
 struct pfs_node_dir {
@@ -146,6 +139,10 @@ void pfs_node_collect(struct pfs_node *n);
 /* Memory alone, when the workspace is closed. */
 void pfs_node_release(struct pfs_node *n);
 
+/* The journal shall have its row anew. */
+void pfs_node_queue(struct pfs_node *n);
+/* The journal is to forget the ranges of a patched file; they are said anew when it is saved again. */
+void pfs_node_forget_ranges(struct pfs_node *n);
 /* It changed: dirty, stamped, to be journaled; so is the way to it. */
 void pfs_node_touch(struct pfs_node *n);
 /* A dirty directory looks through another base: its row and those of its names are to be written anew. */
@@ -172,16 +169,10 @@ struct pfs_node *pfs_slot_vacate(struct pfs_slot *s);
 void pfs_slot_pend(struct pfs_slot *s);
 void pfs_slot_unpend(struct pfs_slot *s);
 
-/* The whole state of a node as a row; the blob is added to `blob`. */
+/* The whole state of a node as a row; the blob is put into `blob`. A patched file's lock is held. */
 int pfs_node_row(const struct pfs_node *n, struct pfs_buf *blob, struct pfs_journal_row *out,
 		 struct pfs_error *err);
 
-/* Another user of the spool file of a node; opens it when it is the first. */
-int pfs_spooled_use(struct pfs_node *n, struct pfs_error *err);
-/* One less; the last of a clean node removes the file. Returns a descriptor to close, or -1. */
-int pfs_spooled_unuse(struct pfs_node *n);
-/* The node does not need its spool file any more; it goes when the journal does not name it. */
-void pfs_spooled_drop(struct pfs_node *n);
 /* Forget a number that spool file had; `doomed` until the next flush when the journal names it. */
 void pfs_workspace_doom(struct pfs_workspace *ws, const struct pfs_spool_name *name,
 			bool journaled);

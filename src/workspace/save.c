@@ -75,18 +75,72 @@ void pfs_workspace_reap(struct pfs_workspace *ws, size_t max)
 	}
 }
 
+static int hand_over_row(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_buf *blob,
+			 struct pfs_error *err)
+{
+	struct pfs_journal_row row;
+	int rc = pfs_node_row(n, blob, &row, err);
+
+	return rc < 0 ? rc : pfs_journal_batch_add(&ws->writing, &row, err);
+}
+
+/* What the journal does not have of the ranges. */
+static int hand_over_ranges(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_buf *blob,
+			    struct pfs_error *err)
+{
+	struct pfs_patched *p = n->file.spooled->patch;
+	struct pfs_ranges *r = &p->map.ranges;
+	struct pfs_journal_row row = { .op = PFS_JOURNAL_SAVE_RANGES,
+				       .ranges = { .ino = n->ino, .all = p->rewrite } };
+	int rc = 0;
+
+	pfs_buf_clear(blob);
+	for (size_t i = 0; rc == 0 && i < r->n; i++) {
+		const uint64_t pair[2] = { r->items[i].off, r->items[i].end };
+
+		if (!p->rewrite && !r->items[i].fresh)
+			continue;
+		rc = pfs_buf_add(blob, pair, sizeof(pair), err);
+		row.ranges.n++;
+	}
+	row.ranges.pairs = (const void *)blob->data;
+	if (rc == 0 && (row.ranges.all || row.ranges.n))
+		rc = pfs_journal_batch_add(&ws->writing, &row, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < r->n; i++)
+		r->items[i].fresh = false;
+	p->rewrite = p->queued = false;
+	return 0;
+}
+
+/* The row of a patched file and its ranges are of one moment. */
+static int hand_over_file(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_buf *blob,
+			  struct pfs_error *err)
+{
+	struct pfs_patched *p = n->file.spooled ? n->file.spooled->patch : NULL;
+	int rc;
+
+	if (p)
+		pfs_lock(&p->lock);
+	rc = hand_over_row(ws, n, blob, err);
+	if (rc == 0 && p)
+		rc = hand_over_ranges(ws, n, blob, err);
+	if (p)
+		pfs_unlock(&p->lock);
+	return rc;
+}
+
 /* `bytes` are the spool files that have to be durable before the rows that name them. */
 static int hand_over_node(struct pfs_workspace *ws, struct pfs_node *n,
 			  struct pfs_spool_names *bytes, struct pfs_buf *blob,
 			  struct pfs_error *err)
 {
 	struct pfs_spooled *spooled = n->type == PFS_ENTRY_FILE ? n->file.spooled : NULL;
-	struct pfs_journal_row row;
-	int rc = pfs_node_row(n, blob, &row, err);
+	int rc = n->type == PFS_ENTRY_FILE ? hand_over_file(ws, n, blob, err)
+					   : hand_over_row(ws, n, blob, err);
 
-	if (rc == 0)
-		rc = pfs_journal_batch_add(&ws->writing, &row, err);
-	if (rc == 0 && spooled && n->file.state == PFS_FILE_NEW) {
+	if (rc == 0 && spooled && n->file.state != PFS_FILE_CLEAN) {
 		if (spooled->unsynced || !spooled->journaled) {
 			rc = push_name(bytes, spooled->name, err);
 			if (rc < 0)
@@ -161,6 +215,11 @@ static int requeue_everything(struct pfs_workspace *ws, struct pfs_error *err)
 			pfs_link_add(&ws->queued_nodes, &n->queued);
 		if (n->place && pfs_link_alone(&n->place->queued))
 			pfs_link_add(&ws->queued_slots, &n->place->queued);
+		if (n->type == PFS_ENTRY_FILE && n->file.spooled && n->file.spooled->patch) {
+			pfs_lock(&n->file.spooled->patch->lock);
+			n->file.spooled->patch->rewrite = true;
+			pfs_unlock(&n->file.spooled->patch->lock);
+		}
 		if (n->type != PFS_ENTRY_DIR)
 			continue;
 		for (struct pfs_link *l = n->dir.pending.next; l != &n->dir.pending; l = l->next) {
@@ -188,7 +247,7 @@ static int hand_over_sealed(struct pfs_workspace *ws, struct pfs_error *err)
 /* With both locks held. What is handed over is never lost: it stays in `writing` until it is durable. */
 static int hand_over(struct pfs_workspace *ws, struct pfs_spool_names *bytes, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_buf_fini) struct pfs_buf blob = PFS_BUF_INIT(4096);
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf blob = PFS_BUF_INIT(SIZE_MAX / 2);
 	int rc = ws->rewrite ? requeue_everything(ws, err) : 0;
 
 	if (rc == 0)

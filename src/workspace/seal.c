@@ -5,179 +5,19 @@
  *	3. without the lock: edit the trees from the deepest directory up
  */
 #include "workspace/seal.h"
-#include "base/io.h"
 #include "base/vec.h"
-#include "tree/content.h"
 #include "tree/tree.h"
+#include "workspace/chunk.h"
 #include "workspace/save.h"
 #include "workspace/sealing_i.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define ROUNDS         3
-#define SMALL_SIZE_MAX (64u * 1024)  /* read whole into memory: two calls a file */
-#define OPEN_SIZE_MAX  (256u * 1024) /* a file being written is chunked under the lock up to this */
-#define EDITS_MAX      1024u         /* edits at a time: bounds memory, costs a few nodes a batch */
-
-/* A file whose bytes are to be chunked without the lock. */
-struct task {
-	struct pfs_node *node; /* one reference */
-	struct pfs_spool_name name;
-	uint64_t stamp;
-	bool open;
-	struct pfs_kept *kept; /* the result; NULL: it went away meanwhile */
-};
-
-struct tasks PFS_VEC(struct task);
-PFS_VEC_DEFINE(push_task, struct tasks, struct task, "a seal")
-
-struct dirs PFS_VEC(struct pfs_node *);
-PFS_VEC_DEFINE(push_dir, struct dirs, struct pfs_node *, "a seal")
+#define ROUNDS    3
+#define EDITS_MAX 1024u /* edits at a time: bounds memory, costs a few nodes a batch */
 
 PFS_VEC_DEFINE(push_item, struct pfs_sealed_items, struct pfs_sealed_item, "a seal")
-
-static int chunk_small(struct pfs_store *st, int fd, uint64_t size, struct pfs_content *out,
-		       struct pfs_error *err)
-{
-	unsigned char *bytes = malloc(SMALL_SIZE_MAX);
-	size_t got;
-	int rc;
-
-	if (!bytes)
-		return pfs_fail_nomem(err, "a file's bytes");
-	rc = pfs_io_pread(fd, bytes, (size_t)size, 0, &got, err);
-	if (rc == 0)
-		rc = pfs_content_from_bytes(st, bytes, got, out, err);
-	free(bytes);
-	return rc;
-}
-
-static int chunk_fd(struct pfs_workspace *ws, const struct pfs_spool_name *name, int fd,
-		    struct pfs_kept **out, struct pfs_error *err)
-{
-	struct pfs_content content;
-	struct pfs_spool_stat st;
-	int rc = pfs_spool_stat(&ws->spool, name, fd, &st, err);
-
-	if (rc == 0 && st.size <= SMALL_SIZE_MAX)
-		rc = chunk_small(ws->store, fd, st.size, &content, err);
-	else if (rc == 0)
-		rc = pfs_content_from_fd(ws->store, fd, st.size, NULL, &content, err);
-	if (rc < 0)
-		return rc;
-	*out = pfs_kept_new(&content);
-	return *out ? 0 : pfs_fail_nomem(err, "a content");
-}
-
-static int chunk_named(struct pfs_workspace *ws, const struct pfs_spool_name *name,
-		       struct pfs_kept **out, struct pfs_error *err)
-{
-	PFS_AUTO(pfs_fd_close) int fd = pfs_spool_reopen(&ws->spool, name, err);
-
-	return fd < 0 ? fd : chunk_fd(ws, name, fd, out, err);
-}
-
-/* Whether the bytes of a NEW file are known as they are now. */
-static bool is_chunked(const struct pfs_workspace *ws, const struct pfs_node *n)
-{
-	const struct pfs_node_file *f = &n->file;
-
-	return f->chunked && f->chunked_seal == ws->seals && f->chunked_stamp == n->stamp &&
-	       !f->chunked_open && !f->writers;
-}
-
-/* Being written right now and known as it was during this seal: that is what "as it is" means. */
-static bool is_known_open(const struct pfs_workspace *ws, const struct pfs_node *n)
-{
-	const struct pfs_node_file *f = &n->file;
-
-	return f->chunked && f->chunked_seal == ws->seals && f->writers &&
-	       f->chunked->size > OPEN_SIZE_MAX;
-}
-
-static bool is_new(const struct pfs_node *n)
-{
-	return n && n->type == PFS_ENTRY_FILE && n->file.state == PFS_FILE_NEW;
-}
-
-static int add_task(struct tasks *t, struct pfs_node *n, struct pfs_error *err)
-{
-	const struct task task = {
-		.node = n,
-		.name = n->file.spooled->name,
-		.stamp = n->stamp,
-		.open = n->file.writers != 0,
-	};
-	int rc = push_task(t, task, err);
-
-	if (rc == 0)
-		pfs_node_ref(n);
-	return rc;
-}
-
-/* Files that have to be chunked; the lock is held for reading. */
-static int collect(struct pfs_workspace *ws, struct tasks *t, struct pfs_error *err)
-{
-	struct dirs dirs = { 0 };
-	int rc = push_dir(&dirs, ws->root, err);
-
-	for (size_t i = 0; rc == 0 && i < dirs.n; i++) {
-		struct pfs_link *head = &dirs.items[i]->dir.pending;
-
-		for (struct pfs_link *p = head->next; rc == 0 && p != head; p = p->next) {
-			struct pfs_node *n = PFS_OF_LINK(p, struct pfs_slot, pending)->node;
-
-			if (n && n->type == PFS_ENTRY_DIR)
-				rc = push_dir(&dirs, n, err);
-			else if (is_new(n) && !is_chunked(ws, n) && !is_known_open(ws, n))
-				rc = add_task(t, n, err);
-		}
-	}
-	free(dirs.items);
-	return rc;
-}
-
-/* What was read goes to its nodes; whether it still counts is decided when it is used. */
-static void finish_tasks(struct pfs_workspace *ws, struct tasks *t)
-{
-	pfs_rwlock_write(&ws->lock);
-	for (size_t i = 0; i < t->n; i++) {
-		struct task *task = &t->items[i];
-		struct pfs_node_file *f = &task->node->file;
-
-		if (task->kept) {
-			pfs_kept_unref(&f->chunked);
-			f->chunked = task->kept;
-			f->chunked_stamp = task->stamp;
-			f->chunked_seal = ws->seals;
-			f->chunked_open = task->open;
-		}
-		pfs_node_put(&task->node);
-	}
-	pfs_rwlock_unlock(&ws->lock);
-	free(t->items);
-}
-
-/* One round: 1 when there was something to do. */
-static int chunk_round(struct pfs_workspace *ws, struct pfs_error *err)
-{
-	struct tasks t = { 0 };
-	size_t n;
-	int rc;
-
-	pfs_rwlock_read(&ws->lock);
-	rc = collect(ws, &t, err);
-	pfs_rwlock_unlock(&ws->lock);
-	for (size_t i = 0; rc == 0 && i < t.n; i++) {
-		rc = chunk_named(ws, &t.items[i].name, &t.items[i].kept, err);
-		if (rc == PFS_E_CORRUPT)
-			rc = 0; /* removed since; if it was not, the snapshot will say so */
-	}
-	n = t.n;
-	finish_tasks(ws, &t);
-	return rc < 0 ? rc : n > 0;
-}
 
 static int add_item(struct pfs_sealing *s, struct pfs_node *n, const struct pfs_slot *slot,
 		    struct pfs_error *err)
@@ -200,34 +40,23 @@ static int add_item(struct pfs_sealing *s, struct pfs_node *n, const struct pfs_
 	return rc;
 }
 
-/* The bytes of a file, known or read now. */
+/* A file that is being written is taken as it is. */
 static int snapshot_file(struct pfs_workspace *ws, struct pfs_sealed_item *item,
 			 struct pfs_error *err)
 {
 	struct pfs_node *n = item->node;
-	struct pfs_node_file *f = &n->file;
 	struct pfs_spool_stat st;
-	int rc;
+	int rc = 0;
 
-	if (!is_new(n)) {
-		item->kept = pfs_kept_ref(f->kept);
-		return 0;
-	}
-	if (f->writers) {
-		item->open = true;
-		rc = pfs_spool_stat(&ws->spool, &f->spooled->name, f->spooled->fd, &st, err);
+	item->open = n->file.writers != 0;
+	if (n->file.state == PFS_FILE_PATCHED || (n->file.state == PFS_FILE_NEW && item->open)) {
+		rc = pfs_spooled_stat(n, &st, err);
 		if (rc < 0)
 			return rc;
 		item->attrs.mtime_sec = st.mtime_sec;
 		item->attrs.mtime_nsec = st.mtime_nsec;
 	}
-	if (is_chunked(ws, n) || is_known_open(ws, n)) {
-		item->kept = pfs_kept_ref(f->chunked);
-		return 0;
-	}
-	if (f->spooled->fd >= 0)
-		return chunk_fd(ws, &f->spooled->name, f->spooled->fd, &item->kept, err);
-	return chunk_named(ws, &f->spooled->name, &item->kept, err);
+	return pfs_chunk_take(ws, n, &item->kept, err);
 }
 
 static int compare_items(const void *a, const void *b, void *arg)
@@ -425,7 +254,7 @@ int pfs_workspace_seal(struct pfs_workspace *ws, const struct pfs_commit_id *mar
 	int rc = begin(ws, err);
 
 	for (int round = 0; rc == 0 && round < ROUNDS; round++) {
-		rc = chunk_round(ws, err);
+		rc = pfs_chunk_round(ws, err);
 		if (rc == 0)
 			break;
 		rc = rc < 0 ? rc : 0;

@@ -26,21 +26,42 @@ static void note_base(struct pfs_workspace *ws)
 		ws->rewrite = true;
 }
 
-static void settle_file(struct pfs_node *n, const struct pfs_sealed_item *item)
+static void become_clean(struct pfs_node *n, const struct pfs_sealed_item *item)
 {
-	struct pfs_node_file *f = &n->file;
+	n->file.state = PFS_FILE_CLEAN;
+	n->file.kept = pfs_kept_ref(item->kept);
+	n->file.version++;
+}
 
-	pfs_kept_unref(&f->chunked);
-	if (f->writers || item->open || n->stamp != item->stamp)
+static void settle_new(struct pfs_node *n, const struct pfs_sealed_item *item)
+{
+	if (n->file.writers || item->open || n->stamp != item->stamp)
 		return;
-	if (f->state == PFS_FILE_NEW) {
-		f->state = PFS_FILE_CLEAN;
-		f->kept = pfs_kept_ref(item->kept);
-		f->version++;
-		if (f->spooled->users == 0)
-			pfs_spooled_drop(n);
-	}
-	pfs_node_clean(n);
+	become_clean(n, item);
+	if (n->file.spooled->users == 0 || n->file.spooled->lent)
+		pfs_spooled_drop(n);
+}
+
+/* Which bytes were written since is known exactly, so who has it open for writing does not keep it dirty. */
+static void settle_patched(struct pfs_node *n, uint64_t seal, const struct pfs_sealed_item *item)
+{
+	pfs_node_queue(n);
+	if (!pfs_patched_rebase(n->file.spooled->patch, seal, item->kept, ++n->file.version))
+		return;
+	pfs_spooled_look(n, NULL);
+	pfs_spooled_drop(n);
+	become_clean(n, item);
+}
+
+static void settle_file(struct pfs_node *n, uint64_t seal, const struct pfs_sealed_item *item)
+{
+	pfs_kept_unref(&n->file.chunked);
+	if (n->file.state == PFS_FILE_NEW)
+		settle_new(n, item);
+	else if (n->file.state == PFS_FILE_PATCHED)
+		settle_patched(n, seal, item);
+	if (n->file.state == PFS_FILE_CLEAN && n->stamp == item->stamp)
+		pfs_node_clean(n);
 }
 
 /* Children came before: what is still pending differs from the new base, or is a whiteout of nothing. */
@@ -65,7 +86,7 @@ static void settle_dir(struct pfs_node *n, const struct pfs_sealed_item *item)
 		pfs_node_requeue(n);
 }
 
-static void settle_item(struct pfs_sealed_item *item)
+static void settle_item(uint64_t seal, struct pfs_sealed_item *item)
 {
 	struct pfs_node *n = item->node;
 
@@ -74,7 +95,7 @@ static void settle_item(struct pfs_sealed_item *item)
 	if (n->place)
 		n->place->in_base = n->place->in_base || n->place->in_sealed;
 	if (n->type == PFS_ENTRY_FILE)
-		settle_file(n, item);
+		settle_file(n, seal, item);
 	else if (n->type == PFS_ENTRY_DIR)
 		settle_dir(n, item);
 	else if (n->stamp == item->stamp)
@@ -94,7 +115,7 @@ int pfs_workspace_settle(struct pfs_workspace *ws, const struct pfs_sealed *seal
 	ws->base = s->root;
 	ws->sealed_unsaved = false; /* the row of the base says more */
 	for (size_t i = s->all.n; i-- > 0;)
-		settle_item(&s->all.items[i]);
+		settle_item(s->generation, &s->all.items[i]);
 	note_base(ws);
 	pfs_rwlock_unlock(&ws->lock);
 	pfs_sealing_free(ws);

@@ -15,7 +15,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define NAME_SIZE 40
+#define COPY_MAX (64u << 20) /* at a time */
 
 #define RESERVE_NAME ".reserve"
 #define RESERVE_SIZE (1u << 20) /* some thousand rows of the journal */
@@ -24,19 +24,19 @@
 /* Above this many files one flush of the whole file system is cheaper than one each. */
 #define SYNC_EACH_MAX 8
 
-static const char *format_name(const struct pfs_spool_name *name, char out[NAME_SIZE])
+const char *pfs_spool_format(const struct pfs_spool_name *name, char out[PFS_SPOOL_NAME_SIZE])
 {
-	snprintf(out, NAME_SIZE, "%016" PRIx64 "-%" PRIu64, name->ino, name->serial);
+	snprintf(out, PFS_SPOOL_NAME_SIZE, "%016" PRIx64 "-%" PRIu64, name->ino, name->serial);
 	return out;
 }
 
 static bool parse_name(const char *text, struct pfs_spool_name *out)
 {
-	char again[NAME_SIZE];
+	char again[PFS_SPOOL_NAME_SIZE];
 
 	if (sscanf(text, "%16" SCNx64 "-%" SCNu64, &out->ino, &out->serial) != 2)
 		return false;
-	return strcmp(format_name(out, again), text) == 0;
+	return strcmp(pfs_spool_format(out, again), text) == 0;
 }
 
 int pfs_spool_open(int folder, struct pfs_spool *s, struct pfs_error *err)
@@ -86,12 +86,13 @@ int pfs_spool_create(struct pfs_spool *s, uint64_t ino, struct pfs_spool_name *o
 		     struct pfs_error *err)
 {
 	struct pfs_spool_name name = { ino, atomic_fetch_add(&s->next_serial, 1) };
-	char text[NAME_SIZE];
+	char text[PFS_SPOOL_NAME_SIZE];
 	int fd = pfs_fault("spool.create", err);
 
 	if (fd < 0)
 		return fd;
-	fd = pfs_io_open(s->dir, format_name(&name, text), O_RDWR | O_CREAT | O_EXCL, 0600, err);
+	fd = pfs_io_open(s->dir, pfs_spool_format(&name, text), O_RDWR | O_CREAT | O_EXCL, 0600,
+			 err);
 	if (fd < 0)
 		return pfs_wrap(err, fd, "spool");
 	fd = pfs_spool_spare(fd, err);
@@ -106,8 +107,8 @@ int pfs_spool_create(struct pfs_spool *s, uint64_t ino, struct pfs_spool_name *o
 
 int pfs_spool_reopen(struct pfs_spool *s, const struct pfs_spool_name *name, struct pfs_error *err)
 {
-	char text[NAME_SIZE];
-	int fd = pfs_io_open(s->dir, format_name(name, text), O_RDWR | O_NOFOLLOW, 0, err);
+	char text[PFS_SPOOL_NAME_SIZE];
+	int fd = pfs_io_open(s->dir, pfs_spool_format(name, text), O_RDWR | O_NOFOLLOW, 0, err);
 
 	if (fd == PFS_E_NOTFOUND)
 		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is gone", text);
@@ -117,20 +118,21 @@ int pfs_spool_reopen(struct pfs_spool *s, const struct pfs_spool_name *name, str
 int pfs_spool_stat(struct pfs_spool *s, const struct pfs_spool_name *name, int fd,
 		   struct pfs_spool_stat *out, struct pfs_error *err)
 {
-	char text[NAME_SIZE];
+	char text[PFS_SPOOL_NAME_SIZE];
 	struct stat st;
 	int rc;
 
 	if (fd >= 0)
 		rc = fstat(fd, &st);
 	else
-		rc = fstatat(s->dir, format_name(name, text), &st, AT_SYMLINK_NOFOLLOW);
+		rc = fstatat(s->dir, pfs_spool_format(name, text), &st, AT_SYMLINK_NOFOLLOW);
 	if (rc < 0 && errno == ENOENT)
 		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is missing", text);
 	if (rc < 0)
 		return pfs_fail_errno(err, errno, "look at a spool file");
 	out->size = (uint64_t)st.st_size;
 	out->blocks = (uint64_t)st.st_blocks;
+	out->links = (uint64_t)st.st_nlink;
 	out->mtime_sec = st.st_mtim.tv_sec;
 	out->mtime_nsec = (uint32_t)st.st_mtim.tv_nsec;
 	return 0;
@@ -143,23 +145,45 @@ int pfs_spool_set_mtime(struct pfs_spool *s, const struct pfs_spool_name *name, 
 		{ .tv_nsec = UTIME_OMIT },
 		{ .tv_sec = attrs->mtime_sec, .tv_nsec = (long)attrs->mtime_nsec },
 	};
-	char text[NAME_SIZE];
+	char text[PFS_SPOOL_NAME_SIZE];
 	int rc;
 
 	if (fd >= 0)
 		rc = futimens(fd, times);
 	else
-		rc = utimensat(s->dir, format_name(name, text), times, AT_SYMLINK_NOFOLLOW);
+		rc = utimensat(s->dir, pfs_spool_format(name, text), times, AT_SYMLINK_NOFOLLOW);
 	return rc < 0 ? pfs_fail_errno(err, errno, "set the time of a spool file") : 0;
+}
+
+int pfs_spool_copy(int from, uint64_t max, int to, uint64_t *out_size, struct pfs_error *err)
+{
+	off_t in = 0, out = 0;
+	int rc = pfs_fault("spool.copy", err);
+
+	while (rc == 0 && (uint64_t)in < max) {
+		uint64_t left = max - (uint64_t)in;
+		size_t len = left < COPY_MAX ? (size_t)left : COPY_MAX;
+		ssize_t n = copy_file_range(from, &in, to, &out, len, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return pfs_fail_errno(err, errno, "copy a spool file");
+		if (n == 0)
+			break;
+	}
+	if (rc == 0)
+		*out_size = (uint64_t)out;
+	return rc;
 }
 
 /* The times of a spool file are the file's own, so fsync and not fdatasync. */
 static int sync_one(struct pfs_spool *s, const struct pfs_spool_name *name, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_fd_close) int fd = -1;
-	char text[NAME_SIZE];
+	char text[PFS_SPOOL_NAME_SIZE];
 
-	fd = openat(s->dir, format_name(name, text), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(s->dir, pfs_spool_format(name, text), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT)
 		return 0; /* removed meanwhile: the journal will not name it either */
 	if (fd < 0)
@@ -229,9 +253,9 @@ uint64_t pfs_spool_free_bytes(const struct pfs_spool *s)
 
 void pfs_spool_unlink(struct pfs_spool *s, const struct pfs_spool_name *name)
 {
-	char text[NAME_SIZE];
+	char text[PFS_SPOOL_NAME_SIZE];
 
-	unlinkat(s->dir, format_name(name, text), 0);
+	unlinkat(s->dir, pfs_spool_format(name, text), 0);
 }
 
 static void sweep_one(struct pfs_spool *s, const char *text,

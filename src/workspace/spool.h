@@ -19,6 +19,9 @@ struct pfs_spool_name {
 	uint64_t serial; /* no two files of a workspace ever share one */
 };
 
+#define PFS_SPOOL_NAME_SIZE 40
+const char *pfs_spool_format(const struct pfs_spool_name *name, char out[PFS_SPOOL_NAME_SIZE]);
+
 struct pfs_spool {
 	int dir;
 	_Atomic uint64_t next_serial;
@@ -41,6 +44,7 @@ int pfs_spool_spare(int fd, struct pfs_error *err);
 struct pfs_spool_stat {
 	uint64_t size;
 	uint64_t blocks;
+	uint64_t links;
 	int64_t mtime_sec;
 	uint32_t mtime_nsec;
 };
@@ -48,6 +52,9 @@ int pfs_spool_stat(struct pfs_spool *s, const struct pfs_spool_name *name, int f
 		   struct pfs_spool_stat *out, struct pfs_error *err);
 int pfs_spool_set_mtime(struct pfs_spool *s, const struct pfs_spool_name *name, int fd,
 			const struct pfs_attrs *attrs, struct pfs_error *err);
+
+/* The first `max` bytes of one file into another, which is empty; tells how many there were. */
+int pfs_spool_copy(int from, uint64_t max, int to, uint64_t *out_size, struct pfs_error *err);
 
 /* Make bytes and times of these files durable, and their names. */
 int pfs_spool_sync(struct pfs_spool *s, const struct pfs_spool_name *names, size_t n,

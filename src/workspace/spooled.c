@@ -1,12 +1,46 @@
-/* The spool file of a node: who uses its descriptor, and when it goes. */
-#include "workspace/node.h"
+#include "workspace/spooled.h"
 #include "base/io.h"
 #include "workspace/workspace_i.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
-int pfs_spooled_use(struct pfs_node *n, struct pfs_error *err)
+int pfs_spooled_new(const struct pfs_spool_name *name, int fd, struct pfs_patched *patch,
+		    struct pfs_spooled **out, struct pfs_error *err)
+{
+	struct pfs_spooled *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return pfs_fail_nomem(err, "a spool file");
+	s->name = *name;
+	atomic_init(&s->refs, 1);
+	atomic_init(&s->replaced, false);
+	s->fd = fd;
+	s->patch = patch;
+	*out = s;
+	return 0;
+}
+
+struct pfs_spooled *pfs_spooled_ref(struct pfs_spooled *s)
+{
+	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	return s;
+}
+
+void pfs_spooled_unref(struct pfs_spooled **spooled)
+{
+	struct pfs_spooled *s = *spooled;
+
+	*spooled = NULL;
+	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	pfs_fd_close(&s->fd);
+	pfs_patched_free(&s->patch);
+	free(s);
+}
+
+int pfs_spooled_use(struct pfs_node *n, struct pfs_spooled **out, struct pfs_error *err)
 {
 	struct pfs_spooled *s = n->file.spooled;
 
@@ -19,21 +53,22 @@ int pfs_spooled_use(struct pfs_node *n, struct pfs_error *err)
 		s->fd = fd;
 	}
 	s->users++;
+	*out = pfs_spooled_ref(s);
 	return 0;
 }
 
-int pfs_spooled_unuse(struct pfs_node *n)
+int pfs_spooled_unuse(struct pfs_node *n, struct pfs_spooled *s)
 {
-	struct pfs_spooled *s = n->file.spooled;
-	int fd;
+	int fd = -1;
 
 	assert(s->users > 0);
-	if (--s->users)
-		return -1;
-	fd = s->fd;
-	s->fd = -1;
-	if (n->file.state == PFS_FILE_CLEAN)
-		pfs_spooled_drop(n);
+	if (--s->users == 0 && !atomic_load(&s->replaced)) {
+		fd = s->fd;
+		s->fd = -1;
+		if (n->file.state == PFS_FILE_CLEAN)
+			pfs_spooled_drop(n);
+	}
+	pfs_spooled_unref(&s);
 	return fd;
 }
 
@@ -41,11 +76,56 @@ void pfs_spooled_drop(struct pfs_node *n)
 {
 	struct pfs_spooled *s = n->file.spooled;
 
-	assert(s->users == 0);
+	pfs_node_forget_ranges(n);
 	n->file.spooled = NULL;
+	if (s->patch)
+		pfs_patched_close(s->patch);
+	atomic_store(&s->replaced, true);
 	if (s->journaled)
 		n->ws->doomed_bytes += n->file.blocks * 512;
 	pfs_workspace_doom(n->ws, &s->name, s->journaled);
-	pfs_fd_close(&s->fd);
-	free(s);
+	pfs_spooled_unref(&s);
+}
+
+int pfs_spooled_stat(struct pfs_node *n, struct pfs_spool_stat *out, struct pfs_error *err)
+{
+	struct pfs_spooled *s = n->file.spooled;
+	struct pfs_spool_stat st;
+	int rc = pfs_spool_stat(&n->ws->spool, &s->name, s->fd, &st, err);
+
+	if (rc < 0)
+		return rc;
+	if (s->patch) {
+		st.size = pfs_patched_size(s->patch);
+		st.blocks = (st.size + 511) / 512;
+	}
+	if (s->lent) {
+		st.mtime_sec = n->attrs.mtime_sec;
+		st.mtime_nsec = n->attrs.mtime_nsec;
+	}
+	*out = st;
+	return 0;
+}
+
+int pfs_spooled_look(struct pfs_node *n, struct pfs_error *err)
+{
+	struct pfs_spool_stat st;
+	int rc = pfs_spooled_stat(n, &st, err);
+
+	if (rc < 0)
+		return rc;
+	n->file.size = st.size;
+	n->file.blocks = st.blocks;
+	n->attrs.mtime_sec = st.mtime_sec;
+	n->attrs.mtime_nsec = st.mtime_nsec;
+	return 0;
+}
+
+int pfs_spooled_set_mtime(struct pfs_node *n, const struct pfs_attrs *attrs, struct pfs_error *err)
+{
+	struct pfs_spooled *s = n->file.spooled;
+
+	if (s->lent)
+		return 0;
+	return pfs_spool_set_mtime(&n->ws->spool, &s->name, s->fd, attrs, err);
 }

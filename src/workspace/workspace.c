@@ -215,9 +215,9 @@ static int get_file_attr(struct pfs_node *n, struct pfs_node_attr *out, struct p
 	}
 	out->size_bytes = n->file.size;
 	out->blocks = n->file.blocks;
-	if (!n->file.writers)
+	if (!n->file.writers && n->file.state == PFS_FILE_NEW)
 		return 0;
-	rc = pfs_spool_stat(&n->ws->spool, &n->file.spooled->name, n->file.spooled->fd, &st, err);
+	rc = pfs_spooled_stat(n, &st, err);
 	if (rc < 0)
 		return rc;
 	out->size_bytes = st.size;
@@ -274,8 +274,7 @@ static int set_attrs(struct pfs_node *n, unsigned which, const struct pfs_node_a
 	int rc = 0;
 
 	if ((which & PFS_NODE_MTIME) && n->type == PFS_ENTRY_FILE && n->file.spooled)
-		rc = pfs_spool_set_mtime(&n->ws->spool, &n->file.spooled->name, n->file.spooled->fd,
-					 &set->attrs, err);
+		rc = pfs_spooled_set_mtime(n, &set->attrs, err);
 	if (rc < 0)
 		return rc;
 	if (which & PFS_NODE_MTIME) {

@@ -1,9 +1,12 @@
 /*
  * Threads write, rename, list and read while another one seals, settles and
  * flushes: for ThreadSanitizer, and in any build every
- * file that was closed must say what its last writer wrote.
+ * file that was closed must say what its last writer wrote. All of them also
+ * change one large committed file in place, each its own places, and the end of
+ * it all together.
  */
 #include "../scratch.h"
+#include "base/limits.h"
 #include "workspace/workspace.h"
 
 #include <pthread.h>
@@ -12,6 +15,9 @@
 #define WRITERS 3
 #define FILES   6
 #define ROUNDS  600
+
+#define LARGE_SIZE (PFS_PATCHED_SIZE_MIN + 200000u)
+#define PLACES     40u /* of each writer */
 
 static struct pfs_workspace *ws;
 static _Atomic bool stop;
@@ -59,13 +65,47 @@ static void check_whole(struct pfs_node *n, unsigned value)
 		CHECK(bytes[i] == value, "%u where %u was written", bytes[i], value);
 }
 
+static size_t place_of(unsigned self, unsigned i)
+{
+	return (i * WRITERS + self) * 8000u + i;
+}
+
+/* One number at a place of one's own, another one behind the end of the file, where others come too. */
+static void change_large(struct pfs_node *n, unsigned self, unsigned round, unsigned *last)
+{
+	struct pfs_node_attr set = { .size_bytes = LARGE_SIZE };
+	unsigned i = round % PLACES, got;
+	struct pfs_error err;
+	struct pfs_open *o;
+	size_t len;
+
+	must(pfs_workspace_open_file(ws, n, true, false, &o, &err), &err, "open");
+	must(pfs_workspace_read(o, place_of(self, i), &got, sizeof(got), &len, &err), &err, "read");
+	CHECK(len == sizeof(got), "%zu bytes", len);
+	CHECK(!last[i] || got == last[i], "%u where %u was written", got, last[i]);
+	last[i] = round * 10 + self;
+	must(pfs_workspace_write(o, place_of(self, i), &last[i], sizeof(last[i]), &err), &err,
+	     "write");
+	must(pfs_workspace_append(o, &round, sizeof(round), &err), &err, "append");
+	if (round % 16 == 0)
+		must(pfs_workspace_sync_file(o, &err), &err, "fsync");
+	if (round % 50 == 0)
+		must(pfs_workspace_allocate(o, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					    LARGE_SIZE - 5000, 4000, &err),
+		     &err, "punch");
+	pfs_workspace_close_file(&o);
+	if (round % 20 == 0)
+		must(pfs_workspace_setattr(ws, n, PFS_NODE_SIZE, &set, &err), &err, "truncate");
+}
+
 /* Each writer has names of its own, in a directory that all share. */
 static void *writer(void *arg)
 {
 	unsigned self = *(unsigned *)arg, last[FILES] = { 0 };
 	struct pfs_node_make make = { .type = PFS_ENTRY_FILE, .mode = 0644 };
 	struct pfs_node *root = pfs_workspace_root(ws), *dir = find(root, "shared");
-	struct pfs_node *common = find(root, "common");
+	struct pfs_node *common = find(root, "common"), *large = find(root, "large");
+	unsigned places[PLACES] = { 0 };
 	struct pfs_error err;
 	char name[32], to[32];
 
@@ -83,6 +123,7 @@ static void *writer(void *arg)
 		last[i] = round * 10 + self;
 		write_whole(n, last[i]);
 		write_whole(common, last[i]);
+		change_large(large, self, round, places);
 		pfs_node_unref(&n);
 		if (round % 5 == 0) {
 			snprintf(to, sizeof(to), "%u-moved", self);
@@ -99,6 +140,7 @@ static void *writer(void *arg)
 			last[i] = 0;
 		}
 	}
+	pfs_node_unref(&large);
 	pfs_node_unref(&common);
 	pfs_node_unref(&dir);
 	pfs_node_unref(&root);
@@ -161,6 +203,26 @@ static void *committer(void *arg)
 	return NULL;
 }
 
+static void make_large(struct pfs_node *root)
+{
+	struct pfs_node_make make = { .type = PFS_ENTRY_FILE, .mode = 0644 };
+	unsigned char *bytes = malloc(LARGE_SIZE);
+	struct pfs_sealed sealed;
+	struct pfs_error err;
+	struct pfs_node *n;
+	struct pfs_open *o;
+
+	scratch_fill(bytes, LARGE_SIZE, 3);
+	must(pfs_workspace_make(ws, root, "large", 5, &make, &n, &err), &err, "make");
+	must(pfs_workspace_open_file(ws, n, true, false, &o, &err), &err, "open");
+	must(pfs_workspace_write(o, 0, bytes, LARGE_SIZE, &err), &err, "write");
+	pfs_workspace_close_file(&o);
+	pfs_node_unref(&n);
+	free(bytes);
+	must(pfs_workspace_seal(ws, NULL, &sealed, &err), &err, "seal");
+	must(pfs_workspace_settle(ws, &sealed, &err), &err, "settle");
+}
+
 int main(void)
 {
 	struct scratch dir = scratch_new();
@@ -181,6 +243,7 @@ int main(void)
 	make.type = PFS_ENTRY_FILE;
 	must(pfs_workspace_make(ws, root, "common", 6, &make, &shared, &err), &err, "make");
 	pfs_node_unref(&shared);
+	make_large(root);
 	pthread_create(&others[0], NULL, reader, NULL);
 	pthread_create(&others[1], NULL, committer, NULL);
 	for (unsigned i = 0; i < WRITERS; i++) {

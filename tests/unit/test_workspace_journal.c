@@ -99,7 +99,7 @@ Test(workspace_journal, refuses_each_damaged_row_of_its_journal)
 		/* A directory in itself, with no way to the root. */
 		{ "UPDATE name SET parent = ino WHERE name = CAST('d' AS BLOB)", PFS_E_CORRUPT },
 		{ "DELETE FROM meta", PFS_E_CORRUPT },
-		{ "PRAGMA user_version = 3", PFS_E_UNSUPPORTED },
+		{ "PRAGMA user_version = 4", PFS_E_UNSUPPORTED },
 		{ "PRAGMA application_id = 7", PFS_E_CORRUPT },
 	};
 	struct pfs_root base = { .attrs.mode = 0755 };
@@ -118,4 +118,34 @@ Test(workspace_journal, refuses_each_damaged_row_of_its_journal)
 			     "%s", rows[i].sql);
 		end(&f);
 	}
+}
+
+Test(workspace_journal, of_an_earlier_version_is_brought_up_to_date)
+{
+	struct fixture f = begin();
+	struct pfs_node *d = make(&f, f.root, PFS_ENTRY_DIR, "d"), *n;
+
+	put_only(&f, f.root, "committed", "x");
+	commit(&f);
+	put_only(&f, d, "f", "new");
+	OK(pfs_workspace_rename(f.ws, f.root, NAME("committed"), d, NAME("moved"), false, false,
+				&err));
+	pfs_node_unref(&d);
+	close_ws(&f);
+	damage_journal(&f, "DROP TABLE range; ALTER TABLE node DROP COLUMN keep;"
+			   " PRAGMA user_version = 2");
+	for (int i = 0; i < 2; i++) {
+		open_ws(&f);
+		d = find(&f, f.root, "d");
+		n = find(&f, d, "f");
+		cr_expect_str_eq(text_of(&f, n), "new");
+		pfs_node_unref(&n);
+		n = find(&f, d, "moved");
+		cr_expect_str_eq(text_of(&f, n), "x");
+		pfs_node_unref(&n);
+		pfs_node_unref(&d);
+		close_ws(&f);
+	}
+	open_ws(&f);
+	end(&f);
 }

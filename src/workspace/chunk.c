@@ -1,0 +1,182 @@
+#include "workspace/chunk.h"
+#include "base/io.h"
+#include "base/vec.h"
+#include "workspace/chunk_i.h"
+
+#include <stdlib.h>
+
+#define OPEN_SIZE_MAX (256u * 1024) /* a file being written is chunked under the lock up to this */
+
+PFS_VEC_DEFINE(push_task, struct pfs_chunk_tasks, struct pfs_chunk_task, "a seal")
+
+struct dirs PFS_VEC(struct pfs_node *);
+PFS_VEC_DEFINE(push_dir, struct dirs, struct pfs_node *, "a seal")
+
+/* --- what is known ------------------------------------------------------- */
+
+/* Whether the bytes of a NEW file are known as they are now. */
+static bool is_chunked(const struct pfs_workspace *ws, const struct pfs_node *n)
+{
+	const struct pfs_node_file *f = &n->file;
+
+	return f->chunked && f->chunked_seal == ws->seals && f->chunked_stamp == n->stamp &&
+	       !f->chunked_open && !f->writers;
+}
+
+/* Being written right now and known as it was during this seal: that is what "as it is" means. */
+static bool is_known_open(const struct pfs_workspace *ws, const struct pfs_node *n)
+{
+	const struct pfs_node_file *f = &n->file;
+
+	return f->chunked && f->chunked_seal == ws->seals && f->writers &&
+	       f->chunked->size > OPEN_SIZE_MAX;
+}
+
+/*
+ * Whatever of a patched file was read during this seal will do: what was
+ * written later stays apart from it.
+ */
+static bool is_known_patched(const struct pfs_workspace *ws, const struct pfs_node *n)
+{
+	const struct pfs_node_file *f = &n->file;
+
+	return f->chunked && f->chunked_seal == ws->seals && f->chunked_state == PFS_FILE_PATCHED;
+}
+
+static bool is_known(const struct pfs_workspace *ws, const struct pfs_node *n)
+{
+	switch (n->file.state) {
+	case PFS_FILE_NEW:
+		return is_chunked(ws, n) || is_known_open(ws, n);
+	case PFS_FILE_PATCHED:
+		return is_known_patched(ws, n);
+	default:
+		return true;
+	}
+}
+
+int pfs_chunk_take(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_kept **out,
+		   struct pfs_error *err)
+{
+	struct pfs_node_file *f = &n->file;
+
+	if (f->state == PFS_FILE_CLEAN)
+		*out = pfs_kept_ref(f->kept);
+	else if (is_known(ws, n))
+		*out = pfs_kept_ref(f->chunked);
+	else if (f->state == PFS_FILE_PATCHED)
+		*out = pfs_kept_ref(
+			f->spooled->patch->base); /* all changes came after the seal began */
+	else
+		return pfs_chunk_new(ws, &f->spooled->name, f->spooled->fd, out, err);
+	return 0;
+}
+
+/* --- rounds -------------------------------------------------------------- */
+
+struct round {
+	struct pfs_chunk_tasks tasks;
+	struct pfs_buf names; /* that tasks have in the base */
+};
+
+static int add_task(struct round *r, struct pfs_node *n, struct pfs_error *err)
+{
+	const struct pfs_slot *slot = n->place;
+	struct pfs_chunk_task task = {
+		.node = n,
+		.state = n->file.state,
+		.name = n->file.spooled->name,
+		.stamp = n->stamp,
+		.open = n->file.writers != 0,
+	};
+	int rc = 0;
+
+	if (slot->in_base && task.state == PFS_FILE_NEW) {
+		task.dir = slot->dir->dir.base;
+		task.at = r->names.len;
+		rc = pfs_buf_add(&r->names, slot->name, slot->name_len + 1u, err);
+	}
+	if (rc == 0)
+		rc = push_task(&r->tasks, task, err);
+
+	if (rc == 0)
+		pfs_node_ref(n);
+	return rc;
+}
+
+/* Files that have to be chunked; the lock is held for reading. */
+static int collect(struct pfs_workspace *ws, struct round *r, struct pfs_error *err)
+{
+	struct dirs dirs = { 0 };
+	int rc = push_dir(&dirs, ws->root, err);
+
+	for (size_t i = 0; rc == 0 && i < dirs.n; i++) {
+		struct pfs_link *head = &dirs.items[i]->dir.pending;
+
+		for (struct pfs_link *p = head->next; rc == 0 && p != head; p = p->next) {
+			struct pfs_node *n = PFS_OF_LINK(p, struct pfs_slot, pending)->node;
+
+			if (n && n->type == PFS_ENTRY_DIR)
+				rc = push_dir(&dirs, n, err);
+			else if (n && n->type == PFS_ENTRY_FILE && !is_known(ws, n))
+				rc = add_task(r, n, err);
+		}
+	}
+	free(dirs.items);
+	return rc;
+}
+
+/* What was read goes to its nodes; whether it still counts is decided when it is used. */
+static void finish_tasks(struct pfs_workspace *ws, struct pfs_chunk_tasks *t)
+{
+	pfs_rwlock_write(&ws->lock);
+	for (size_t i = 0; i < t->n; i++) {
+		struct pfs_chunk_task *task = &t->items[i];
+		struct pfs_node_file *f = &task->node->file;
+
+		if (task->kept) {
+			pfs_kept_unref(&f->chunked);
+			f->chunked = task->kept;
+			f->chunked_state = task->state;
+			f->chunked_stamp = task->stamp;
+			f->chunked_seal = ws->seals;
+			f->chunked_open = task->open;
+		}
+		pfs_node_put(&task->node);
+	}
+	pfs_rwlock_unlock(&ws->lock);
+	free(t->items);
+}
+
+static int run_tasks(struct pfs_workspace *ws, struct round *r, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_chunk_batch_close) struct pfs_chunk_batch *b = NULL;
+	int rc = r->tasks.n ? pfs_chunk_batch_open(ws, &r->names, &b, err) : 0;
+
+	for (size_t i = 0; rc == 0 && i < r->tasks.n; i++) {
+		struct pfs_chunk_task *t = &r->tasks.items[i];
+
+		if (t->state == PFS_FILE_PATCHED)
+			rc = pfs_chunk_patched(ws, t->node, &t->kept, err);
+		else
+			rc = pfs_chunk_batch_add(b, t, err);
+	}
+	return rc == 0 && b ? pfs_chunk_batch_flush(b, err) : rc;
+}
+
+int pfs_chunk_round(struct pfs_workspace *ws, struct pfs_error *err)
+{
+	struct round r = { .names = PFS_BUF_INIT(SIZE_MAX / 2) };
+	size_t n;
+	int rc;
+
+	pfs_rwlock_read(&ws->lock);
+	rc = collect(ws, &r, err);
+	pfs_rwlock_unlock(&ws->lock);
+	if (rc == 0)
+		rc = run_tasks(ws, &r, err);
+	n = r.tasks.n;
+	finish_tasks(ws, &r.tasks);
+	pfs_buf_fini(&r.names);
+	return rc < 0 ? rc : n > 0;
+}

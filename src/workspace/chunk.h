@@ -1,0 +1,23 @@
+/*
+ * Bytes of changed files into contents, for a seal: without the workspace
+ * lock, in rounds, since files change meanwhile.
+ *
+ * What was found is kept in the nodes (file.chunked) with what tells whether it
+ * still holds: the seal, the stamp of the node; of a patched file its image.
+ */
+#ifndef PFS_WORKSPACE_CHUNK_H
+#define PFS_WORKSPACE_CHUNK_H
+
+#include "workspace/workspace_i.h"
+
+/* One round: 1 when there was something to do. Without the lock. */
+int pfs_chunk_round(struct pfs_workspace *ws, struct pfs_error *err);
+
+/*
+ * The content of a file for this seal, a new reference: known, or, if it is a
+ * NEW one that changed since the last round, read now. With the lock held.
+ */
+int pfs_chunk_take(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_kept **out,
+		   struct pfs_error *err);
+
+#endif

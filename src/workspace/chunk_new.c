@@ -1,0 +1,153 @@
+/*
+ * The content of a new file.
+ *
+ *	short   gathered, and stored together on all processors
+ *	long    cut and stored, as deltas against what the base has at its name
+ */
+#include "workspace/chunk_i.h"
+#include "base/io.h"
+#include "tree/content.h"
+#include "tree/tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SHORT_SIZE_MAX (64u * 1024)
+#define GATHER_FILES   256u
+#define GATHER_BYTES   (4u << 20)
+
+struct pfs_chunk_batch {
+	struct pfs_workspace *ws;
+	const struct pfs_buf *names; /* of the round */
+	unsigned char *bytes;        /* GATHER_BYTES */
+	size_t used, n;
+	struct pfs_content_item items[GATHER_FILES];
+	struct pfs_content old[GATHER_FILES];
+	struct pfs_chunk_task *tasks[GATHER_FILES];
+};
+
+int pfs_chunk_keep(const struct pfs_content *content, struct pfs_kept **out, struct pfs_error *err)
+{
+	*out = pfs_kept_new(content);
+	return *out ? 0 : pfs_fail_nomem(err, "a content");
+}
+
+int pfs_chunk_batch_open(struct pfs_workspace *ws, const struct pfs_buf *names,
+			 struct pfs_chunk_batch **out, struct pfs_error *err)
+{
+	struct pfs_chunk_batch *b = malloc(sizeof(*b));
+
+	if (b)
+		b->bytes = malloc(GATHER_BYTES);
+	if (!b || !b->bytes) {
+		free(b);
+		return pfs_fail_nomem(err, "a seal");
+	}
+	b->ws = ws;
+	b->names = names;
+	b->used = b->n = 0;
+	*out = b;
+	return 0;
+}
+
+void pfs_chunk_batch_close(struct pfs_chunk_batch **b)
+{
+	if (*b)
+		free((*b)->bytes);
+	free(*b);
+	*b = NULL;
+}
+
+/* What the base has at the file's name; false when that is no file. A hint: failing is fine. */
+static bool find_old(const struct pfs_chunk_batch *b, const struct pfs_chunk_task *t,
+		     struct pfs_content *out)
+{
+	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
+	const char *name = (const char *)b->names->data + t->at;
+
+	if (pfs_id_is_zero(&t->dir) ||
+	    pfs_tree_find(b->ws->store, &t->dir, name, strlen(name), &found, NULL) < 0 ||
+	    found.e.type != PFS_ENTRY_FILE)
+		return false;
+	*out = found.e.content;
+	return true;
+}
+
+/* --- short --------------------------------------------------------------- */
+
+int pfs_chunk_batch_flush(struct pfs_chunk_batch *b, struct pfs_error *err)
+{
+	int rc = b->n ? pfs_content_from_many(b->ws->store, b->items, b->n, err) : 0;
+
+	for (size_t i = 0; rc == 0 && i < b->n; i++)
+		rc = pfs_chunk_keep(&b->items[i].out, &b->tasks[i]->kept, err);
+	b->used = b->n = 0;
+	return rc;
+}
+
+static int gather(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, int fd,
+		  struct pfs_error *err)
+{
+	struct pfs_content_item *item;
+	size_t got;
+	int rc = 0;
+
+	if (b->n == GATHER_FILES || GATHER_BYTES - b->used < SHORT_SIZE_MAX)
+		rc = pfs_chunk_batch_flush(b, err);
+	if (rc == 0)
+		rc = pfs_io_pread(fd, b->bytes + b->used, SHORT_SIZE_MAX, 0, &got, err);
+	if (rc < 0)
+		return rc;
+	item = &b->items[b->n];
+	*item = (struct pfs_content_item){ .data = b->bytes + b->used, .len = got };
+	if (find_old(b, t, &b->old[b->n]))
+		item->old = &b->old[b->n];
+	b->tasks[b->n++] = t;
+	b->used += got;
+	return 0;
+}
+
+/* --- any ----------------------------------------------------------------- */
+
+static int copy(struct pfs_workspace *ws, int fd, uint64_t size, const struct pfs_content *old,
+		struct pfs_kept **out, struct pfs_error *err)
+{
+	struct pfs_content content;
+	int rc = pfs_content_from_fd(ws->store, fd, size, old, &content, err);
+
+	return rc < 0 ? rc : pfs_chunk_keep(&content, out, err);
+}
+
+int pfs_chunk_new(struct pfs_workspace *ws, const struct pfs_spool_name *name, int fd,
+		  struct pfs_kept **out, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_fd_close) int own = -1;
+	struct pfs_spool_stat st;
+	int rc;
+
+	if (fd < 0)
+		fd = own = pfs_spool_reopen(&ws->spool, name, err);
+	if (fd < 0)
+		return fd;
+	rc = pfs_spool_stat(&ws->spool, name, fd, &st, err);
+	return rc < 0 ? rc : copy(ws, fd, st.size, NULL, out, err);
+}
+
+int pfs_chunk_batch_add(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_fd_close) int fd = pfs_spool_reopen(&b->ws->spool, &t->name, err);
+	struct pfs_content old;
+	struct pfs_spool_stat st;
+	int rc;
+
+	if (fd == PFS_E_CORRUPT)
+		return 0; /* removed since; if it was not, the snapshot will say so */
+	if (fd < 0)
+		return fd;
+	rc = pfs_spool_stat(&b->ws->spool, &t->name, fd, &st, err);
+	if (rc < 0)
+		return rc;
+	if (st.size <= SHORT_SIZE_MAX)
+		return gather(b, t, fd, err);
+	return copy(b->ws, fd, st.size, find_old(b, t, &old) ? &old : NULL, &t->kept, err);
+}
