@@ -45,6 +45,8 @@
 	16384u /* of one file, 24 bytes each; from some 20000 on chunking all of it is cheaper */
 #define PFS_SPARE_FILES_MAX \
 	2048u /* descriptors that open files leave to all else; a quarter of few */
+#define PFS_SWEEP_OBJECTS_MAX \
+	(3u << 20) /* marked at a time: 60 MB; a larger store is swept in parts */
 #define PFS_PACK_OPEN_MAX       256u /* descriptors kept for reading: a quarter of the usual 1024 */
 #define PFS_POOL_THREADS_MAX    15u  /* helpers of one pool: a disk is fed by fewer */
 #define PFS_PACHFILE_SIZE_MAX   (256u * 1024) /* a program, not data */

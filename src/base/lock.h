@@ -17,6 +17,7 @@ enum pfs_rank {
 	PFS_RANK_DAEMON = 890, /* pfsd's own tables */
 	PFS_RANK_PIPELINE = 650,
 	PFS_RANK_VIEW = 620,
+	PFS_RANK_HISTORY_GC = 560,      /* one collection at a time */
 	PFS_RANK_HISTORY_COMMIT = 540,  /* one commit of a branch at a time */
 	PFS_RANK_HISTORY = 520,         /* table of open workspaces */
 	PFS_RANK_WORKSPACE_FLUSH = 430, /* one flush of a workspace at a time */

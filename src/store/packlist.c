@@ -88,6 +88,8 @@ static int load(int fd, uint64_t size, const struct pfs_pack *pack, struct pfs_p
 				       err); /* nothing else tells where pieces are */
 	else if (rc == PFS_E_CORRUPT)
 		rc = load_records(fd, size, pack, &f, out, err);
+	if (rc == 0)
+		out->damaged = why.code != 0;
 	return rc;
 }
 

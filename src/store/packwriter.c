@@ -29,6 +29,11 @@ void pfs_packwriter_set_targets(uint64_t data, uint64_t meta)
 	meta_target = meta;
 }
 
+uint64_t pfs_packwriter_target(uint8_t kind)
+{
+	return kind == PFS_PACK_META ? meta_target : data_target;
+}
+
 static void note_path(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK_PATH_SIZE])
 {
 	char text[PFS_PACK_TEXT_SIZE];
@@ -178,8 +183,7 @@ uint64_t pfs_packwriter_end(const struct pfs_packwriter *w)
 bool pfs_packwriter_full(const struct pfs_packwriter *w)
 {
 	/* Where the objects of an open pack are is all in memory. */
-	return pfs_packwriter_end(w) >=
-		       (w->pack->kind == PFS_PACK_META ? meta_target : data_target) ||
+	return pfs_packwriter_end(w) >= pfs_packwriter_target(w->pack->kind) ||
 	       pfs_packfooter_objects(&w->footer) >= PFS_PACK_OBJECTS_TARGET;
 }
 

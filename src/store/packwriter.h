@@ -22,6 +22,9 @@
 /* Seal at other sizes, so that a test need not write so much; before any store is open. */
 void pfs_packwriter_set_targets(uint64_t data, uint64_t meta);
 
+/* How many bytes a pack of that kind gets before it is sealed. */
+uint64_t pfs_packwriter_target(uint8_t kind);
+
 struct pfs_packwriter {
 	struct pfs_pack *pack; /* borrowed from the packset, which closes fd */
 	int dir;               /* the store's folder; borrowed */

@@ -60,6 +60,14 @@ struct pfs_sessions *pfs_store_sessions(struct pfs_store *st)
 	return st->sessions;
 }
 
+bool pfs_store_parts(struct pfs_store *st, struct pfs_store_parts *out)
+{
+	if (!st->ops->parts)
+		return false;
+	st->ops->parts(st->self, out);
+	return true;
+}
+
 const struct pfs_store_keys *pfs_store_keys(const struct pfs_store *st)
 {
 	return &st->keys;

@@ -44,6 +44,16 @@ struct pfs_copies {
 /* Safe on zeroes and twice. */
 void pfs_draft_fini(struct pfs_draft *d);
 
+struct pfs_packset;
+struct pfs_packlog;
+
+/* What a store of packs is made of, for who rewrites them; borrowed. */
+struct pfs_store_parts {
+	int dir;
+	struct pfs_packset *set;
+	struct pfs_packlog *log;
+};
+
 struct pfs_store_ops {
 	const char *name;
 
@@ -89,6 +99,9 @@ struct pfs_store_ops {
 	/* Objects, packs and bytes; what counts from open is the facade's. */
 	void (*stats)(void *self, struct pfs_store_stats *out);
 
+	/* NULL: it has no packs. */
+	void (*parts)(void *self, struct pfs_store_parts *out);
+
 	/* As pfs_store_tidy() and pfs_store_rebuild_index(). NULL: nothing to tidy, no index. */
 	int (*tidy)(void *self, struct pfs_error *err);
 	int (*rebuild_index)(void *self, struct pfs_error *err);
@@ -127,5 +140,8 @@ int pfs_store_new(const struct pfs_store_ops *ops, void *self,
 		  struct pfs_error *err);
 
 struct pfs_sessions *pfs_store_sessions(struct pfs_store *st);
+
+/* False for a store without packs. */
+bool pfs_store_parts(struct pfs_store *st, struct pfs_store_parts *out);
 
 #endif

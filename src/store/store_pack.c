@@ -238,6 +238,13 @@ static void packs_stats(void *self, struct pfs_store_stats *out)
 	out->index_rebuilds = totals.index_rebuilds;
 }
 
+static void packs_parts(void *self, struct pfs_store_parts *out)
+{
+	struct packs *p = self;
+
+	*out = (struct pfs_store_parts){ .dir = p->dir, .set = p->set, .log = p->log };
+}
+
 static int packs_tidy(void *self, struct pfs_error *err)
 {
 	struct packs *p = self;
@@ -418,6 +425,7 @@ static const struct pfs_store_ops packs_ops = {
 	.doubt = packs_doubt,
 	.sync = packs_sync,
 	.stats = packs_stats,
+	.parts = packs_parts,
 	.tidy = packs_tidy,
 	.rebuild_index = packs_rebuild_index,
 	.check = packs_check,
