@@ -246,6 +246,38 @@ int pfs_meta_list_commit_set(struct pfs_meta *m, const struct pfs_commit_id *id,
 	return read_commits(&r.q, out, out_n, err);
 }
 
+static int decode_content(struct pfs_query *q, void *row, struct pfs_error *err)
+{
+	struct pfs_commit_content_row *c = row;
+
+	c->seq = pfs_query_i64(q);
+	c->repo = pfs_query_i64(q);
+	pfs_query_blob(q, c->root.bytes, sizeof(c->root.bytes));
+	pfs_query_blob(q, c->digest.bytes, sizeof(c->digest.bytes));
+	return pfs_query_check(q, err);
+}
+
+int pfs_meta_list_contents(struct pfs_meta *m, int64_t after, size_t max,
+			   struct pfs_commit_content_row **out, size_t *out_n,
+			   struct pfs_error *err)
+{
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
+	void *list;
+	int rc = pfs_read_begin(&r, m,
+				"SELECT seq, repo, root, digest FROM commits"
+				" WHERE seq > ? ORDER BY seq LIMIT ?",
+				err);
+
+	if (rc < 0)
+		return rc;
+	pfs_query_bind_i64(&r.q, after);
+	pfs_query_bind_i64(&r.q, limit_of(max));
+	rc = pfs_query_all(&r.q, sizeof(**out), decode_content, NULL, &list, out_n, err);
+	if (rc == 0)
+		*out = list;
+	return rc;
+}
+
 static int decode_provenance(struct pfs_query *q, void *row, struct pfs_error *err)
 {
 	struct pfs_provenance_row *p = row;

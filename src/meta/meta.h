@@ -87,6 +87,15 @@ int pfs_meta_list_ancestors(struct pfs_meta *m, int64_t repo, const struct pfs_c
 /* Of all repos, those with this id, oldest first. */
 int pfs_meta_list_commit_set(struct pfs_meta *m, const struct pfs_commit_id *id,
 			     struct pfs_commit_row **out, size_t *out_n, struct pfs_error *err);
+/*
+ * What commits of all repos keep, in the order in which they came: at most `max`
+ * of those after number `after`. Rows come in that order too, so who goes on
+ * from the last one until there are no more has every commit that was there
+ * then, but for those that went with their repo.
+ */
+int pfs_meta_list_contents(struct pfs_meta *m, int64_t after, size_t max,
+			   struct pfs_commit_content_row **out, size_t *out_n,
+			   struct pfs_error *err);
 /* The name of a repo that a row refers to. */
 int pfs_meta_read_repo_name(struct pfs_meta *m, int64_t repo, char out[PFS_ROW_NAME_SIZE],
 			    struct pfs_error *err);

@@ -58,6 +58,14 @@ struct pfs_commit_row {
 void pfs_commit_row_fini(struct pfs_commit_row *row);
 void pfs_commit_rows_free(struct pfs_commit_row **list, size_t n);
 
+/* Of a commit, what it keeps in the store. */
+struct pfs_commit_content_row {
+	int64_t seq;
+	int64_t repo;
+	struct pfs_id root;   /* zero: empty */
+	struct pfs_id digest; /* of the record */
+};
+
 /* One commit that another was computed from. The repo is a name: it may be gone by now. */
 struct pfs_provenance_row {
 	char repo[PFS_ROW_NAME_SIZE];
