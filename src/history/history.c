@@ -60,6 +60,7 @@ int pfs_history_open(struct pfs_meta *meta, struct pfs_store *store, const char 
 	if (asprintf(&h->workspaces, "%s/workspaces", data) < 0)
 		h->workspaces = NULL;
 	pfs_seats_init(&h->seats, h->workspaces, store);
+	pfs_lock_init(&h->gc_lock, PFS_RANK_HISTORY_GC);
 	if (!h->workspaces)
 		return pfs_fail_nomem(err, "the history");
 	rc = pfs_io_mkdir_all(AT_FDCWD, h->workspaces, err);
@@ -79,6 +80,7 @@ void pfs_history_close(struct pfs_history **hp)
 	if (!h)
 		return;
 	pfs_seats_fini(&h->seats);
+	pfs_lock_fini(&h->gc_lock);
 	free(h->workspaces);
 	free(h);
 	*hp = NULL;

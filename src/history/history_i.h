@@ -17,6 +17,7 @@ struct pfs_history {
 	struct pfs_store *store; /* borrowed */
 	char *workspaces;        /* <data>/workspaces */
 	struct pfs_seats seats;
+	struct pfs_lock gc_lock; /* PFS_RANK_HISTORY_GC */
 };
 
 /* A branch with the repo it is in. */

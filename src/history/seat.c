@@ -244,8 +244,8 @@ void pfs_seats_doom(struct pfs_seats *s, const char *folder)
 		remove_folder(s, folder);
 }
 
-/* All seats that are open, held for a visit. */
-static size_t hold_all(struct pfs_seats *s, struct pfs_seat ***out)
+/* All seats that are open, or all that are open and doomed, held for a visit. */
+static size_t hold_all(struct pfs_seats *s, bool doomed, struct pfs_seat ***out)
 {
 	struct pfs_seat **list, *seat;
 	size_t n = 0, pos = 0;
@@ -253,7 +253,7 @@ static size_t hold_all(struct pfs_seats *s, struct pfs_seat ***out)
 	pfs_lock(&s->lock);
 	list = calloc(s->by_folder.len + 1, sizeof(struct pfs_seat *));
 	while (list && (seat = pfs_map_next(&s->by_folder, &pos))) {
-		if (seat->busy || seat->doomed)
+		if (seat->busy || seat->doomed != doomed)
 			continue;
 		if (seat->refs++ == 0)
 			s->idle--;
@@ -291,7 +291,7 @@ int pfs_seats_tick(struct pfs_seats *s, int64_t age_ms, int64_t idle_ms, struct 
 	struct pfs_error *first =
 		err; /* one branch's trouble is told, the others still get their turn */
 	struct pfs_seat **list;
-	size_t n = hold_all(s, &list);
+	size_t n = hold_all(s, false, &list);
 	int rc = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -305,5 +305,70 @@ int pfs_seats_tick(struct pfs_seats *s, int64_t age_ms, int64_t idle_ms, struct 
 	}
 	free(list);
 	close_unused(s, pfs_clock_monotonic_ms() - idle_ms);
+	return rc;
+}
+
+/* Our own while the disk is read, with no workspace in it. */
+static int look_closed(struct pfs_seats *s, const char *folder, const struct pfs_seat_look *look,
+		       struct pfs_error *err)
+{
+	struct pfs_seat *seat = NULL;
+	char *path = NULL;
+	int rc = add_seat(s, folder, &seat, err);
+
+	assert(pfs_held(&s->lock));
+	if (rc < 0)
+		return rc;
+	pfs_unlock(&s->lock);
+	path = path_of(s, folder);
+	rc = path ? look->closed(look->arg, path, err)
+		  : pfs_fail_nomem(err, "the name of a workspace");
+	free(path);
+	pfs_lock(&s->lock);
+	/* Doomed meanwhile: whoever did it left the rest to us. */
+	if (seat->doomed) {
+		pfs_unlock(&s->lock);
+		remove_folder(s, folder);
+		pfs_lock(&s->lock);
+	}
+	pfs_map_remove(&s->by_folder, seat->folder, strlen(seat->folder));
+	free_seat(seat);
+	pthread_cond_broadcast(&s->changed);
+	return rc;
+}
+
+int pfs_seats_look(struct pfs_seats *s, const char *folder, const struct pfs_seat_look *look,
+		   struct pfs_error *err)
+{
+	struct pfs_seat *seat;
+	int rc;
+
+	pfs_lock(&s->lock);
+	while ((seat = pfs_map_find(&s->by_folder, folder, strlen(folder))) && seat->busy)
+		pfs_cond_wait(&s->changed, &s->lock, -1);
+	if (seat && seat->refs++ == 0)
+		s->idle--;
+	rc = seat ? 0 : look_closed(s, folder, look, err);
+	pfs_unlock(&s->lock);
+	if (seat) {
+		rc = look->open(look->arg, seat->ws, err);
+		let_go(s, seat);
+	}
+	return rc;
+}
+
+int pfs_seats_look_doomed(struct pfs_seats *s, const struct pfs_seat_look *look,
+			  struct pfs_error *err)
+{
+	struct pfs_seat **list;
+	size_t n = hold_all(s, true, &list);
+	int rc = list ? 0 : pfs_fail_nomem(err, "the open workspaces");
+
+	for (size_t i = 0; i < n; i++) {
+		if (rc >= 0)
+			rc = look->open(look->arg, list[i]->ws, err);
+		let_go(s, list[i]);
+	}
+	free(list);
 	return rc;
 }

@@ -57,6 +57,22 @@ void pfs_seats_drop(struct pfs_seats *s, struct pfs_seat **seat); /* NULL inside
 /* The same by what the holder has. */
 void pfs_seats_drop_workspace(struct pfs_seats *s, struct pfs_workspace *ws);
 
+/*
+ * Look at a workspace as it is: at an open one while it is held, at a closed
+ * one while nobody can open it.
+ */
+struct pfs_seat_look {
+	int (*open)(void *arg, struct pfs_workspace *ws, struct pfs_error *err);
+	int (*closed)(void *arg, const char *path, struct pfs_error *err);
+	void *arg;
+};
+int pfs_seats_look(struct pfs_seats *s, const char *folder, const struct pfs_seat_look *look,
+		   struct pfs_error *err);
+
+/* At all that are open though their branch is gone, since somebody still holds them. */
+int pfs_seats_look_doomed(struct pfs_seats *s, const struct pfs_seat_look *look,
+			  struct pfs_error *err);
+
 /* The branch is gone: remove the folder, now or when the last holder lets go. */
 void pfs_seats_doom(struct pfs_seats *s, const char *folder);
 
