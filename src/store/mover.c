@@ -261,16 +261,16 @@ int pfs_mover_settle(struct pfs_mover *m, struct pfs_error *err)
 		take_back_all(m);
 		return rc;
 	}
+	for (size_t i = 0; i < m->n_taken && rc == 0; i++)
+		if (m->taken[i].whole)
+			rc = pfs_packset_drop_pack(m->parts.set, m->taken[i].pack, err);
+	if (rc == 0)
+		rc = pfs_packset_publish(m->parts.set, err);
 	for (size_t i = 0; i < m->n_taken && rc == 0; i++) {
-		struct pfs_pack *pack = m->taken[i].pack;
-
 		if (!m->taken[i].whole)
 			continue;
-		rc = pfs_packset_drop_pack(m->parts.set, pack, err);
-		if (rc == 0)
-			rc = remove_pack(m, pack, err);
-		if (rc == 0)
-			m->removed++;
+		rc = remove_pack(m, m->taken[i].pack, err);
+		m->removed += rc == 0;
 	}
 	m->n_taken = 0;
 	return rc;
