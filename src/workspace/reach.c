@@ -46,6 +46,16 @@ static int tell(const struct roots *r, pfs_workspace_root_fn *each, void *arg,
 	return rc < 0 ? rc : 0;
 }
 
+static int note_patched(struct roots *r, struct pfs_patched *p, struct pfs_error *err)
+{
+	int rc;
+
+	pfs_lock(&p->lock);
+	rc = note_kept(r, p->base, err);
+	pfs_unlock(&p->lock);
+	return rc;
+}
+
 static int note_node(struct roots *r, const struct pfs_node *n, struct pfs_error *err)
 {
 	int rc = n->xattrs ? note(r, PFS_KIND_XATTRS, n->xattrs, err) : 0;
@@ -55,7 +65,11 @@ static int note_node(struct roots *r, const struct pfs_node *n, struct pfs_error
 	if (rc < 0 || n->type != PFS_ENTRY_FILE)
 		return rc;
 	rc = note_kept(r, n->file.kept, err);
-	return rc < 0 ? rc : note_kept(r, n->file.chunked, err);
+	if (rc == 0)
+		rc = note_kept(r, n->file.chunked, err);
+	if (rc == 0 && n->file.spooled && n->file.spooled->patch)
+		rc = note_patched(r, n->file.spooled->patch, err);
+	return rc;
 }
 
 int pfs_workspace_reach(struct pfs_workspace *ws, pfs_workspace_root_fn *each, void *arg,
