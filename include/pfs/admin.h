@@ -67,15 +67,95 @@ struct pfs_gc_share {
 PFS_API int pfs_gc_would_free(struct pfs_history *h, const char *repo, const char *branch,
 			      struct pfs_gc_share *out, struct pfs_error *err);
 
+/* How closely to look. Each level has what is in those before it. */
+enum pfs_fsck_level {
+	/* The superblock, headers and footers of packs, the database, the record of each commit. */
+	PFS_FSCK_QUICK = 1,
+	/* That everything that commits and workspaces lead to is there. */
+	PFS_FSCK_REACH = 2,
+	/* Every byte of every pack. */
+	PFS_FSCK_FULL = 3,
+};
+
+enum pfs_finding_kind {
+	PFS_FINDING_DAMAGE = 1,   /* bytes that are not what was written, with file and place */
+	PFS_FINDING_MISSING = 2,  /* something that a commit or workspace needs cannot be read */
+	PFS_FINDING_NAMES = 3,    /* names and content contradict each other */
+	PFS_FINDING_AFFECTED = 4, /* a path that cannot be read whole because of what is missing */
+	PFS_FINDING_MENDED = 5,   /* and now it is right again */
+	PFS_FINDING_NOTE = 6,     /* worth knowing, nothing wrong */
+};
+
+/* Texts are borrowed for the call. */
+struct pfs_finding {
+	enum pfs_finding_kind kind;
+	const char *text; /* one line for people, without an end of line */
+
+	/* AFFECTED: the path and the commits in which it is so. */
+	const char *repo;
+	const char *path;
+	struct pfs_commit_id first, last;
+	uint64_t commits;
+};
+
+struct pfs_fsck_options {
+	size_t size;               /* sizeof(struct pfs_fsck_options) */
+	enum pfs_fsck_level level; /* 0: REACH */
+	bool repair;               /* mend what can be mended, see pfs_fsck_run() */
+	bool rebuild_index;        /* make the index of the store anew from its packs first */
+	void (*report)(void *arg, const struct pfs_finding *finding); /* NULL: count only */
+	void *arg;
+	bool (*stop)(void *arg); /* asked now and then, true ends it early; NULL: never */
+	void *stop_arg;
+};
+#define PFS_FSCK_OPTIONS_INIT                           \
+	{                                               \
+		.size = sizeof(struct pfs_fsck_options) \
+	}
+
+struct pfs_fsck_report {
+	uint64_t packs, objects, commits; /* there are */
+	uint64_t damages;                 /* findings of these kinds ... */
+	uint64_t missing;
+	uint64_t names;
+	uint64_t affected; /* paths; AFFECTED findings are fewer when there are very many */
+	uint64_t mended;
+	uint64_t remaining;       /* ... and how many of MISSING and NAMES are left */
+	uint64_t unnamed_records; /* commit records that no name leads to: of deleted repos */
+	bool stopped;             /* it was told to, before the end */
+};
+
 /*
- * One bounded step of maintenance: index merges, adopted files compressed,
- * small objects bundled, garbage collected when the store has grown by much.
- * Reads and writes about `budget_bytes`. *out_more: there is more to do now.
- * Call it when nobody else needs the disk; `stop` as above, it may be NULL.
+ * Look for damage, in an instance that is in use. 0 when it could look, whatever
+ * it found.
+ *
+ * To repair: what is damaged and whole in another pack, in a file that is not
+ * committed yet, or in the other copy of the superblock, is stored anew; a
+ * commit that names lead to and that has lost its row gets it back from its
+ * record; all commits get theirs back when the names are lost altogether. What
+ * cannot be mended is told and left as it is.
  */
-PFS_API int pfs_instance_tidy(struct pfs_instance *pfs, uint64_t budget_bytes,
-			      bool (*stop)(void *arg), void *stop_arg, bool *out_more,
-			      struct pfs_error *err);
+PFS_API int pfs_fsck_run(struct pfs_history *h, const struct pfs_fsck_options *options,
+			 struct pfs_fsck_report *out, struct pfs_error *err);
+
+/* The same for a data folder that no process has open, also one that pfs_open() refuses. */
+PFS_API int pfs_fsck_data(const char *data, const struct pfs_fsck_options *options,
+			  struct pfs_fsck_report *out, struct pfs_error *err);
+
+/*
+ * Scrubbing: every byte of the store, a piece at a time, for ever. Reads about
+ * `budget_bytes` and goes on where the last step ended, also after a restart.
+ */
+struct pfs_scrub_state {
+	uint64_t rounds; /* times all packs were read */
+	uint32_t pack;   /* the number of the pack read last in this round; 0: it just began */
+	int64_t round_began_ns; /* 0: never */
+	int64_t round_ended_ns; /* of the last whole round; 0: never */
+	uint64_t damages;       /* found in this round so far */
+	uint64_t last_damages;  /* found in the last whole round */
+};
+PFS_API int pfs_instance_scrub(struct pfs_instance *pfs, uint64_t budget_bytes,
+			       struct pfs_scrub_state *out, struct pfs_error *err);
 
 #ifdef __cplusplus
 }

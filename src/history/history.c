@@ -34,10 +34,15 @@ static int remove_orphan(struct pfs_history *h, int dir, const char *name, struc
 
 static int remove_orphans(struct pfs_history *h, struct pfs_error *err)
 {
+	bool lost = false;
 	struct dirent *d;
-	DIR *dir = opendir(h->workspaces);
-	int rc = 0;
+	DIR *dir;
+	int rc = pfs_meta_is_new(h->meta, &lost, err);
 
+	/* Metadata that knows of nothing is no reason to remove what it once knew. */
+	if (rc < 0 || lost)
+		return rc;
+	dir = opendir(h->workspaces);
 	if (!dir)
 		return pfs_fail_errno(err, errno, "list %s", h->workspaces);
 	while (rc == 0 && (d = readdir(dir)))

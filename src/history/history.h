@@ -31,6 +31,15 @@ void pfs_history_close(struct pfs_history **h);
 /* Journal what is older than a few seconds in open workspaces, close long unused ones. */
 int pfs_history_tick(struct pfs_history *h, struct pfs_error *err);
 
+/* A step of scrubbing, as pfs_instance_scrub(). */
+struct pfs_scrub_state;
+int pfs_history_scrub(struct pfs_history *h, uint64_t budget, struct pfs_scrub_state *out,
+		      struct pfs_error *err);
+
+/* How far it has come; nothing is read. */
+int pfs_history_scrubbed(struct pfs_history *h, struct pfs_scrub_state *out,
+			 struct pfs_error *err);
+
 /*
  * The workspace of a branch, opened if it is not open; it stays so until the
  * release. The branch may be renamed meanwhile; when it is deleted the

@@ -278,6 +278,22 @@ int pfs_meta_list_contents(struct pfs_meta *m, int64_t after, size_t max,
 	return rc;
 }
 
+int pfs_meta_list_commits_after(struct pfs_meta *m, int64_t after, size_t max,
+				struct pfs_commit_row **out, size_t *out_n, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
+	int rc = pfs_read_begin(&r, m,
+				"SELECT " COMMIT_COLUMNS
+				" FROM commits c WHERE c.seq > ? ORDER BY c.seq LIMIT ?",
+				err);
+
+	if (rc < 0)
+		return rc;
+	pfs_query_bind_i64(&r.q, after);
+	pfs_query_bind_i64(&r.q, limit_of(max));
+	return read_commits(&r.q, out, out_n, err);
+}
+
 static int decode_provenance(struct pfs_query *q, void *row, struct pfs_error *err)
 {
 	struct pfs_provenance_row *p = row;

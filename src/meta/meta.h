@@ -32,6 +32,16 @@ void pfs_meta_close(struct pfs_meta **m);
  * Writers wait. */
 int64_t pfs_meta_check(struct pfs_meta *m, void (*damage)(void *arg, const char *text), void *arg);
 
+/*
+ * Read every row and hold rows and indexes against each other; each thing that
+ * does not fit is told to `damage`. 1 when there was any, 0 when all fits.
+ */
+int pfs_meta_check_rows(struct pfs_meta *m, void (*damage)(void *arg, const char *text), void *arg,
+			struct pfs_error *err);
+
+/* Whether nothing was ever written here: no repo, and no event of one that went. */
+int pfs_meta_is_new(struct pfs_meta *m, bool *out, struct pfs_error *err);
+
 /* Repos. */
 int pfs_meta_find_repo(struct pfs_meta *m, const char *name, struct pfs_repo_row *out,
 		       struct pfs_error *err);
@@ -96,6 +106,9 @@ int pfs_meta_list_commit_set(struct pfs_meta *m, const struct pfs_commit_id *id,
 int pfs_meta_list_contents(struct pfs_meta *m, int64_t after, size_t max,
 			   struct pfs_commit_content_row **out, size_t *out_n,
 			   struct pfs_error *err);
+/* Of all repos, at most `max` of those behind number `after`, in the order in which they came. */
+int pfs_meta_list_commits_after(struct pfs_meta *m, int64_t after, size_t max,
+				struct pfs_commit_row **out, size_t *out_n, struct pfs_error *err);
 /* The name of a repo that a row refers to. */
 int pfs_meta_read_repo_name(struct pfs_meta *m, int64_t repo, char out[PFS_ROW_NAME_SIZE],
 			    struct pfs_error *err);

@@ -3,6 +3,11 @@
 
 #include <stdlib.h>
 
+bool pfs_store_is_whole(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id)
+{
+	return st->ops->whole ? st->ops->whole(st->self, kind, id) : st->ops->has(st->self, kind, id);
+}
+
 static int examine(struct pfs_store *st, const struct pfs_examination *x, uint32_t *after,
 		   uint64_t budget, struct pfs_error *err)
 {
@@ -74,7 +79,7 @@ static bool is_wanted(void *arg, enum pfs_kind kind, const struct pfs_id *id)
 {
 	const struct mending *m = arg;
 
-	return pfs_idset_has(m->wanted, id) && !pfs_store_has(m->st, kind, id);
+	return pfs_idset_has(m->wanted, id) && !pfs_store_is_whole(m->st, kind, id);
 }
 
 /* Putting checks nothing: that these are the bytes is checked here. */

@@ -19,6 +19,7 @@
 
 struct pfs_examination {
 	bool thorough; /* every byte of every record; else superblock, headers, footers */
+	bool index;    /* hold the index against what footers say, object by object */
 	bool mend;     /* put the good copy of the superblock over the bad one */
 
 	/* "pack <uuid> at <offset>: what is wrong". The callbacks may be NULL. */
@@ -27,12 +28,18 @@ struct pfs_examination {
 	/* An object that cannot be read at the place where it is found. */
 	void (*lost)(void *arg, enum pfs_kind kind, const struct pfs_id *id);
 
+	/* The index and a pack do not agree: an index made anew will. */
+	void (*misplaced)(void *arg);
+
 	/* Something was mended. */
 	void (*mended)(void *arg, const char *what);
 	void *arg;
 
 	bool (*stop)(void *arg); /* asked between packs: true ends it early */
 };
+
+/* Whether the object is there and nothing is known against it; no bytes are read. */
+bool pfs_store_is_whole(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id);
 
 /* All of the store: 1 when there was damage, mended or not, 0 when there was none. */
 int pfs_store_examine(struct pfs_store *st, const struct pfs_examination *x, struct pfs_error *err);

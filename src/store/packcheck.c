@@ -182,6 +182,7 @@ static int check_records(struct pfs_packcheck *c, const struct pfs_pack *pack, i
 	struct pfs_error why = { 0 };
 	struct pfs_packrec rec;
 	uint32_t next = 0, seen = 0;
+	uint64_t before = c->damages;
 	int rc = pfs_packscan_init(&scan, fd, PFS_PACKHDR_SIZE, end, err);
 
 	if (rc < 0)
@@ -202,9 +203,62 @@ static int check_records(struct pfs_packcheck *c, const struct pfs_pack *pack, i
 		if (rc < 0)
 			return rc;
 	}
-	if (f && seen != pfs_packfooter_records(f))
+	/* What damage hides from the scan is no fault of the footer. */
+	if (f && c->damages == before && seen != pfs_packfooter_records(f))
 		tell_at(c, pack, end, "the footer tells of other records than there are");
 	return 0;
+}
+
+/* --- the index, held against what a pack says it holds --- */
+
+static bool is_listed(const struct pfs_packlist *list, const struct pfs_id *id,
+		      const struct pfs_place *at)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		const struct pfs_place *p = &list->items[i].place;
+
+		if (p->off == at->off && p->clen == at->clen && p->ulen == at->ulen &&
+		    p->type == at->type && p->codec == at->codec &&
+		    pfs_id_equal(&list->items[i].id, id))
+			return true;
+	}
+	return false;
+}
+
+/* NULL when the index finds the object here, or in another pack; else what it does. */
+static const char *misplaced(const struct pfs_packcheck *c, const struct pfs_pack *pack,
+			     const struct pfs_packlist *list, size_t i)
+{
+	const struct pfs_packlist_item *it = &list->items[i];
+	struct pfs_place at;
+
+	if (!pfs_packset_find(c->set, &it->id, &at))
+		return "the index does not know of the object";
+	if (at.pack != pack->number ||
+	    (at.off == it->place.off && at.clen == it->place.clen && at.ulen == it->place.ulen &&
+	     at.type == it->place.type && at.codec == it->place.codec))
+		return NULL;
+	/* One pack may hold an object twice. */
+	return is_listed(list, &it->id, &at) ? NULL : "the index has the object in another place";
+}
+
+static int check_places(struct pfs_packcheck *c, const struct pfs_pack *pack,
+			const struct pfs_packfooter *f, uint64_t end, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
+	int rc = pfs_packlist_make(pack, f, end, &list, err);
+
+	for (size_t i = 0; rc == 0 && i < list.n; i++) {
+		const char *what = misplaced(c, pack, &list, i);
+
+		/* A pack that sweep dropped just now holds nothing any more. */
+		if (!what || __atomic_load_n(&pack->dropped, __ATOMIC_ACQUIRE))
+			continue;
+		tell_at(c, pack, list.items[i].place.off, what);
+		if (c->x->misplaced)
+			c->x->misplaced(c->x->arg);
+	}
+	return rc;
 }
 
 static int check_open_pack(struct pfs_packcheck *c, struct pfs_pack *pack, int fd,
@@ -233,6 +287,8 @@ static int check_open_pack(struct pfs_packcheck *c, struct pfs_pack *pack, int f
 		return pfs_fail_nomem(err, "checking a pack");
 	if (rc < 0)
 		tell_at(c, pack, size, why.text);
+	else if (c->x->index && check_places(c, pack, &f, f.off, err) < 0)
+		return PFS_E_NOMEM;
 	if (!c->x->thorough)
 		return 0;
 	return check_records(c, pack, fd, rc < 0 ? size : f.off, rc < 0 ? NULL : &f, plain, err);
@@ -316,6 +372,8 @@ static int check_adopted(struct pfs_packcheck *c, const struct pfs_pack *pack, i
 		return pfs_fail_nomem(err, "checking a pack");
 	if (rc < 0)
 		tell_at(c, pack, 0, why.text);
+	else if (c->x->index && check_places(c, pack, &f, pack->size, err) < 0)
+		return PFS_E_NOMEM;
 	return c->x->thorough ? check_pieces(c, pack, fd, &f, plain, err) : 0;
 }
 

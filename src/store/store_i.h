@@ -87,6 +87,9 @@ struct pfs_store_ops {
 
 	bool (*has)(void *self, enum pfs_kind kind, const struct pfs_id *id);
 
+	/* Whether it is found and not doubted, wherever it lies. NULL: as `has`. */
+	bool (*whole)(void *self, enum pfs_kind kind, const struct pfs_id *id);
+
 	/* Where the object lies, for a message. NULL: the backend has no places. */
 	void (*place)(void *self, const struct pfs_id *id, char out[PFS_STORE_PLACE_SIZE]);
 

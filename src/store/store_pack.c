@@ -162,6 +162,14 @@ static bool packs_has(void *self, enum pfs_kind kind, const struct pfs_id *id)
 	return find(p, kind, id, &place) && pfs_packset_has(p->set, id);
 }
 
+static bool packs_whole(void *self, enum pfs_kind kind, const struct pfs_id *id)
+{
+	struct packs *p = self;
+	struct pfs_place place;
+
+	return find(p, kind, id, &place) && !place.doubted;
+}
+
 static void packs_doubt(void *self, const struct pfs_id *id)
 {
 	struct packs *p = self;
@@ -421,6 +429,7 @@ static const struct pfs_store_ops packs_ops = {
 	.adopt = packs_adopt,
 	.get = packs_get,
 	.has = packs_has,
+	.whole = packs_whole,
 	.place = packs_place,
 	.doubt = packs_doubt,
 	.sync = packs_sync,

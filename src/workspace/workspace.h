@@ -67,6 +67,14 @@ int64_t pfs_workspace_check(struct pfs_workspace *ws, void (*damage)(void *arg, 
 /* Remove the folder of a workspace that is not open. */
 int pfs_workspace_remove(const char *folder, struct pfs_error *err);
 
+/*
+ * What the workspace in `folder`, which is not open, stands on, and the mark of
+ * a seal that came after its base; zero when there was none. PFS_E_NOTFOUND for
+ * a folder that has no journal.
+ */
+int pfs_workspace_peek(const char *folder, struct pfs_root *out_base,
+		       struct pfs_commit_id *out_sealed, struct pfs_error *err);
+
 /* Attributes of a node as stat(2) wants them. */
 struct pfs_node_attr {
 	uint64_t ino; /* stable while the node lives and, when it is not renamed, across restarts */

@@ -1,0 +1,360 @@
+/* Looking for damage: packs, database, and everything that names lead to. */
+#include "history/fsck_i.h"
+#include "store/health.h"
+#include "tree/reach.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROWS_AT_A_TIME 256u
+
+/* --- findings ------------------------------------------------------------ */
+
+static uint64_t *counter_of(struct pfs_fsck_report *r, enum pfs_finding_kind kind)
+{
+	static uint64_t nobody;
+
+	switch (kind) {
+	case PFS_FINDING_DAMAGE:
+		return &r->damages;
+	case PFS_FINDING_MISSING:
+		return &r->missing;
+	case PFS_FINDING_NAMES:
+		return &r->names;
+	case PFS_FINDING_MENDED:
+		return &r->mended;
+	default:
+		return &nobody;
+	}
+}
+
+void pfs_fsck_tell(struct pfs_fsck *f, enum pfs_finding_kind kind, const char *fmt, ...)
+{
+	char text[PFS_ERROR_TEXT_SIZE + 256];
+	struct pfs_finding finding = { .kind = kind, .text = text };
+	va_list args;
+
+	if (kind != PFS_FINDING_NOTE)
+		++*counter_of(f->out, kind);
+	if (f->silent || !f->how->report)
+		return;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	f->how->report(f->how->arg, &finding);
+}
+
+bool pfs_fsck_stopped(struct pfs_fsck *f)
+{
+	if (!f->out->stopped && f->how->stop && f->how->stop(f->how->stop_arg))
+		f->out->stopped = true;
+	return f->out->stopped;
+}
+
+static const char *name_of(enum pfs_kind kind)
+{
+	switch (kind) {
+	case PFS_KIND_CHUNK:
+		return "chunk";
+	case PFS_KIND_SEQNODE:
+		return "sequence node";
+	case PFS_KIND_DIRNODE:
+		return "directory node";
+	case PFS_KIND_COMMIT:
+		return "commit record";
+	case PFS_KIND_XATTRS:
+		return "attribute set";
+	}
+	return "object";
+}
+
+/* A commit whose repo was deleted while we looked may lack anything. */
+static bool is_gone(const struct pfs_fsck *f)
+{
+	return f->row && !pfs_meta_has_commit(f->h->meta, f->row->repo, &f->row->id);
+}
+
+int pfs_fsck_miss(struct pfs_fsck *f, enum pfs_kind kind, const struct pfs_id *id, const char *why,
+		  struct pfs_error *err)
+{
+	char hex[PFS_ID_HEX_SIZE];
+	int rc;
+
+	if (is_gone(f))
+		return 0;
+	rc = pfs_idset_add(&f->lost, id, err);
+	if (rc >= 0)
+		rc = pfs_idset_add(&f->told, id, err);
+	if (rc == 1)
+		pfs_fsck_tell(f, PFS_FINDING_MISSING, "%s %s, needed by %s: %s", name_of(kind),
+			      pfs_id_format(id, hex), f->who, why);
+	return rc < 0 ? rc : 0;
+}
+
+/* --- packs and database --------------------------------------------------- */
+
+static void tell_damage(void *arg, const char *damage)
+{
+	pfs_fsck_tell(arg, PFS_FINDING_DAMAGE, "%s", damage);
+}
+
+/* Memory that is short here shows later, when what leads there is looked at. */
+static void note_lost(void *arg, enum pfs_kind kind, const struct pfs_id *id)
+{
+	struct pfs_fsck *f = arg;
+
+	pfs_idset_add(&f->lost, id, NULL);
+}
+
+static void note_misplaced(void *arg)
+{
+	((struct pfs_fsck *)arg)->index_wrong = true;
+}
+
+static void tell_mended(void *arg, const char *what)
+{
+	pfs_fsck_tell(arg, PFS_FINDING_MENDED, "%s", what);
+}
+
+static bool stopped(void *arg)
+{
+	return pfs_fsck_stopped(arg);
+}
+
+static int look_at_store(struct pfs_fsck *f, struct pfs_error *err)
+{
+	const struct pfs_examination x = {
+		.thorough = f->how->level == PFS_FSCK_FULL,
+		.index = f->how->level >= PFS_FSCK_REACH,
+		.mend = f->how->repair,
+		.report = tell_damage,
+		.lost = note_lost,
+		.misplaced = note_misplaced,
+		.mended = tell_mended,
+		.arg = f,
+		.stop = stopped,
+	};
+	struct pfs_store_stats stats;
+	int rc = pfs_store_examine(f->h->store, &x, err);
+
+	pfs_store_stats(f->h->store, &stats);
+	f->out->packs = stats.packs;
+	f->out->objects = stats.objects;
+	return rc < 0 ? rc : 0;
+}
+
+/* --- what names lead to ---------------------------------------------------- */
+
+static int check_object(void *arg, enum pfs_kind kind, const struct pfs_id *id,
+			struct pfs_error *err)
+{
+	struct pfs_fsck *f = arg;
+
+	if (f->out->stopped)
+		return 0;
+	if (!pfs_store_is_whole(f->h->store, kind, id))
+		return pfs_fsck_miss(f, kind, id, "not in any pack, or damaged there", err);
+	/* Chunks have no below: asking twice costs less than remembering all of them. */
+	if (kind == PFS_KIND_CHUNK || kind == PFS_KIND_XATTRS)
+		return 0;
+	return pfs_fsck_stopped(f) ? 0 : pfs_idset_add(&f->seen, id, err);
+}
+
+static int note_broken(void *arg, enum pfs_kind kind, const struct pfs_id *id,
+		       const struct pfs_error *why, struct pfs_error *err)
+{
+	return pfs_fsck_miss(arg, kind, id, why->text, err);
+}
+
+static int look_below(struct pfs_fsck *f, enum pfs_kind kind, const struct pfs_id *id,
+		      struct pfs_error *err)
+{
+	struct pfs_reach r = {
+		.st = f->h->store, .visit = check_object, .broken = note_broken, .arg = f
+	};
+	int rc = pfs_reach_object(&r, kind, id, err);
+
+	pfs_reach_fini(&r);
+	return rc < 0 ? rc : 0;
+}
+
+static int look_at_commit(struct pfs_fsck *f, void *arg, struct pfs_error *err)
+{
+	const struct pfs_id *root = &f->row->root;
+	int rc = pfs_idset_add(&f->records, &f->row->digest, err);
+
+	f->out->commits++;
+	if (rc >= 0)
+		rc = pfs_fsck_check_record(f, err);
+	if (rc < 0)
+		return rc;
+	if (f->how->level >= PFS_FSCK_REACH)
+		return look_below(f, PFS_KIND_DIRNODE, root, err);
+	if (!pfs_id_is_zero(root) && !pfs_store_is_whole(f->h->store, PFS_KIND_DIRNODE, root))
+		return pfs_fsck_miss(f, PFS_KIND_DIRNODE, root, "not in any pack, or damaged there",
+				     err);
+	return 0;
+}
+
+static int visit_rows(struct pfs_fsck *f, const struct pfs_commit_row *rows, size_t n,
+		      int (*each)(struct pfs_fsck *f, void *arg, struct pfs_error *err), void *arg,
+		      struct pfs_error *err)
+{
+	char repo[PFS_ROW_NAME_SIZE], id[PFS_COMMIT_ID_HEX_SIZE];
+	char who[PFS_ROW_NAME_SIZE + PFS_COMMIT_ID_HEX_SIZE + 2];
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n && !pfs_fsck_stopped(f); i++) {
+		/* Deleted since: not ours any more. */
+		if (pfs_meta_read_repo_name(f->h->meta, rows[i].repo, repo, NULL) < 0)
+			continue;
+		snprintf(who, sizeof(who), "%s@%s", repo, pfs_commit_id_format(&rows[i].id, id));
+		f->row = &rows[i];
+		f->who = who;
+		rc = each(f, arg, err);
+		f->row = NULL;
+		f->who = "";
+	}
+	return rc;
+}
+
+int pfs_fsck_each_commit(struct pfs_fsck *f,
+			 int (*each)(struct pfs_fsck *f, void *arg, struct pfs_error *err),
+			 void *arg, struct pfs_error *err)
+{
+	struct pfs_commit_row *rows = NULL;
+	int64_t after = 0;
+	size_t n = 1;
+	int rc = 0;
+
+	while (rc == 0 && n > 0 && !f->out->stopped) {
+		rc = pfs_meta_list_commits_after(f->h->meta, after, ROWS_AT_A_TIME, &rows, &n, err);
+		if (rc < 0)
+			return rc;
+		rc = visit_rows(f, rows, n, each, arg, err);
+		after = n ? rows[n - 1].seq : after;
+		pfs_commit_rows_free(&rows, n);
+	}
+	return rc;
+}
+
+/* --- one look --------------------------------------------------------------- */
+
+static void forget(struct pfs_fsck *f)
+{
+	pfs_idset_fini(&f->lost);
+	pfs_idset_fini(&f->told);
+	pfs_idset_fini(&f->seen);
+	pfs_idset_fini(&f->records);
+	free(f->rows);
+	f->rows = NULL;
+	f->n_rows = f->cap_rows = 0;
+}
+
+static int look(struct pfs_fsck *f, struct pfs_error *err)
+{
+	struct pfs_error why = { 0 };
+	int rc;
+
+	f->who = "";
+	rc = look_at_store(f, err);
+	if (rc == 0 && pfs_meta_check(f->h->meta, tell_damage, f) == 0)
+		rc = pfs_meta_check_rows(f->h->meta, tell_damage, f, err);
+	if (rc < 0)
+		return rc;
+	rc = pfs_meta_is_new(f->h->meta, &f->names_lost, &why);
+	if (rc == 0)
+		rc = pfs_fsck_each_commit(f, look_at_commit, NULL, &why);
+	if (rc == 0)
+		rc = pfs_fsck_check_names(f, &why);
+	/* A database that cannot be read was told of; what it names cannot be looked at. */
+	if (rc == PFS_E_CORRUPT || rc == PFS_E_IO) {
+		pfs_fsck_tell(f, PFS_FINDING_NAMES, "%s", why.text);
+		rc = 0;
+	} else if (rc < 0 && err) {
+		*err = why;
+	}
+	return rc;
+}
+
+static int rebuild_index(struct pfs_fsck *f, struct pfs_error *err)
+{
+	int rc = pfs_store_rebuild_index(f->h->store, err);
+
+	if (rc == 0)
+		pfs_fsck_tell(f, PFS_FINDING_NOTE, "the index of the store was made anew");
+	return rc;
+}
+
+static int mend(struct pfs_fsck *f, struct pfs_error *err)
+{
+	int rc = f->index_wrong ? rebuild_index(f, err) : 0;
+
+	if (rc == 0)
+		rc = pfs_fsck_mend_content(f, err);
+	if (rc == 0)
+		rc = pfs_fsck_mend_names(f, err);
+	return rc < 0 ? rc : pfs_store_sync(f->h->store, err);
+}
+
+/* What is left, counted by looking again. */
+static int look_again(struct pfs_fsck *f, struct pfs_error *err)
+{
+	const struct pfs_fsck_options how = { .size = sizeof(how),
+					      .level = f->how->level,
+					      .stop = f->how->stop,
+					      .stop_arg = f->how->stop_arg };
+	struct pfs_fsck_report left = { 0 };
+	struct pfs_fsck again = { .h = f->h, .how = &how, .out = &left, .silent = true };
+	int rc = look(&again, err);
+	struct pfs_idset lost = again.lost;
+
+	again.lost = f->lost;
+	f->lost = lost;
+	forget(&again);
+	f->out->remaining = left.missing + left.names;
+	f->out->stopped |= left.stopped;
+	return rc;
+}
+
+static int run(struct pfs_fsck *f, struct pfs_error *err)
+{
+	struct pfs_fsck_report *r = f->out;
+	uint64_t found;
+	int rc = f->how->rebuild_index ? rebuild_index(f, err) : 0;
+
+	if (rc == 0)
+		rc = look(f, err);
+	if (rc == 0 && f->how->repair && !r->stopped)
+		rc = mend(f, err);
+	found = r->damages + r->missing + r->names;
+	r->remaining = r->missing + r->names;
+	if (rc == 0 && f->how->repair && found > 0 && !r->stopped)
+		rc = look_again(f, err);
+	if (rc == 0 && r->remaining > 0 && f->how->level >= PFS_FSCK_REACH && !r->stopped)
+		rc = pfs_fsck_trace(f, err);
+	return rc;
+}
+
+int pfs_fsck_run(struct pfs_history *h, const struct pfs_fsck_options *options,
+		 struct pfs_fsck_report *out, struct pfs_error *err)
+{
+	struct pfs_fsck_options how = PFS_FSCK_OPTIONS_INIT;
+	struct pfs_fsck_report report = { 0 };
+	struct pfs_fsck f = { .h = h, .how = &how, .out = &report };
+	int rc;
+
+	if (options)
+		memcpy(&how, options, options->size < sizeof(how) ? options->size : sizeof(how));
+	if (how.level == 0)
+		how.level = PFS_FSCK_REACH;
+	if (how.level > PFS_FSCK_FULL)
+		return pfs_fail(err, PFS_E_INVALID, "fsck: level %d, there are 1 to 3", how.level);
+	rc = run(&f, err);
+	forget(&f);
+	if (rc == 0)
+		*out = report;
+	return rc < 0 ? pfs_wrap(err, rc, "fsck") : 0;
+}

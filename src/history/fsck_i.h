@@ -1,0 +1,80 @@
+/*
+ * The inside of fsck: one look at an instance, and what it gathers.
+ *
+ *	fsck.c        the order of things; packs, database, what is reached
+ *	fsck_names.c  rows and records: do they say the same, which rows are lost
+ *	fsck_trace.c  what is missing, by path
+ *	fsck_mend.c   from where it comes back
+ *
+ * Threads: one at a time per look.
+ */
+#ifndef PFS_HISTORY_FSCK_I_H
+#define PFS_HISTORY_FSCK_I_H
+
+#include "history/history_i.h"
+#include "base/idset.h"
+#include <pfs/admin.h>
+
+struct pfs_fsck {
+	struct pfs_history *h;
+	const struct pfs_fsck_options *how;
+	struct pfs_fsck_report *out;
+	bool silent; /* count, and tell nobody: the look after mending */
+
+	bool index_wrong;      /* it does not agree with a pack */
+	bool names_lost;          /* nothing was ever written to the metadata */
+	struct pfs_idset lost;    /* objects that are needed, or were, and cannot be read */
+	struct pfs_idset told;    /* of these, what was told as missing */
+	struct pfs_idset seen;    /* nodes that were looked below */
+	struct pfs_idset records; /* digests that rows name */
+
+	/* Commits that names lead to and that have no row. */
+	struct pfs_lost_row {
+		int64_t repo;
+		struct pfs_commit_id id;
+	} * rows; /* owned */
+	size_t n_rows, cap_rows;
+
+	/* What is being looked at, for messages. */
+	const struct pfs_commit_row *row;
+	const char *who; /* "repo@commit", "workspace ..." */
+};
+
+/* Tell a finding, a line of text. */
+void pfs_fsck_tell(struct pfs_fsck *f, enum pfs_finding_kind kind, const char *fmt, ...)
+	PFS_PRINTF(3, 4);
+
+bool pfs_fsck_stopped(struct pfs_fsck *f);
+
+/*
+ * An object cannot be read: remember it and tell of it once. Not when the commit
+ * that needs it was deleted while we looked.
+ */
+int pfs_fsck_miss(struct pfs_fsck *f, enum pfs_kind kind, const struct pfs_id *id, const char *why,
+		  struct pfs_error *err);
+
+/* The record of f->row: there, and saying what the row says. */
+int pfs_fsck_check_record(struct pfs_fsck *f, struct pfs_error *err);
+
+/* Branches, and records that no row names. */
+int pfs_fsck_check_names(struct pfs_fsck *f, struct pfs_error *err);
+
+/*
+ * Give rows back to commits that have lost them. Where all names are lost,
+ * also repos and branches, and to branches their workspaces; those that fit to
+ * no branch are moved to <data>/lost, where nothing removes them.
+ */
+int pfs_fsck_mend_names(struct pfs_fsck *f, struct pfs_error *err);
+
+/* Paths that need what is lost. */
+int pfs_fsck_trace(struct pfs_fsck *f, struct pfs_error *err);
+
+/* Store anew what is lost and still somewhere. */
+int pfs_fsck_mend_content(struct pfs_fsck *f, struct pfs_error *err);
+
+/* Call `each` for all rows of commits, oldest first, f->row and f->who set. */
+int pfs_fsck_each_commit(struct pfs_fsck *f,
+			 int (*each)(struct pfs_fsck *f, void *arg, struct pfs_error *err),
+			 void *arg, struct pfs_error *err);
+
+#endif

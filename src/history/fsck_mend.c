@@ -1,0 +1,99 @@
+/*
+ * What is lost and still somewhere is stored anew: whole copies in other packs,
+ * and what files that are not committed yet still hold.
+ */
+#include "history/fsck_i.h"
+#include "store/health.h"
+#include "tree/content.h"
+#include "base/io.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+static void tell_copy(void *arg, enum pfs_kind kind, const struct pfs_id *id)
+{
+	char hex[PFS_ID_HEX_SIZE];
+
+	pfs_fsck_tell(arg, PFS_FINDING_MENDED, "object %s: stored anew from a whole copy",
+		      pfs_id_format(id, hex));
+}
+
+static bool is_whole(const struct pfs_fsck *f, const struct pfs_id *id)
+{
+	for (int kind = PFS_KIND_CHUNK; kind <= PFS_KIND_XATTRS; kind++)
+		if (pfs_store_is_whole(f->h->store, (enum pfs_kind)kind, id))
+			return true;
+	return false;
+}
+
+static size_t count_lost(const struct pfs_fsck *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->lost.cap; i++)
+		if (!pfs_id_is_zero(&f->lost.slots[i]) && !is_whole(f, &f->lost.slots[i]))
+			n++;
+	return n;
+}
+
+/* Storing the bytes of a file stores those of its chunks that are not whole. */
+static void put_file(struct pfs_fsck *f, int dir, const char *name, const char *shown)
+{
+	PFS_AUTO(pfs_fd_close) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	size_t before = count_lost(f), after;
+	struct pfs_content content;
+	struct stat st;
+
+	if (before == 0 || fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    pfs_content_from_fd(f->h->store, fd, (uint64_t)st.st_size, NULL, &content, NULL) < 0)
+		return;
+	after = count_lost(f);
+	if (after < before)
+		pfs_fsck_tell(f, PFS_FINDING_MENDED, "%zu objects: stored anew from %s/%s",
+			      before - after, shown, name);
+}
+
+static void put_files_of(struct pfs_fsck *f, const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *e;
+
+	while (dir && !pfs_fsck_stopped(f) && (e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			put_file(f, dirfd(dir), e->d_name, path);
+	if (dir)
+		closedir(dir);
+}
+
+static void put_workspaces(struct pfs_fsck *f)
+{
+	DIR *dir = opendir(f->h->workspaces);
+	struct dirent *e;
+
+	while (dir && !pfs_fsck_stopped(f) && (e = readdir(dir))) {
+		char *path = NULL;
+
+		if (e->d_name[0] == '.' ||
+		    asprintf(&path, "%s/%s/spool", f->h->workspaces, e->d_name) < 0)
+			continue;
+		put_files_of(f, path);
+		free(path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+int pfs_fsck_mend_content(struct pfs_fsck *f, struct pfs_error *err)
+{
+	int rc;
+
+	if (f->lost.len == 0)
+		return 0;
+	rc = pfs_store_mend(f->h->store, &f->lost, tell_copy, f, err);
+	if (rc == 0 && count_lost(f) > 0)
+		put_workspaces(f);
+	return rc;
+}

@@ -1,0 +1,483 @@
+#include "../world.h"
+#include "history/history_i.h"
+#include "meta/meta_i.h"
+#include "store/packwriter.h"
+#include <pfs/pfs.h>
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <unistd.h>
+
+static struct scratch dir;
+static struct world w;
+
+static void must(int rc, const struct pfs_error *err)
+{
+	cr_assert_geq(rc, 0, "%s", err->text);
+}
+
+static void setup(void)
+{
+	struct pfs_error err = { 0 };
+
+	/* Small packs, so that some are sealed. */
+	pfs_packwriter_set_targets(20000, 3000);
+	dir = scratch_new();
+	must(world_open(&w, dir.path, &err), &err);
+	must(pfs_repo_create(w.h, "books", &err), &err);
+	must(world_branch(&w, "books", "master", &err), &err);
+}
+
+static void teardown(void)
+{
+	world_close(&w);
+	scratch_fini(&dir);
+}
+
+TestSuite(fsck, .init = setup, .fini = teardown, .timeout = 120);
+
+static void reopen(void)
+{
+	struct pfs_error err = { 0 };
+
+	world_close(&w);
+	must(world_open(&w, dir.path, &err), &err);
+}
+
+/* A text of its own, too long to be inline, that does not compress to nothing. */
+static const char *text_of(unsigned n)
+{
+	static char text[3000];
+
+	scratch_fill(text, sizeof(text) - 1, n);
+	for (size_t i = 0; i < sizeof(text) - 1; i++)
+		text[i] = (char)('!' + (unsigned char)text[i] % 90);
+	memcpy(text, "text ", 5);
+	return text;
+}
+
+static void write_text(const char *path, unsigned n)
+{
+	struct pfs_error err = { 0 };
+
+	must(world_write(&w, "books", "master", path, text_of(n), &err), &err);
+}
+
+static struct pfs_commit_id commit(void)
+{
+	struct pfs_commit_id id;
+	struct pfs_error err = { 0 };
+
+	must(pfs_commit_branch(w.h, "books", "master", NULL, &id, &err), &err);
+	return id;
+}
+
+/* --- what fsck said --------------------------------------------------------- */
+
+static struct {
+	unsigned n[8]; /* by kind */
+	char all[20000];
+} said;
+
+static void hear(void *arg, const struct pfs_finding *f)
+{
+	size_t len = strlen(said.all);
+
+	said.n[f->kind]++;
+	snprintf(said.all + len, sizeof(said.all) - len, "%s\n", f->text);
+	if (f->kind == PFS_FINDING_AFFECTED)
+		cr_expect(f->repo && f->path && f->commits > 0);
+}
+
+static struct pfs_fsck_report fsck(enum pfs_fsck_level level, bool repair)
+{
+	struct pfs_fsck_options how = PFS_FSCK_OPTIONS_INIT;
+	struct pfs_fsck_report r;
+	struct pfs_error err = { 0 };
+
+	memset(&said, 0, sizeof(said));
+	how.level = level;
+	how.repair = repair;
+	how.report = hear;
+	must(pfs_fsck_run(w.h, &how, &r, &err), &err);
+	cr_expect_eq(r.damages, said.n[PFS_FINDING_DAMAGE]);
+	cr_expect_eq(r.missing, said.n[PFS_FINDING_MISSING]);
+	cr_expect_eq(r.names, said.n[PFS_FINDING_NAMES]);
+	cr_expect_eq(r.mended, said.n[PFS_FINDING_MENDED]);
+	return r;
+}
+
+static void expect_said(const char *text)
+{
+	cr_expect(strstr(said.all, text), "\"%s\" is not in:\n%s", text, said.all);
+}
+
+/* --- damage ------------------------------------------------------------------ */
+
+static bool damage_file(const char *path, const void *bytes, size_t len)
+{
+	static char all[1 << 20];
+	FILE *f = fopen(path, "r+");
+	size_t n;
+	char *at;
+
+	cr_assert(f, "%s", path);
+	n = fread(all, 1, sizeof(all), f);
+	/* The id of the record, not of an entry that names it: its payload is 40 bytes further. */
+	for (at = all; (at = memmem(at, n - (size_t)(at - all), bytes, len)); at++)
+		if (at - all >= 16 && memcmp(at - 16, "VREC", 4) == 0)
+			break;
+	if (at) {
+		fseek(f, at - all + 40, SEEK_SET);
+		fputc(at[40] ^ 1, f);
+	}
+	fclose(f);
+	return at;
+}
+
+/* Do something to the first file below a folder that it can be done to. */
+static bool below(const char *folder, bool (*act)(const char *path, const void *arg, size_t len),
+		  const void *arg, size_t len)
+{
+	DIR *d = opendir(folder);
+	bool done = false;
+	struct dirent *e;
+
+	while (d && !done && (e = readdir(d))) {
+		char path[800];
+
+		snprintf(path, sizeof(path), "%.500s/%s", folder, e->d_name);
+		if (e->d_name[0] != '.')
+			done = e->d_type == DT_DIR ? below(path, act, arg, len)
+						   : act(path, arg, len);
+	}
+	if (d)
+		closedir(d);
+	return done;
+}
+
+static void damage(const void *bytes, size_t len)
+{
+	char packs[400];
+
+	snprintf(packs, sizeof(packs), "%s/store", dir.path);
+	cr_assert(below(packs, damage_file, bytes, len), "not in any pack");
+}
+
+static bool remove_pack(const char *path, const void *part, size_t len)
+{
+	return strstr(path, part) && unlink(path) == 0;
+}
+
+/* Texts compress: what stands in the pack is found by the record's id. */
+static void damage_text(unsigned n)
+{
+	struct pfs_id id;
+
+	pfs_store_id(w.store, PFS_KIND_CHUNK, text_of(n), strlen(text_of(n)), &id);
+	damage(&id, sizeof(id));
+}
+
+/* Enough other files that the packs of what came before are sealed. */
+static void fill_up(unsigned from)
+{
+	for (unsigned i = from; i < from + 12; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "filler/%u", i);
+		write_text(name, i);
+	}
+	commit();
+}
+
+/* --- the tests ----------------------------------------------------------------- */
+
+Test(fsck, a_whole_instance_is_whole_at_every_level)
+{
+	write_text("a/b/text", 1);
+	commit();
+	write_text("not committed", 2);
+	for (int level = PFS_FSCK_QUICK; level <= PFS_FSCK_FULL; level++) {
+		struct pfs_fsck_report r = fsck((enum pfs_fsck_level)level, level == PFS_FSCK_FULL);
+
+		cr_expect(r.damages + r.missing + r.names + r.mended + r.remaining == 0, "%s",
+			  said.all);
+		cr_expect_eq(r.commits, 1);
+		cr_expect_geq(r.objects, 3);
+	}
+}
+
+Test(fsck, a_flipped_bit_is_found_by_place_by_path_and_by_commit)
+{
+	struct pfs_commit_id first, last;
+	struct pfs_fsck_report r;
+	char want[200], id[PFS_COMMIT_ID_HEX_SIZE], id2[PFS_COMMIT_ID_HEX_SIZE];
+
+	write_text("a/b/text", 1);
+	write_text("a/whole", 2);
+	first = commit();
+	fill_up(100);
+	write_text("a/b/other", 3);
+	last = commit();
+	reopen();
+	damage_text(1);
+	r = fsck(PFS_FSCK_QUICK, false);
+	cr_expect_eq(r.damages + r.missing, 0, "%s", said.all);
+	r = fsck(PFS_FSCK_FULL, false);
+	cr_expect_eq(r.damages, 1, "%s", said.all);
+	cr_expect_eq(r.missing, 1);
+	cr_expect_eq(r.affected, 1);
+	cr_expect_eq(r.remaining, 1);
+	expect_said("pack ");
+	expect_said(" at ");
+	snprintf(want, sizeof(want),
+		 "books@%s:/a/b/text cannot be read whole, nor in 2 commits before, down to %s",
+		 pfs_commit_id_format(&last, id), pfs_commit_id_format(&first, id2));
+	expect_said(want);
+	cr_expect_null(strstr(said.all, "whole,\n"));
+}
+
+Test(fsck, bytes_that_a_workspace_still_has_are_stored_anew)
+{
+	char text[3000];
+	struct pfs_commit_id id;
+	struct pfs_fsck_report r;
+	struct pfs_error err = { 0 };
+
+	write_text("text", 1);
+	id = commit();
+	fill_up(100);
+	write_text("a copy of it", 1);
+	reopen();
+	damage_text(1);
+	r = fsck(PFS_FSCK_FULL, true);
+	cr_expect_eq(r.missing, 1, "%s", said.all);
+	cr_expect_eq(r.mended, 1, "%s", said.all);
+	cr_expect_eq(r.remaining, 0);
+	cr_expect_eq(r.affected, 0, "nothing is to be told of any more");
+	expect_said("stored anew from ");
+	reopen();
+	must(world_read(&w, "books", &id, "text", text, sizeof(text), &err), &err);
+	cr_expect_str_eq(text, text_of(1));
+	cr_expect_eq(fsck(PFS_FSCK_REACH, false).missing, 0);
+}
+
+Test(fsck, a_pack_that_is_gone_is_noticed_and_its_paths_are_named)
+{
+	struct pfs_fsck_report r;
+
+	write_text("text", 1);
+	commit();
+	fill_up(100);
+	fill_up(200);
+	world_close(&w);
+	cr_assert(below(dir.path, remove_pack, "/packs/", 0), "no pack was sealed");
+	reopen();
+	r = fsck(PFS_FSCK_REACH, true);
+	cr_expect_gt(r.missing, 0);
+	cr_expect_gt(r.affected, 0);
+	cr_expect_eq(r.remaining, r.missing, "%s", said.all);
+	expect_said("cannot be read whole");
+}
+
+static void sql(const char *text)
+{
+	struct pfs_error err = { 0 };
+
+	must(pfs_db_exec(&w.meta->writer, text, &err), &err);
+}
+
+Test(fsck, a_commit_that_lost_its_row_gets_it_back_from_its_record)
+{
+	struct pfs_commit_id id;
+	struct pfs_fsck_report r;
+	struct pfs_commit c;
+	struct pfs_error err = { 0 };
+	struct pfs_commit_options how = PFS_COMMIT_OPTIONS_INIT;
+
+	write_text("text", 1);
+	commit();
+	write_text("text", 2);
+	how.message = "the second";
+	must(pfs_commit_branch(w.h, "books", "master", &how, &id, &err), &err);
+	sql("PRAGMA foreign_keys = OFF; DELETE FROM commits WHERE number = 2;"
+	    "PRAGMA foreign_keys = ON");
+	r = fsck(PFS_FSCK_QUICK, false);
+	cr_expect_eq(r.names, 1, "%s", said.all);
+	cr_expect_eq(r.damages, 1, "the database says so too: %s", said.all);
+	expect_said("books@master: its head");
+	r = fsck(PFS_FSCK_REACH, true);
+	cr_expect_eq(r.mended, 1, "%s", said.all);
+	cr_expect_eq(r.remaining, 0);
+	r = fsck(PFS_FSCK_REACH, false);
+	cr_expect_eq(r.names + r.damages, 0, "%s", said.all);
+	must(pfs_commit_inspect(w.h, "books", "master", &c, &err), &err);
+	cr_expect(pfs_commit_id_equal(&c.id, &id));
+	cr_expect_str_eq(c.message, "the second");
+	pfs_commit_fini(&c);
+}
+
+Test(fsck, a_row_that_says_other_than_its_record_is_told_and_left)
+{
+	struct pfs_fsck_report r;
+
+	write_text("text", 1);
+	commit();
+	sql("UPDATE commits SET message = 'I never said this'");
+	r = fsck(PFS_FSCK_REACH, true);
+	cr_expect_eq(r.names, 1, "%s", said.all);
+	cr_expect_eq(r.remaining, 1);
+	expect_said("different things about the message");
+}
+
+Test(fsck, records_of_deleted_repos_are_no_damage)
+{
+	struct pfs_fsck_report r;
+	struct pfs_error err = { 0 };
+
+	write_text("text", 1);
+	commit();
+	must(pfs_repo_delete(w.h, "books", true, &err), &err);
+	reopen();
+	r = fsck(PFS_FSCK_FULL, true);
+	cr_expect_eq(r.unnamed_records, 1);
+	cr_expect_eq(r.damages + r.missing + r.names + r.mended, 0, "%s", said.all);
+}
+
+/* --- a folder that nobody has open ------------------------------------------------ */
+
+static int fsck_data(bool repair, struct pfs_fsck_report *r)
+{
+	struct pfs_fsck_options how = PFS_FSCK_OPTIONS_INIT;
+	struct pfs_error err = { 0 };
+	int rc;
+
+	memset(&said, 0, sizeof(said));
+	how.repair = repair;
+	how.report = hear;
+	rc = pfs_fsck_data(dir.path, &how, r, &err);
+	if (rc < 0)
+		snprintf(said.all, sizeof(said.all), "%s", err.text);
+	return rc;
+}
+
+static void lose_names(const char *how)
+{
+	char command[700];
+
+	world_close(&w);
+	snprintf(command, sizeof(command), "cd %s && rm -f meta.db-wal meta.db-shm && %s", dir.path,
+		 how);
+	cr_assert_eq(system(command), 0);
+}
+
+static void check_restored(void)
+{
+	PFS_AUTO(pfs_close) struct pfs_instance *pfs = NULL;
+	struct pfs_fsck_report r;
+	struct pfs_error err = { 0 };
+	struct pfs_commit c;
+	char text[3000];
+
+	cr_expect_eq(pfs_open(dir.path, &pfs, &err), PFS_E_CORRUPT, "%s", err.text);
+	cr_expect(strstr(err.text, "--repair"), "%s", err.text);
+	cr_assert_eq(fsck_data(false, &r), 0, "%s", said.all);
+	cr_expect_eq(r.names, 1, "%s", said.all);
+	cr_expect_eq(r.remaining, 1);
+	cr_assert_eq(fsck_data(true, &r), 0, "%s", said.all);
+	cr_expect_eq(r.remaining, 0, "%s", said.all);
+	cr_expect_eq(r.mended, 3, "two commits and a branch: %s", said.all);
+	must(pfs_open(dir.path, &pfs, &err), &err);
+	must(pfs_commit_inspect(pfs_instance_history(pfs), "books", "master", &c, &err), &err);
+	cr_expect_eq(c.has_parent, true);
+	w.h = pfs_instance_history(pfs);
+	w.store = pfs_history_store(w.h);
+	must(world_read(&w, "books", &c.id, "text", text, sizeof(text), &err), &err);
+	cr_expect_str_eq(text, text_of(2));
+	/* What was never committed is there too. */
+	{
+		struct pfs_change *list = NULL;
+		size_t n = 0;
+
+		must(pfs_commit_status(w.h, "books", "master", 0, &list, &n, &err), &err);
+		cr_expect(n == 1 && strcmp(list[0].path, "not committed") == 0, "%zu changes", n);
+		pfs_changes_free(&list, n);
+	}
+	pfs_commit_fini(&c);
+	memset(&w, 0, sizeof(w));
+}
+
+static void make_two_commits(void)
+{
+	write_text("text", 1);
+	commit();
+	write_text("text", 2);
+	commit();
+	write_text("not committed", 3);
+}
+
+Test(fsck, names_that_are_gone_are_restored_with_what_was_not_committed)
+{
+	make_two_commits();
+	lose_names("rm meta.db");
+	check_restored();
+}
+
+Test(fsck, names_that_were_emptied_are_restored_likewise)
+{
+	make_two_commits();
+	lose_names(": > meta.db");
+	check_restored();
+}
+
+Test(fsck, a_database_that_cannot_be_read_is_put_aside)
+{
+	struct pfs_fsck_report r;
+	char path[400];
+
+	make_two_commits();
+	lose_names("printf 'this is not a database, this is a text' > meta.db");
+	cr_assert_eq(fsck_data(false, &r), 0, "%s", said.all);
+	cr_expect_eq(r.damages, 1, "%s", said.all);
+	cr_assert_eq(fsck_data(true, &r), 0, "%s", said.all);
+	cr_expect_eq(r.remaining, 0, "%s", said.all);
+	snprintf(path, sizeof(path), "%s/meta.db.broken", dir.path);
+	cr_expect_eq(access(path, F_OK), 0);
+	memset(&w, 0, sizeof(w));
+}
+
+Test(fsck, only_a_data_folder_that_nobody_has_open_is_looked_at)
+{
+	struct pfs_fsck_report r;
+	char path[400];
+	struct pfs_error err = { 0 };
+
+	cr_expect_eq(fsck_data(false, &r), PFS_E_BUSY, "%s", said.all);
+	snprintf(path, sizeof(path), "%s/nothing", dir.path);
+	cr_expect_eq(pfs_fsck_data(path, NULL, &r, &err), PFS_E_NOTFOUND, "%s", err.text);
+	cr_expect_eq(access(path, F_OK), -1, "looking made nothing");
+	cr_expect_eq(pfs_fsck_data("/usr", NULL, &r, &err), PFS_E_NOTFOUND, "%s", err.text);
+}
+
+Test(fsck, scrubbing_goes_on_where_it_was)
+{
+	struct pfs_scrub_state s = { 0 };
+	struct pfs_error err = { 0 };
+	unsigned steps = 0;
+
+	for (unsigned i = 0; i < 4; i++)
+		fill_up(100 * i);
+	do {
+		must(pfs_history_scrub(w.h, 1, &s, &err), &err);
+		if (++steps == 2)
+			reopen();
+	} while (s.pack && steps < 1000);
+	cr_expect(steps > 3 && steps < 1000, "%u steps", steps);
+	cr_expect_eq(s.rounds, 1);
+	cr_expect_eq(s.last_damages, 0);
+	cr_expect_geq(s.round_ended_ns, s.round_began_ns);
+	damage_text(0);
+	must(pfs_history_scrub(w.h, UINT64_MAX, &s, &err), &err);
+	cr_expect_eq(s.rounds, 2);
+	cr_expect_eq(s.last_damages, 1);
+}
