@@ -223,11 +223,11 @@ static void append(struct pfs_idtable *t, const struct pfs_identry *e)
 	*slot = (uint32_t)t->n;
 }
 
-int pfs_idtable_keep(struct pfs_idtable *t, pfs_idtable_keep_fn keep, void *arg,
+int pfs_idtable_keep(struct pfs_idtable *t, pfs_idtable_keep_fn keep, void *arg, size_t more,
 		     struct pfs_error *err)
 {
 	struct pfs_idtable fresh = { 0 };
-	size_t n = 0;
+	size_t n = more;
 	int rc;
 
 	for (size_t i = 0; i < t->n; i++)

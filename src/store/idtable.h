@@ -74,12 +74,13 @@ bool pfs_idtable_next(const struct pfs_idtable *t, size_t *pos, struct pfs_idtab
 
 /*
  * Leave only the entries that `keep` wants, and give the memory of the others
- * back; the newest of those that are left is found. `newest` is the entry that
- * `e` is older than, or `e` itself. On failure nothing has changed.
+ * back, all but room for `more` sets; the newest of those that are left is found.
+ * `newest` is the entry that `e` is older than, or `e` itself. On failure nothing
+ * has changed.
  */
 typedef bool (*pfs_idtable_keep_fn)(void *arg, const struct pfs_idtable_entry *e,
 				    const struct pfs_idtable_entry *newest);
-int pfs_idtable_keep(struct pfs_idtable *t, pfs_idtable_keep_fn keep, void *arg,
+int pfs_idtable_keep(struct pfs_idtable *t, pfs_idtable_keep_fn keep, void *arg, size_t more,
 		     struct pfs_error *err);
 
 #endif

@@ -138,10 +138,13 @@ int pfs_packlog_append_to(struct pfs_packlog *log, enum pfs_packlog_slot slot,
 	struct pfs_place place;
 	int rc = pfs_packset_reserve(log->set, 1, err);
 
-	if (rc == 0)
-		rc = write_record(log, slot, rec, payload, &place, err);
 	if (rc < 0)
 		return rc;
+	rc = write_record(log, slot, rec, payload, &place, err);
+	if (rc < 0) {
+		pfs_packset_unreserve(log->set, 1);
+		return rc;
+	}
 	pfs_packset_set(log->set, &rec->id, &place);
 	log->unsynced += pfs_packrec_extent(rec->clen);
 	return 0;
@@ -174,8 +177,9 @@ int pfs_packlog_move_to(struct pfs_packlog *log, enum pfs_packlog_slot slot,
 	if (!wanted)
 		return 0;
 	rc = pfs_packset_reserve(log->set, wanted, err);
-	if (rc == 0)
-		rc = write_record(log, slot, rec, payload, &place, err);
+	if (rc < 0)
+		return rc;
+	rc = write_record(log, slot, rec, payload, &place, err);
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		struct pfs_place to = place;
 
@@ -185,7 +189,9 @@ int pfs_packlog_move_to(struct pfs_packlog *log, enum pfs_packlog_slot slot,
 		to.ulen = moves[i].from.ulen;
 		to.codec = rec->type == PFS_PACK_BUNDLE ? PFS_CODEC_BUNDLED : rec->codec;
 		pfs_packset_set(log->set, &moves[i].id, &to);
+		wanted--;
 	}
+	pfs_packset_unreserve(log->set, wanted);
 	return rc < 0 ? rc : 1;
 }
 

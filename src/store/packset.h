@@ -110,8 +110,12 @@ bool pfs_packset_has(struct pfs_packset *set, const struct pfs_id *id);
 void pfs_packset_doubt(struct pfs_packset *set, const struct pfs_id *id,
 		       const struct pfs_place *place);
 
-/* Make sure that the next pfs_packset_set cannot fail; see pfs_idtable_*. */
+/*
+ * Make sure that `more` calls of pfs_packset_set cannot fail, whatever others
+ * reserve and set meanwhile; what is not needed after all is given back.
+ */
 int pfs_packset_reserve(struct pfs_packset *set, size_t more, struct pfs_error *err);
+void pfs_packset_unreserve(struct pfs_packset *set, size_t less);
 void pfs_packset_set(struct pfs_packset *set, const struct pfs_id *id,
 		     const struct pfs_place *place);
 void pfs_packset_lose(struct pfs_packset *set, const struct pfs_id *id);

@@ -396,7 +396,7 @@ static void install(struct pfs_packset *set, struct building *b, struct pfs_inde
 		pack->in_batch = false;
 	}
 	pfs_packset_count_ready(set);
-	pfs_idtable_keep(&set->table, pfs_packset_stays_in_table, set, NULL);
+	pfs_idtable_keep(&set->table, pfs_packset_stays_in_table, set, set->promised, NULL);
 	pfs_locality_fini(&set->near);
 	recount(set);
 	pfs_rwlock_unlock(&set->lock);

@@ -202,14 +202,29 @@ void pfs_packset_leave(struct pfs_packset *set, uint32_t number, uint32_t ulen)
 	pfs_locality_forget(&set->near, number);
 }
 
+/* On top of what others were promised. */
+static int reserve_locked(struct pfs_packset *set, size_t more, struct pfs_error *err)
+{
+	return pfs_idtable_reserve(&set->table, set->promised + more, err);
+}
+
 int pfs_packset_reserve(struct pfs_packset *set, size_t more, struct pfs_error *err)
 {
 	int rc;
 
 	pfs_rwlock_write(&set->lock);
-	rc = pfs_idtable_reserve(&set->table, more, err);
+	rc = reserve_locked(set, more, err);
+	if (rc == 0)
+		set->promised += more;
 	pfs_rwlock_unlock(&set->lock);
 	return rc;
+}
+
+void pfs_packset_unreserve(struct pfs_packset *set, size_t less)
+{
+	pfs_rwlock_write(&set->lock);
+	set->promised -= less < set->promised ? less : set->promised;
+	pfs_rwlock_unlock(&set->lock);
 }
 
 /* `older` is where the runs know it, or NULL. Under the lock. */
@@ -232,6 +247,7 @@ static void set_locked(struct pfs_packset *set, const struct pfs_id *id,
 	if (older)
 		pfs_packset_leave(set, older->pack, older->ulen);
 	pfs_idtable_set(&set->table, id, place, keep_older);
+	set->promised -= set->promised > 0;
 	pfs_packset_enter(set, place->pack, place->ulen);
 	pack->n_set++;
 	if (pack->complete && !pack->covered)
@@ -268,8 +284,7 @@ void pfs_packset_doubt(struct pfs_packset *set, const struct pfs_id *id,
 	pfs_locality_forget(&set->near, place->pack);
 	if (ask_table(set, id, &in_table) != PFS_IDTABLE_ABSENT)
 		pfs_idtable_doubt(&set->table, id, place);
-	else if (pack->covered && !is_dropped(pack) &&
-		 pfs_idtable_reserve(&set->table, 1, NULL) == 0)
+	else if (pack->covered && !is_dropped(pack) && reserve_locked(set, 1, NULL) == 0)
 		pfs_idtable_set(&set->table, id, &doubted, false);
 	pfs_rwlock_unlock(&set->lock);
 }
@@ -281,8 +296,7 @@ void pfs_packset_lose(struct pfs_packset *set, const struct pfs_id *id)
 	if (!find(set, id, &place))
 		return;
 	pfs_rwlock_write(&set->lock);
-	if (ask_table(set, id, &place) == PFS_IDTABLE_ABSENT &&
-	    pfs_idtable_reserve(&set->table, 1, NULL) == 0)
+	if (ask_table(set, id, &place) == PFS_IDTABLE_ABSENT && reserve_locked(set, 1, NULL) == 0)
 		pfs_idtable_set(&set->table, id, &place, false);
 	if (pfs_idtable_find(&set->table, id, NULL) == PFS_IDTABLE_FOUND) {
 		pfs_packset_leave(set, place.pack, place.ulen);

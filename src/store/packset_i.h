@@ -37,6 +37,7 @@ struct pfs_packset {
 	struct pfs_pack **packs; /* by number, NULL where none is; what it points to stays */
 	size_t n_packs, packs_cap;
 	struct pfs_idtable table; /* what is not in runs */
+	size_t promised;          /* sets that were reserved and have not come yet */
 	struct pfs_indexruns *runs;
 	struct pfs_locality near;
 	uint64_t objects, object_bytes; /* all that are found */

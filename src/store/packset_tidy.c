@@ -273,7 +273,7 @@ static void install_flush(struct pfs_packset *set, struct flush *f)
 	}
 	pfs_packset_count_ready(set);
 	/* Without memory for a smaller table the larger one stays, and is as right. */
-	pfs_idtable_keep(&set->table, pfs_packset_stays_in_table, set, NULL);
+	pfs_idtable_keep(&set->table, pfs_packset_stays_in_table, set, set->promised, NULL);
 	pfs_rwlock_unlock(&set->lock);
 	f->runs = before;
 }

@@ -71,7 +71,7 @@ static int note(struct pfs_packset *set, const struct pfs_pack *pack,
 static int note_all(struct pfs_packset *set, const struct pfs_pack *pack,
 		    const struct pfs_packlist *list, struct pfs_error *err)
 {
-	int rc = pfs_packset_reserve(set, list->n, err);
+	int rc = 0;
 
 	for (size_t i = 0; i < list->n && rc == 0; i++)
 		rc = note(set, pack, &list->items[i], err);

@@ -123,7 +123,7 @@ Test(idtable, finds_the_newest_of_what_is_kept)
 			cr_assert(!there || got.pack == newest, "%u is in %u, not in %u", i,
 				  got.pack, newest);
 		}
-		cr_assert_eq(pfs_idtable_keep(&t, not_in_pack, &gone, NULL), 0);
+		cr_assert_eq(pfs_idtable_keep(&t, not_in_pack, &gone, 0, NULL), 0);
 	}
 	pfs_idtable_fini(&t);
 }

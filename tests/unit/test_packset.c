@@ -226,3 +226,26 @@ Test(packset, doubts_what_it_tells_from_a_run_or_from_the_neighbours)
 		cr_expect_eq(has(&w, i), i % 2 == 1, "%u: a new index made it whole", i);
 	world_fini(&w);
 }
+
+Test(packset, keeps_the_room_that_was_reserved_while_the_table_is_emptied)
+{
+	struct pfs_pack *late;
+	struct world w;
+
+	pfs_packset_set_batch(40);
+	w = world_new();
+	late = add_pack(&w, 100);
+	cr_assert_eq(pfs_packset_reserve(w.set, 9000, NULL), 0);
+	fill_index(&w, 400);
+	for (unsigned i = 0; i < 9000; i++) {
+		struct pfs_place place = {
+			.pack = late->number, .off = 64, .clen = 1, .ulen = 1, .type = 1
+		};
+		struct pfs_id id = id_of(i);
+
+		pfs_packset_set(w.set, &id, &place);
+	}
+	for (unsigned i = 0; i < 9000; i++)
+		cr_assert(lies_in(&w, i, late), "%u", i);
+	world_fini(&w);
+}
