@@ -79,9 +79,9 @@ static const char *leaf_fault(const struct pfs_treenode_entry *e)
 			return "directory whose id and count disagree";
 		return e->entries == 0 && e->below_bytes != 0 ? "empty directory with bytes" : NULL;
 	case PFS_TREENODE_SYMLINK:
-		return e->size == 0 || e->size > PFS_SYMLINK_SIZE_MAX
-			       ? "symlink of an impossible length"
-			       : NULL;
+		if (e->size == 0 || e->size > PFS_SYMLINK_SIZE_MAX)
+			return "symlink of an impossible length";
+		return memchr(e->bytes, 0, e->size) ? "symlink with a NUL in it" : NULL;
 	case PFS_TREENODE_FIFO:
 	case PFS_TREENODE_SOCKET:
 	case PFS_TREENODE_CHR:

@@ -14,6 +14,17 @@ static bool is_host(const char *text, size_t len)
 	       (len == 9 && memcmp(text, "localhost", 9) == 0);
 }
 
+static int check_host(const char *text, const char *host, size_t len, struct pfs_error *err)
+{
+	static const char allowed[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-:[]";
+
+	for (size_t i = 0; i < len; i++)
+		if (!memchr(allowed, host[i], sizeof(allowed) - 1))
+			return refuse(err, text, "a registry has letters, digits and .-:[] only");
+	return 0;
+}
+
 /* Lower-case letters, digits and separators; no empty component. */
 static int check_repo(const char *text, const char *repo, size_t len, struct pfs_error *err)
 {
@@ -63,7 +74,9 @@ int pfs_imagename_complete(const char *text, char out[PFS_IMAGENAME_SIZE], struc
 	digest = strchr(repo, '@');
 	end = digest ? digest : repo + strlen(repo);
 	tag = memchr(repo, ':', (size_t)(end - repo));
-	rc = check_repo(text, repo, (size_t)((tag ? tag : end) - repo), err);
+	rc = check_host(text, host, (size_t)host_len, err);
+	if (rc == 0)
+		rc = check_repo(text, repo, (size_t)((tag ? tag : end) - repo), err);
 	if (rc == 0 && tag)
 		rc = check_tag(text, tag + 1, (size_t)(end - tag - 1), err);
 	if (rc < 0)

@@ -43,6 +43,17 @@ struct pfs_attrs {
 	uint32_t mtime_nsec;
 };
 
+/* The time as one number, which ends in the years 1677 and 2262: what lies beyond is its end. */
+static inline int64_t pfs_attrs_mtime_ns(const struct pfs_attrs *a)
+{
+	int64_t ns;
+
+	if (__builtin_mul_overflow(a->mtime_sec, (int64_t)1000000000, &ns) ||
+	    __builtin_add_overflow(ns, (int64_t)a->mtime_nsec, &ns))
+		return a->mtime_sec < 0 ? INT64_MIN : INT64_MAX;
+	return ns;
+}
+
 struct pfs_entry {
 	const char *name; /* borrowed; not terminated */
 	size_t name_len;

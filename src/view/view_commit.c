@@ -7,15 +7,10 @@
 
 /* ---- attributes ---- */
 
-static int64_t attrs_time_ns(const struct pfs_attrs *a)
-{
-	return a->mtime_sec * 1000000000LL + a->mtime_nsec;
-}
-
 static void attr_of(const struct pfs_handle *h, const struct pfs_attrs *a, enum pfs_type type,
 		    struct pfs_attr *out)
 {
-	pfs_view_plain_attr(h, type, a->mode, attrs_time_ns(a), out);
+	pfs_view_plain_attr(h, type, a->mode, pfs_attrs_mtime_ns(a), out);
 	out->uid = a->uid;
 	out->gid = a->gid;
 	out->immutable = true;

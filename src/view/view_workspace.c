@@ -156,7 +156,7 @@ static int node_getattr(struct pfs_handle *h, struct pfs_attr *out, struct pfs_e
 		.size_bytes = a.size_bytes,
 		.blocks = a.blocks,
 		.rdev = a.rdev,
-		.mtime_ns = a.attrs.mtime_sec * 1000000000LL + a.attrs.mtime_nsec,
+		.mtime_ns = pfs_attrs_mtime_ns(&a.attrs),
 		.ctime_ns = a.ctime_ns,
 		.watched = a.type == PFS_ENTRY_DIR,
 	};

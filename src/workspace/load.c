@@ -92,6 +92,8 @@ static int take_bytes(struct pfs_node *n, const struct pfs_journal_node *row, st
 	if (!row->blob_len || row->blob_len > PFS_SYMLINK_SIZE_MAX)
 		return pfs_fail(err, PFS_E_CORRUPT, "journal: a symlink of %zu bytes",
 				row->blob_len);
+	if (memchr(row->blob, 0, row->blob_len))
+		return pfs_fail(err, PFS_E_CORRUPT, "journal: a symlink with a NUL in it");
 	n->symlink.target = strndup(row->blob, row->blob_len);
 	n->symlink.target_len = row->blob_len;
 	return n->symlink.target ? 0 : pfs_fail_nomem(err, "a symlink");

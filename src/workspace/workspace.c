@@ -14,11 +14,6 @@
 
 #define REAP_PER_TICK 4096u /* some 50 ms of removing */
 
-int64_t pfs_attrs_mtime_ns(const struct pfs_attrs *a)
-{
-	return a->mtime_sec * 1000000000 + a->mtime_nsec;
-}
-
 void pfs_attrs_set_mtime(struct pfs_attrs *a, int64_t ns)
 {
 	a->mtime_sec = ns / 1000000000;

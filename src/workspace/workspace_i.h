@@ -82,7 +82,6 @@ void pfs_probe_fini(struct pfs_probe *p);
 int pfs_probe_lock(struct pfs_workspace *ws, struct pfs_probe *a, struct pfs_probe *b,
 		   struct pfs_error *err);
 
-int64_t pfs_attrs_mtime_ns(const struct pfs_attrs *a);
 void pfs_attrs_set_mtime(struct pfs_attrs *a, int64_t ns);
 
 #endif

@@ -32,7 +32,7 @@ done
 	-Dc_args=-fsanitize=fuzzer-no-link -Db_sanitize=address,undefined -Db_lundef=false \
 	-Dwerror=false > "$folder/setup.log"
 # The libraries of the rooms; programs are of no use here.
-rooms=$(ninja -C "$folder/build" -t targets all | sed -n 's,^\(src/libpfs-[a-z]*\.a\):.*,\1,p')
+rooms=$(ninja -C "$folder/build" -t targets all | sed -n 's,^\(src/[a-z/]*lib[a-z-]*\.a\):.*,\1,p')
 ninja -C "$folder/build" -j2 $rooms > "$folder/build.log"
 
 for noun; do

@@ -61,8 +61,9 @@ static void make_name(enum shape shape, size_t i, char *out)
 
 static void new_value(struct pfs_entry *e)
 {
-	static const char target[4000] = "target";
+	static char target[4000];
 
+	memset(target, 't', sizeof(target));
 	memset(e, 0, sizeof(*e));
 	e->attrs.mode = (uint16_t)roll(010000);
 	e->attrs.mtime_sec = (int64_t)roll(1u << 31) - 1000;

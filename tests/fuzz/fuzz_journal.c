@@ -1,0 +1,292 @@
+/*
+ * A journal whose pages are whole and whose rows are anything: the workspace opens
+ * or is refused with a reason; what opens can be walked, read and sealed.
+ *
+ * The input is a list of changes to the rows of a good journal: column, row, kind of
+ * value, length, value.
+ */
+#include "workspace/workspace.h"
+#include "../scratch.h"
+
+#include <dirent.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COLUMNS_MAX 64
+#define DEPTH_MAX   40
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct column {
+	char table[8];
+	char name[24];
+};
+
+static struct scratch dir;
+static char folder[300], journal[320];
+static struct pfs_store *st;
+static struct pfs_buf good = PFS_BUF_INIT(1 << 24);
+static struct column columns[COLUMNS_MAX];
+static unsigned n_columns;
+static struct {
+	char name[256];
+	char text[16];
+	size_t len;
+} spooled[8];
+static unsigned n_spooled;
+static struct pfs_error err;
+
+static void clean(void)
+{
+	scratch_fini(&dir);
+}
+
+static void put(struct pfs_workspace *ws, struct pfs_node *in, const char *name,
+		enum pfs_entry_type type, const char *text)
+{
+	struct pfs_node_make make = {
+		.type = type, .mode = 0755, .target = text, .target_len = strlen(text)
+	};
+	struct pfs_node *n = NULL;
+	struct pfs_open *o = NULL;
+
+	CHECK(pfs_workspace_make(ws, in, name, strlen(name), &make, &n, &err) == 0, "%s", err.text);
+	if (type == PFS_ENTRY_FILE) {
+		CHECK(pfs_workspace_open_file(ws, n, true, true, &o, &err) == 0, "%s", err.text);
+		CHECK(pfs_workspace_write(o, 0, text, strlen(text), &err) == 0, "%s", err.text);
+		pfs_workspace_close_file(&o);
+	}
+	pfs_node_unref(&n);
+}
+
+static void read_columns(sqlite3 *db, const char *table)
+{
+	sqlite3_stmt *s;
+	char sql[80];
+
+	snprintf(sql, sizeof(sql), "SELECT name FROM pragma_table_info('%s')", table);
+	CHECK(sqlite3_prepare_v2(db, sql, -1, &s, NULL) == SQLITE_OK, "%s", sql);
+	while (sqlite3_step(s) == SQLITE_ROW && n_columns < COLUMNS_MAX) {
+		struct column *c = &columns[n_columns++];
+
+		snprintf(c->table, sizeof(c->table), "%s", table);
+		snprintf(c->name, sizeof(c->name), "%s", (const char *)sqlite3_column_text(s, 0));
+	}
+	sqlite3_finalize(s);
+}
+
+static void remember_spool(void)
+{
+	char path[340];
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/spool", folder);
+	d = opendir(path);
+	CHECK(d, "%s", path);
+	while ((e = readdir(d))) {
+		int fd = e->d_name[0] == '.' ? -1 : openat(dirfd(d), e->d_name, O_RDONLY);
+		ssize_t n;
+
+		if (fd < 0)
+			continue;
+		CHECK(n_spooled < 8, "many spool files");
+		n = read(fd, spooled[n_spooled].text, sizeof(spooled[0].text));
+		CHECK(n >= 0, "%s", e->d_name);
+		spooled[n_spooled].len = (size_t)n;
+		strcpy(spooled[n_spooled++].name, e->d_name);
+		close(fd);
+	}
+	closedir(d);
+}
+
+/* Of everything one: committed and changed, new, removed, a folder, a link. */
+static void make_good(void)
+{
+	struct pfs_root base = { .attrs.mode = 0755 };
+	struct pfs_workspace *ws = NULL;
+	struct pfs_node *root, *sub = NULL;
+	struct pfs_sealed sealed;
+	sqlite3 *db = NULL;
+
+	if (access("/dev/shm", W_OK) == 0)
+		setenv("TMPDIR", "/dev/shm", 0);
+	dir = scratch_new();
+	atexit(clean);
+	snprintf(folder, sizeof(folder), "%s/ws", dir.path);
+	snprintf(journal, sizeof(journal), "%s/journal.db", folder);
+	CHECK(pfs_store_open_mem(&st, &err) == 0, "%s", err.text);
+	CHECK(pfs_workspace_open(folder, st, &base, &ws, &err) == 0, "%s", err.text);
+	root = pfs_workspace_root(ws);
+	put(ws, root, "committed", PFS_ENTRY_FILE, "one");
+	put(ws, root, "gone", PFS_ENTRY_FILE, "two");
+	CHECK(pfs_workspace_seal(ws, NULL, &sealed, &err) == 0, "%s", err.text);
+	CHECK(pfs_workspace_settle(ws, &sealed, &err) == 0, "%s", err.text);
+	CHECK(pfs_workspace_remove_name(ws, root, "gone", 4, false, &err) == 0, "%s", err.text);
+	put(ws, root, "new", PFS_ENTRY_FILE, "three");
+	put(ws, root, "link", PFS_ENTRY_SYMLINK, "new");
+	put(ws, root, "sub", PFS_ENTRY_DIR, "");
+	CHECK(pfs_workspace_lookup(ws, root, "sub", 3, &sub, &err) == 0, "%s", err.text);
+	put(ws, sub, "deep", PFS_ENTRY_FILE, "four");
+	pfs_node_unref(&sub);
+	pfs_node_unref(&root);
+	pfs_workspace_close(&ws);
+	remember_spool();
+	CHECK(pfs_io_load(AT_FDCWD, journal, &good, &err) == 0, "%s", err.text);
+	CHECK(sqlite3_open_v2(journal, &db, SQLITE_OPEN_READWRITE, "pfs") == SQLITE_OK, "open");
+	read_columns(db, "meta");
+	read_columns(db, "node");
+	read_columns(db, "name");
+	sqlite3_close(db);
+}
+
+static void restore(void)
+{
+	char path[620];
+	int fd = open(journal, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	CHECK(fd >= 0 && write(fd, pfs_buf_str(&good), good.len) == (ssize_t)good.len, "%s",
+	      journal);
+	close(fd);
+	snprintf(path, sizeof(path), "%s-wal", journal);
+	unlink(path);
+	/* Spool files that no row named were removed. */
+	for (unsigned i = 0; i < n_spooled; i++) {
+		snprintf(path, sizeof(path), "%s/spool/%s", folder, spooled[i].name);
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd < 0)
+			continue;
+		CHECK(write(fd, spooled[i].text, spooled[i].len) == (ssize_t)spooled[i].len, "%s",
+		      path);
+		close(fd);
+	}
+}
+
+static void bind(sqlite3_stmt *s, const uint8_t *value, size_t len, unsigned kind)
+{
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < len && i < 8; i++)
+		v |= (uint64_t)value[i] << 8 * i;
+	switch (kind % 4) {
+	case 0:
+		sqlite3_bind_int64(s, 1, (sqlite3_int64)v);
+		break;
+	case 1:
+		sqlite3_bind_blob64(s, 1, value, len, SQLITE_STATIC);
+		break;
+	case 2:
+		sqlite3_bind_text(s, 1, (const char *)value, (int)len, SQLITE_STATIC);
+		break;
+	default:
+		sqlite3_bind_null(s, 1);
+	}
+}
+
+/* One row gets another value, or goes. */
+static void change(sqlite3 *db, const uint8_t *how, const uint8_t *value, size_t len)
+{
+	const struct column *c = &columns[how[0] % n_columns];
+	const char *key = strcmp(c->table, "name") == 0 ? "name" : "rowid";
+	sqlite3_stmt *s = NULL;
+	char sql[300];
+
+	if (how[2] % 8 == 7)
+		snprintf(sql, sizeof(sql),
+			 "DELETE FROM %s WHERE %s = (SELECT %s FROM %s LIMIT 1 OFFSET %u)",
+			 c->table, key, key, c->table, how[1] % 8u);
+	else
+		snprintf(sql, sizeof(sql),
+			 "UPDATE OR IGNORE %s SET %s = ?1 WHERE %s ="
+			 " (SELECT %s FROM %s LIMIT 1 OFFSET %u)",
+			 c->table, c->name, key, key, c->table, how[1] % 8u);
+	CHECK(sqlite3_prepare_v2(db, sql, -1, &s, NULL) == SQLITE_OK, "%s: %s", sql,
+	      sqlite3_errmsg(db));
+	if (how[2] % 8 != 7)
+		bind(s, value, len, how[2]);
+	sqlite3_step(s); /* what the tables do not allow does not happen */
+	sqlite3_finalize(s);
+}
+
+static void change_all(const uint8_t *data, size_t size)
+{
+	sqlite3 *db = NULL;
+	size_t at = 0;
+
+	CHECK(sqlite3_open_v2(journal, &db, SQLITE_OPEN_READWRITE, "pfs") == SQLITE_OK, "open");
+	CHECK(sqlite3_exec(db, "PRAGMA synchronous=OFF; BEGIN", NULL, NULL, NULL) == SQLITE_OK,
+	      "%s", sqlite3_errmsg(db));
+	for (unsigned n = 0; at + 4 <= size && n < 32; n++) {
+		size_t len = data[at + 3] % 64, left = size - at - 4;
+
+		change(db, data + at, data + at + 4, len < left ? len : left);
+		at += 4 + (len < left ? len : left);
+	}
+	CHECK(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
+	sqlite3_close(db);
+}
+
+struct walker {
+	struct pfs_workspace *ws;
+	struct pfs_node *dir;
+	unsigned depth;
+};
+
+static int walk(struct pfs_workspace *ws, struct pfs_node *in, unsigned depth);
+
+static int each_name(void *arg, const struct pfs_node_name *item)
+{
+	const struct walker *w = arg;
+	struct pfs_node_attr attr;
+	struct pfs_node *n = NULL;
+	struct pfs_open *o = NULL;
+	char data[64];
+	size_t got;
+
+	if (pfs_workspace_lookup(w->ws, w->dir, item->name, item->name_len, &n, NULL) < 0)
+		return 0;
+	pfs_workspace_getattr(w->ws, n, &attr, NULL);
+	if (pfs_node_type(n) == PFS_ENTRY_DIR) {
+		walk(w->ws, n, w->depth + 1);
+	} else if (pfs_node_type(n) == PFS_ENTRY_FILE &&
+		   pfs_workspace_open_file(w->ws, n, false, false, &o, NULL) == 0) {
+		pfs_workspace_read(o, 0, data, sizeof(data), &got, NULL);
+		pfs_workspace_close_file(&o);
+	}
+	pfs_node_unref(&n);
+	return 0;
+}
+
+static int walk(struct pfs_workspace *ws, struct pfs_node *in, unsigned depth)
+{
+	struct walker w = { ws, in, depth };
+
+	CHECK(depth < DEPTH_MAX, "a folder in itself");
+	return pfs_workspace_list(ws, in, each_name, &w, NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct pfs_root base = { .attrs.mode = 0755 };
+	struct pfs_workspace *ws = NULL;
+	struct pfs_node *root;
+	struct pfs_sealed sealed;
+
+	if (!st)
+		make_good();
+	restore();
+	change_all(data, size);
+	memset(&err, 0, sizeof(err));
+	if (pfs_workspace_open(folder, st, &base, &ws, &err) < 0) {
+		if (!err.text[0])
+			abort();
+		return 0;
+	}
+	root = pfs_workspace_root(ws);
+	walk(ws, root, 0);
+	pfs_node_unref(&root);
+	pfs_workspace_seal(ws, NULL, &sealed, &err);
+	pfs_workspace_close(&ws);
+	return 0;
+}
