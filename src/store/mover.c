@@ -224,27 +224,12 @@ static void take_back_all(struct pfs_mover *m)
 	m->n_taken = 0;
 }
 
-static int remove_file(struct pfs_mover *m, const char *path, struct pfs_error *err)
-{
-	int rc = pfs_fault("mover.unlink", err);
-
-	if (rc == 0 && unlinkat(m->parts.dir, path, 0) < 0 && errno != ENOENT)
-		rc = pfs_fail_errno(err, errno, "remove %s", path);
-	return rc;
-}
-
 /* Nothing is found in it any more, and who reads it keeps it open: the names can go. */
 static int remove_pack(struct pfs_mover *m, const struct pfs_pack *pack, struct pfs_error *err)
 {
-	char path[PFS_PACK_PATH_SIZE];
-	int rc;
+	int rc = pfs_fault("mover.unlink", err);
 
-	pfs_pack_path(pack->uuid, pack->kind, true, path);
-	rc = remove_file(m, path, err);
-	if (rc < 0 || pack->kind != PFS_PACK_ADOPTED)
-		return rc;
-	pfs_pack_table_path(pack->uuid, path);
-	return remove_file(m, path, err);
+	return rc < 0 ? rc : pfs_pack_remove(m->parts.dir, pack, err);
 }
 
 int pfs_mover_settle(struct pfs_mover *m, struct pfs_error *err)
