@@ -41,17 +41,29 @@ static unsigned char *arena;
 static bool recording;
 static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
-/* What is done and what is noted are one thing, for all threads, until the scope ends. */
-static int enter(void)
+/*
+ * A sanitizer opens files before it can lock a mutex. Nothing of ours is made
+ * before it, so there is one thread only until this is called.
+ */
+static bool loaded;
+
+__attribute__((constructor)) static void note_loaded(void)
 {
-	return pthread_mutex_lock(&lock);
+	loaded = true;
 }
 
-static void leave(int *entered)
+/* What is done and what is noted are one thing, for all threads, until the scope ends. */
+static bool enter(void)
 {
-	pthread_mutex_unlock(&lock);
+	return loaded && pthread_mutex_lock(&lock) == 0;
 }
-#define GUARD __attribute__((cleanup(leave), unused)) int entered = enter()
+
+static void leave(bool *entered)
+{
+	if (*entered)
+		pthread_mutex_unlock(&lock);
+}
+#define GUARD __attribute__((cleanup(leave), unused)) bool entered = enter()
 
 /* Failing. */
 static bool failing, count_reads;
