@@ -11,8 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SYNC_SIZE (8u << 20) /* so much at a time: whoever commits meanwhile waits for no more */
-#define RAW_SIZE  (PFS_OBJECT_SIZE_MAX + PFS_BUNDLE_TABLE_MAX + PFS_PACKREC_SIZE + PFS_PACK_ALIGN)
+#define SYNC_SIZE  (8u << 20) /* so much at a time: whoever commits meanwhile waits for no more */
+#define BUNDLE_MIN 4u         /* fewer are as well off by themselves */
+#define RAW_SIZE   (PFS_OBJECT_SIZE_MAX + PFS_BUNDLE_TABLE_MAX + PFS_PACKREC_SIZE + PFS_PACK_ALIGN)
 
 size_t pfs_mover_next_record(const struct pfs_packlist *list, size_t at)
 {
@@ -25,13 +26,24 @@ size_t pfs_mover_next_record(const struct pfs_packlist *list, size_t at)
 	return at;
 }
 
+/* Deltas are smaller already, and nodes are read one by one on the way to something. */
+bool pfs_mover_is_small(const struct pfs_place *place)
+{
+	return place->ulen < PFS_BUNDLER_SMALL && place->type == PFS_KIND_CHUNK &&
+	       (place->codec == PFS_CODEC_RAW || place->codec == PFS_CODEC_ZSTD);
+}
+
 static int make_room(struct pfs_mover *m, struct pfs_error *err)
 {
 	if (!m->raw)
 		m->raw = malloc(RAW_SIZE);
 	if (!m->packed)
 		m->packed = malloc(PFS_OBJECT_SIZE_MAX);
-	if (!m->raw || !m->packed)
+	if (m->bundle && !m->members) {
+		pfs_bundler_init(&m->bundler);
+		m->members = calloc(PFS_BUNDLE_MEMBERS_MAX, sizeof(*m->members));
+	}
+	if (!m->raw || !m->packed || (m->bundle && !m->members))
 		return pfs_fail_nomem(err, "moving records");
 	if (m->n_taken == m->taken_cap) {
 		size_t cap = m->taken_cap ? 2 * m->taken_cap : 16;
@@ -102,18 +114,62 @@ static int read_either(struct pfs_mover *m, int fd, const struct pfs_packlist_it
 	return read_record(m, fd, &item->place, out, err);
 }
 
-/* Only an object that is found here alone needs to be moved, and only that can be missed. */
-static bool is_found_here(struct pfs_mover *m, const struct pfs_packlist_item *item)
+/* A pack whose records go elsewhere. */
+struct leaving {
+	int fd;
+	const struct pfs_packlist *list;
+	bool damaged; /* it has to stay */
+};
+
+/*
+ * Only an object that is found here alone needs to be moved, and only that can
+ * be missed. One that is damaged where it is found may be mended from here.
+ */
+static bool is_found_here(struct pfs_mover *m, struct leaving *l, size_t i)
 {
+	const struct pfs_packlist_item *item = &l->list->items[i];
 	struct pfs_place now;
 
-	return pfs_packset_find(m->parts.set, &item->id, &now) && now.pack == item->place.pack &&
-	       now.off == item->place.off;
+	if (!pfs_packset_find(m->parts.set, &item->id, &now))
+		return false;
+	if (now.pack == item->place.pack && now.off == item->place.off)
+		return true;
+	l->damaged = l->damaged || now.doubted;
+	return false;
 }
 
-static int move_record(struct pfs_mover *m, int fd, const struct pfs_packlist *list, size_t first,
-		       size_t end, bool *out_damaged, struct pfs_error *err)
+/* What cannot be read makes the pack stay, and is no failure. */
+static int tell_damage(struct leaving *l, int rc, const struct pfs_error *why,
+		       struct pfs_error *err)
 {
+	if (rc == PFS_E_CORRUPT) {
+		l->damaged = true;
+		return 0;
+	}
+	if (rc < 0 && err)
+		*err = *why;
+	return rc;
+}
+
+/* The record into the log, with those objects that it holds. */
+static int append(struct pfs_mover *m, const struct pfs_packrec *rec, const void *payload,
+		  const struct pfs_move *moves, size_t n, struct pfs_error *err)
+{
+	int rc = pfs_fault("mover.copy", err);
+
+	if (rc == 0)
+		rc = pfs_packlog_move(m->parts.log, rec, payload, moves, n, err);
+	if (rc == 1) {
+		m->copied += pfs_packrec_extent(rec->clen);
+		m->unsynced += pfs_packrec_extent(rec->clen);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+static int move_record(struct pfs_mover *m, struct leaving *l, size_t first, size_t end,
+		       struct pfs_error *err)
+{
+	const struct pfs_packlist_item *items = l->list->items;
 	const unsigned char *payload = NULL;
 	struct pfs_error why = { 0 };
 	struct pfs_move *moves;
@@ -121,34 +177,112 @@ static int move_record(struct pfs_mover *m, int fd, const struct pfs_packlist *l
 	bool here = false;
 	int rc;
 
-	for (size_t i = first; i < end && !here; i++)
-		here = is_found_here(m, &list->items[i]);
+	for (size_t i = first; i < end; i++)
+		here = is_found_here(m, l, i) || here;
 	if (!here)
 		return 0;
-	rc = read_either(m, fd, &list->items[first], &rec, &payload, &why);
-	if (rc == PFS_E_CORRUPT) {
-		*out_damaged = true;
-		return 0;
-	}
-	if (rc < 0) {
-		if (err)
-			*err = why;
-		return rc;
-	}
+	rc = read_either(m, l->fd, &items[first], &rec, &payload, &why);
+	if (rc < 0)
+		return tell_damage(l, rc, &why, err);
+	m->seen += items[first].place.clen;
 	moves = reallocarray(NULL, end - first, sizeof(*moves));
 	if (!moves)
 		return pfs_fail_nomem(err, "moving records");
 	for (size_t i = first; i < end; i++)
-		moves[i - first] = (struct pfs_move){ list->items[i].id, list->items[i].place };
-	rc = pfs_fault("mover.copy", err);
-	if (rc == 0)
-		rc = pfs_packlog_move(m->parts.log, &rec, payload, moves, end - first, err);
+		moves[i - first] = (struct pfs_move){ items[i].id, items[i].place };
+	rc = append(m, &rec, payload, moves, end - first, err);
 	free(moves);
-	if (rc == 1) {
-		m->copied += pfs_packrec_extent(rec.clen);
-		m->unsynced += pfs_packrec_extent(rec.clen);
+	return rc;
+}
+
+/* --- small ones, together --------------------------------------------------- */
+
+/* The bundle as it is now. */
+static int append_bundle(struct pfs_mover *m, const struct leaving *l, struct pfs_error *err)
+{
+	uint32_t n = pfs_bundler_members(&m->bundler);
+	struct pfs_move *moves = calloc(n, sizeof(*moves));
+	unsigned char *payload = NULL;
+	struct pfs_packrec rec;
+	int rc = moves ? pfs_bundler_make(&m->bundler, m->st->hasher, &rec, &payload, err)
+		       : pfs_fail_nomem(err, "moving records");
+
+	for (uint32_t i = 0; rc == 0 && i < n; i++) {
+		const struct pfs_packlist_item *item = &l->list->items[m->members[i]];
+
+		moves[i] = (struct pfs_move){ item->id, item->place };
 	}
-	return rc < 0 ? rc : 0;
+	if (rc == 0)
+		rc = append(m, &rec, payload, moves, n, err);
+	free(payload);
+	free(moves);
+	return rc;
+}
+
+static int settle_bundle(struct pfs_mover *m, struct leaving *l, struct pfs_error *err)
+{
+	uint32_t n = m->members ? pfs_bundler_members(&m->bundler) : 0;
+	int rc = 0;
+
+	if (n >= BUNDLE_MIN)
+		rc = append_bundle(m, l, err);
+	for (uint32_t i = 0; rc == 0 && n < BUNDLE_MIN && i < n; i++)
+		rc = move_record(m, l, m->members[i], m->members[i] + 1, err);
+	if (n)
+		pfs_bundler_clear(&m->bundler);
+	return rc;
+}
+
+/* The object of a record, checked against its id, in m->packed. */
+static int read_small(struct pfs_mover *m, int fd, const struct pfs_packlist_item *item,
+		      struct pfs_error *err)
+{
+	struct pfs_packrec rec;
+	struct pfs_id id;
+	int rc = read_record(m, fd, &item->place, &rec, err);
+
+	if (rc == 0 && (rec.ulen != item->place.ulen || rec.codec != item->place.codec))
+		return pfs_fail(err, PFS_E_CORRUPT,
+				"another record is in the place of a small one");
+	if (rc == 0)
+		rc = pfs_codec_decode((enum pfs_codec)rec.codec, m->raw + PFS_PACKREC_SIZE,
+				      rec.clen, m->packed, rec.ulen, err);
+	if (rc < 0)
+		return rc;
+	pfs_store_id(m->st, item->place.type, m->packed, rec.ulen, &id);
+	return pfs_id_equal(&id, &item->id)
+		       ? 0
+		       : pfs_fail(err, PFS_E_CORRUPT, "a small record is not what it was");
+}
+
+static int bundle_record(struct pfs_mover *m, struct leaving *l, size_t at, struct pfs_error *err)
+{
+	const struct pfs_packlist_item *item = &l->list->items[at];
+	struct pfs_error why = { 0 };
+	int rc;
+
+	if (!is_found_here(m, l, at))
+		return 0;
+	if (!pfs_bundler_fits(&m->bundler, item->place.ulen)) {
+		rc = settle_bundle(m, l, err);
+		if (rc < 0)
+			return rc;
+	}
+	rc = read_small(m, l->fd, item, &why);
+	if (rc < 0)
+		return tell_damage(l, rc, &why, err);
+	m->seen += item->place.clen;
+	rc = pfs_bundler_add(&m->bundler, (enum pfs_kind)item->place.type, &item->id, m->packed,
+			     item->place.ulen, err);
+	if (rc == 0)
+		m->members[pfs_bundler_members(&m->bundler) - 1] = at;
+	return rc;
+}
+
+static bool is_to_bundle(struct pfs_mover *m, const struct pfs_place *place)
+{
+	return m->bundle && pfs_mover_is_small(place) &&
+	       pfs_packset_pack(m->parts.set, place->pack)->kind != PFS_PACK_ADOPTED;
 }
 
 /*
@@ -175,42 +309,56 @@ static int sync_some(struct pfs_mover *m, struct pfs_error *err)
 	return rc;
 }
 
-static int move_all(struct pfs_mover *m, int fd, const struct pfs_packlist *list,
-		    bool (*wanted)(void *arg, uint32_t record), void *arg, bool *out_damaged,
-		    struct pfs_error *err)
+static bool told_to_stop(const struct pfs_mover *m)
 {
+	return m->stop && m->stop(m->stop_arg);
+}
+
+/* 1 when it was told to stop. */
+static int move_all(struct pfs_mover *m, struct leaving *l,
+		    bool (*wanted)(void *arg, uint32_t record), void *arg, struct pfs_error *err)
+{
+	const struct pfs_packlist *list = l->list;
+	bool stopped = false;
 	uint32_t record = 0;
 	int rc = 0;
 
-	for (size_t at = 0, next; rc == 0 && at < list->n; at = next, record++) {
+	for (size_t at = 0, next; rc == 0 && !stopped && at < list->n; at = next, record++) {
 		next = pfs_mover_next_record(list, at);
 		if (!wanted(arg, record))
 			continue;
-		if (m->stop && m->stop(m->stop_arg))
-			return 1;
-		rc = move_record(m, fd, list, at, next, out_damaged, err);
+		stopped = told_to_stop(m);
+		if (!stopped)
+			rc = is_to_bundle(m, &list->items[at].place)
+				     ? bundle_record(m, l, at, err)
+				     : move_record(m, l, at, next, err);
 		if (rc == 0 && m->unsynced >= SYNC_SIZE)
 			rc = sync_some(m, err);
 	}
-	return rc < 0 ? rc : *out_damaged;
+	if (rc == 0)
+		rc = settle_bundle(m, l, err);
+	return rc < 0 ? rc : stopped;
 }
 
 int pfs_mover_take(struct pfs_mover *m, struct pfs_pack *pack, const struct pfs_packlist *list,
 		   bool (*wanted)(void *arg, uint32_t record), void *arg, bool *out_damaged,
 		   struct pfs_error *err)
 {
-	int fd = -1;
+	struct leaving l = { .fd = -1, .list = list };
 	int rc = make_room(m, err);
 
 	*out_damaged = false;
 	if (rc == 0)
-		rc = pfs_packset_lend(m->parts.set, pack, &fd, err);
+		rc = pfs_packset_lend(m->parts.set, pack, &l.fd, err);
 	if (rc < 0)
 		return rc;
-	rc = move_all(m, fd, list, wanted, arg, out_damaged, err);
+	if (m->members)
+		pfs_bundler_clear(&m->bundler);
+	rc = move_all(m, &l, wanted, arg, err);
 	pfs_packset_return(m->parts.set, pack);
-	m->taken[m->n_taken++] = (struct pfs_taken){ pack, rc == 0 };
-	return rc;
+	m->taken[m->n_taken++] = (struct pfs_taken){ pack, rc == 0 && !l.damaged };
+	*out_damaged = l.damaged;
+	return rc == 0 ? l.damaged : rc;
 }
 
 static void take_back_all(struct pfs_mover *m)
@@ -268,7 +416,10 @@ void pfs_mover_fini(struct pfs_mover *m)
 	free(m->raw);
 	free(m->packed);
 	free(m->taken);
+	free(m->members);
+	pfs_bundler_fini(&m->bundler);
 	m->raw = m->packed = NULL;
+	m->members = NULL;
 	m->taken = NULL;
 	m->n_taken = m->taken_cap = 0;
 }

@@ -29,6 +29,7 @@ struct pfs_pack {
 	uint32_t deltas,
 		members; /* kept in it, the second in bundles, once `counted`; all atomic */
 	int counted;
+	bool repacked; /* nothing is to be gained from rewriting it; of who repacks */
 
 	/* Of the index; protected by the packset's lock. */
 	bool unread;                    /* sealed, but its objects were not set yet */
