@@ -38,6 +38,7 @@ struct pfs_pack {
 	bool in_batch;                  /* ... or in runs that are being written */
 	size_t n_set;                   /* entries in the table, before it is covered */
 	uint64_t objects, object_bytes; /* found here, not in a newer pack */
+	bool parted;                    /* some of what it holds is found elsewhere by now */
 
 	/* The same if there were runs only; protected by the packset's tidy lock. */
 	uint64_t run_objects, run_bytes;

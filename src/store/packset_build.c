@@ -391,6 +391,7 @@ static void install(struct pfs_packset *set, struct building *b, struct pfs_inde
 		pack->covered = pack->in_batch;
 		pack->complete |= pack->covered;
 		pack->unread &= !pack->covered;
+		pack->parted = false;
 		pack->run_objects = i < b->counts.n ? (uint64_t)b->counts.objects[i] : 0;
 		pack->run_bytes = i < b->counts.n ? (uint64_t)b->counts.bytes[i] : 0;
 		pack->in_batch = false;

@@ -98,12 +98,12 @@ static bool is_whole(struct pfs_packset *set, uint32_t number, size_t n)
 static void load_neighbours(struct pfs_packset *set, uint32_t number)
 {
 	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
-	const struct pfs_pack *pack = pfs_packset_pack(set, number);
+	struct pfs_pack *pack = pfs_packset_pack(set, number);
 	struct pfs_idtable *table = NULL;
 	bool wanted;
 
 	pfs_rwlock_read(&set->lock);
-	wanted = pack->objects <= PFS_LOCALITY_OBJECTS_MAX;
+	wanted = pack->objects <= PFS_LOCALITY_OBJECTS_MAX && !pack->parted;
 	pfs_rwlock_unlock(&set->lock);
 	if (wanted && pfs_packlist_load(set->dir, pack, &list, NULL) == 0)
 		table = pfs_locality_prepare(&list);
@@ -113,6 +113,8 @@ static void load_neighbours(struct pfs_packset *set, uint32_t number)
 	if (is_whole(set, number, table->n)) {
 		pfs_locality_take(&set->near, number, table);
 		table = NULL;
+	} else {
+		pack->parted = true; /* do not read the whole list again for nothing */
 	}
 	pfs_rwlock_unlock(&set->lock);
 	if (table)
@@ -192,6 +194,7 @@ void pfs_packset_leave(struct pfs_packset *set, uint32_t number, uint32_t ulen)
 {
 	struct pfs_pack *pack = set->packs[number];
 
+	pack->parted = true;
 	/* An index that was damaged may have been counted wrong; it is not counted below nothing. */
 	if (pack->objects == 0 || pack->object_bytes < ulen)
 		return;
