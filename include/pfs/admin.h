@@ -91,8 +91,10 @@ struct pfs_finding {
 	enum pfs_finding_kind kind;
 	const char *text; /* one line for people, without an end of line */
 
-	/* AFFECTED: the path and the commits in which it is so. */
+	/* AFFECTED: the path and the commits in which it is so; or none, and the branch on which it is
+	 * not committed. */
 	const char *repo;
+	const char *branch; /* NULL: in commits */
 	const char *path;
 	struct pfs_commit_id first, last;
 	uint64_t commits;

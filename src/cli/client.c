@@ -221,19 +221,43 @@ static int take_piece(void *arg, const void *data, size_t len)
 	return l->rc;
 }
 
-int pfs_client_each(struct pfs_client *c, const struct pfs_target *t,
-		    int (*line)(void *arg, json_t *v, struct pfs_error *err), void *arg,
-		    struct pfs_error *err)
+static int send_for_lines(struct pfs_client *c, struct pfs_http_request *rq,
+			  const struct pfs_target *t,
+			  int (*line)(void *arg, json_t *v, struct pfs_error *err), void *arg,
+			  struct pfs_error *err)
 {
 	struct pfs_error why = { 0 };
 	struct liner l = { line, arg, PFS_BUF_INIT(LINE_MAX_BYTES), 0, &why };
-	int rc = pfs_client_read(c, t, SILENCE_MS, take_piece, &l, err);
+	int rc;
 
+	rq->write_reply = take_piece;
+	rq->write_arg = &l;
+	rc = send_request(c, rq, t, NULL, err);
 	pfs_buf_fini(&l.partial);
 	/* What went wrong here says more than that the answer was not taken. */
 	if (l.rc < 0)
 		return pfs_fail(err, l.rc, "%s", why.text);
 	return rc;
+}
+
+int pfs_client_each(struct pfs_client *c, const struct pfs_target *t,
+		    int (*line)(void *arg, json_t *v, struct pfs_error *err), void *arg,
+		    struct pfs_error *err)
+{
+	struct pfs_http_request rq = { .method = "GET", .timeout_ms = SILENCE_MS };
+
+	return send_for_lines(c, &rq, t, line, arg, err);
+}
+
+int pfs_client_work(struct pfs_client *c, const struct pfs_target *t, bool (*cancelled)(void *arg),
+		    int (*line)(void *arg, json_t *v, struct pfs_error *err), void *arg,
+		    struct pfs_error *err)
+{
+	struct pfs_http_request rq = { .method = "POST",
+				       .cancelled = cancelled,
+				       .cancel_arg = arg };
+
+	return send_for_lines(c, &rq, t, line, arg, err);
 }
 
 static int collect(void *arg, const void *data, size_t len)

@@ -58,6 +58,14 @@ int pfs_client_each(struct pfs_client *c, const struct pfs_target *t,
 		    int (*line)(void *arg, json_t *v, struct pfs_error *err), void *arg,
 		    struct pfs_error *err);
 
+/*
+ * POST that takes its time and answers with lines of JSON, handed over as they
+ * come. `cancelled` is asked ten times a second: true hangs up, with PFS_E_FAILED.
+ */
+int pfs_client_work(struct pfs_client *c, const struct pfs_target *t, bool (*cancelled)(void *arg),
+		    int (*line)(void *arg, json_t *v, struct pfs_error *err), void *arg,
+		    struct pfs_error *err);
+
 /* GET one JSON object; owned by the caller. */
 int pfs_client_get(struct pfs_client *c, const struct pfs_target *t, int64_t patience_ms,
 		   json_t **out, struct pfs_error *err);

@@ -16,6 +16,7 @@ struct pfs_cli {
 	const struct pfs_args *args;
 	bool raw; /* JSON as it came */
 	bool full_times;
+	int exit_status; /* set by a command that has its own; 0: as the error has it */
 	int64_t now_s;
 };
 
@@ -66,6 +67,7 @@ pfs_command_fn cmd_put_file, cmd_get_file, cmd_list_file, cmd_delete_file, cmd_d
 pfs_command_fn cmd_commit, cmd_list_commit, cmd_inspect_commit, cmd_wait_commit, cmd_status;
 pfs_command_fn cmd_create_pipeline, cmd_list_pipeline, cmd_inspect_pipeline, cmd_delete_pipeline;
 pfs_command_fn cmd_list_job, cmd_inspect_job, cmd_wait_job, cmd_stop_job, cmd_logs;
+pfs_command_fn cmd_gc, cmd_fsck;
 pfs_command_fn cmd_version, cmd_stats;
 
 #endif

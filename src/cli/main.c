@@ -63,6 +63,22 @@ static const struct pfs_option logs[] = { { 'p', "pipeline", "NAME", "whose" },
 					  { 'f', "follow", NULL, "until the job has ended" },
 					  { 0 } };
 
+static const struct pfs_option gc[] = {
+	{ 'n', "dry-run", NULL, "find out, change nothing" },
+	{ 't', "thorough", NULL, "rewrite every pack with any garbage, not only where it pays" },
+	{ 'w', "would-free", "REPO[@BRANCH]", "what deleting that would give back" },
+	{ 0 }
+};
+static const struct pfs_option fsck[] = {
+	{ 'l', "level", "LEVEL",
+	  "quick: packs and database; reach: and all that commits lead to; "
+	  "full: and every byte. The default is reach" },
+	{ 'r', "repair", NULL, "mend what can be mended" },
+	{ 'i', "rebuild-index", NULL, "make the index of the store anew first" },
+	{ 'd', "data", "DIR", "look at a data folder that no pfsd has" },
+	{ 0 }
+};
+
 #define BRANCH "<repo>@<branch>"
 #define COMMIT "<repo>@<branch or commit>"
 #define JOB    "<pipeline>@<commit>"
@@ -115,6 +131,8 @@ static const struct pfs_command commands[] = {
 	{ "stop", "job", cmd_stop_job, 1, 1, JOB, "end a job" },
 	{ "logs", NULL, cmd_logs, 0, 1, "[" JOB "]", "what a job printed", logs },
 
+	{ "gc", NULL, cmd_gc, 0, 0, "", "collect garbage", gc },
+	{ "fsck", NULL, cmd_fsck, 0, 0, "", "look for damage, and mend it", fsck },
 	{ "stats", NULL, cmd_stats, 0, 0, "", "numbers about pfsd" },
 	{ "version", NULL, cmd_version, 0, 0, "", "of pfs and of pfsd" },
 };
@@ -241,7 +259,7 @@ static int check_words(const struct pfs_command *c, const struct pfs_args *a, st
 }
 
 static int run_command(const struct pfs_command *c, const struct pfs_args *before,
-		       const struct pfs_args *after, struct pfs_error *err)
+		       const struct pfs_args *after, int *out_status, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_client_close) struct pfs_client *client = NULL;
 	struct pfs_cli cli = { .args = after, .now_s = time(NULL) };
@@ -256,7 +274,9 @@ static int run_command(const struct pfs_command *c, const struct pfs_args *befor
 	cli.client = client;
 	cli.raw = pfs_args_get(before, OPT_RAW) || pfs_args_get(after, OPT_RAW);
 	cli.full_times = pfs_args_get(before, OPT_FULL) || pfs_args_get(after, OPT_FULL);
-	return c->run(&cli, err);
+	rc = c->run(&cli, err);
+	*out_status = cli.exit_status;
+	return rc;
 }
 
 /* Options in front of the command; *out_at is where it begins. */
@@ -275,7 +295,8 @@ static int parse_before(const char *const *argv, size_t n, struct pfs_args *out,
 	return pfs_args_parse(argv, at, NULL, common, out, err);
 }
 
-static int dispatch(const char *const *argv, size_t n, struct pfs_error *err)
+/* *out_status is what to exit with, unless it is 0. */
+static int dispatch(const char *const *argv, size_t n, int *out_status, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_args_fini) struct pfs_args before = { 0 }, after = { 0 };
 	const struct pfs_command *c;
@@ -306,17 +327,18 @@ static int dispatch(const char *const *argv, size_t n, struct pfs_error *err)
 		print_command_help(c, stdout);
 		return 0;
 	}
-	return run_command(c, &before, &after, err);
+	return run_command(c, &before, &after, out_status, err);
 }
 
 int main(int argc, char **argv)
 {
 	struct pfs_error err = { 0 };
-	int rc;
+	int rc, status = 0;
 
 	signal(SIGPIPE, SIG_IGN);
-	rc = dispatch((const char *const *)argv + 1, argc > 0 ? (size_t)argc - 1 : 0, &err);
+	rc = dispatch((const char *const *)argv + 1, argc > 0 ? (size_t)argc - 1 : 0, &status,
+		      &err);
 	if (rc < 0)
 		fprintf(stderr, "pfs: %s\n", err.text);
-	return pfs_code_exit(rc);
+	return status ? status : pfs_code_exit(rc);
 }

@@ -32,6 +32,12 @@ static void make_harmless(char *text)
 			*text = '?';
 }
 
+void pfs_print_text(const char *text)
+{
+	for (; *text; text++)
+		putchar((unsigned char)*text < ' ' || *text == 127 ? '?' : *text);
+}
+
 int pfs_table_add(struct pfs_table *t, struct pfs_error *err, const char *fmt, ...)
 {
 	char *text;

@@ -40,6 +40,9 @@ char *pfs_print_age(const char *when, bool full, int64_t now_s, char out[PFS_PRI
 /* "3s", "2m 5s": from one time to another, NULL: until now. */
 char *pfs_print_span(const char *from, const char *to, int64_t now_s, char out[PFS_PRINT_SIZE]);
 
+/* To standard output; what could upset a terminal is shown as '?'. */
+void pfs_print_text(const char *text);
+
 /* Standard output, all of it. */
 int pfs_print_bytes(const void *data, size_t len, struct pfs_error *err);
 int pfs_print_flush(struct pfs_error *err);

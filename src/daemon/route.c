@@ -19,6 +19,9 @@ static const struct pfs_route routes[] = {
 	{ "GET", "/version", route_version },
 	{ "GET", "/stats", route_stats },
 	{ "GET", "/event", route_event_get },
+	{ "GET", "/gc", route_gc_get },
+	{ "POST", "/gc", route_gc_post },
+	{ "POST", "/fsck", route_fsck_post },
 
 	{ "GET", "/file/{path...}", route_file_get },
 	{ "POST", "/file/{path...}", route_file_post, 0, &pfs_file_upload_ops },

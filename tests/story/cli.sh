@@ -162,6 +162,20 @@ claim "version" pfs version
 says "of both" "pfsd"
 claim "stats" pfs stats
 says "has the requests" "Requests:"
+claim "gc" pfs gc
+says "tells what lives" "alive"
+claim "gc --dry-run" pfs gc --dry-run
+says "changes nothing" "nothing was changed"
+claim "gc --raw is JSON" sh -c "'$PFS' gc --raw | python3 -c 'import json,sys; json.load(sys.stdin)[\"live_bytes\"]'"
+claim "gc --would-free of a repo" pfs gc --would-free books
+claim "and of a branch" pfs gc --would-free books@master
+exits "of an unknown repo" 3 pfs gc --would-free nope
+exits "of a path" 2 pfs gc --would-free books@master:/x
+claim "fsck" pfs fsck --level full
+says "finds nothing" "clean: "
+claim "fsck --raw is JSON" sh -c "'$PFS' fsck --raw | python3 -c 'import json,sys; assert json.load(sys.stdin)[\"kind\"] == \"report\"'"
+exits "fsck of an unknown level" 2 pfs fsck --level half
+says "names the levels" "quick, reach and full"
 unset PFS_SERVER
 claim "--server speaks TCP" pfs --server "http://$H" list repo
 claim "--socket names the socket" pfs list repo --socket "$SOCK"

@@ -1,0 +1,133 @@
+/*
+ * What looking after an instance comes to, as JSON. Also part of pfs, which
+ * looks at a data folder itself when there is no pfsd.
+ */
+#include "daemon/facts_admin.h"
+#include "base/json.h"
+
+#include <string.h>
+
+/* Takes `v`, which is NULL when there was no memory for it. */
+static int put_line(json_t *v, struct pfs_buf *out, struct pfs_error *err)
+{
+	size_t before = out->len;
+	int rc = v ? pfs_json_format(v, out, err) : pfs_fail_nomem(err, "a line of JSON");
+
+	json_decref(v);
+	if (rc == 0)
+		rc = pfs_buf_add_u8(out, '\n', err);
+	if (rc < 0)
+		out->len = before;
+	return rc;
+}
+
+static json_t *number(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+static json_t *text_of(const char *s)
+{
+	return pfs_json_bytes(s, strlen(s));
+}
+
+int pfs_facts_gc(const struct pfs_gc_report *r, bool dry_run, struct pfs_buf *out,
+		 struct pfs_error *err)
+{
+	return put_line(
+		json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}",
+			  "dry_run", dry_run, "live_objects", number(r->live_objects), "live_bytes",
+			  number(r->live_bytes), "dead_objects", number(r->dead_objects),
+			  "dead_bytes", number(r->dead_bytes), "double_objects",
+			  number(r->double_objects), "double_bytes", number(r->double_bytes),
+			  "packs", number(r->packs), "packs_removed", number(r->packs_removed),
+			  "copied_bytes", number(r->copied_bytes), "freed_bytes",
+			  number(r->freed_bytes), "left_bytes", number(r->left_bytes),
+			  "packs_damaged", number(r->packs_damaged), "stopped", r->stopped),
+		out, err);
+}
+
+int pfs_facts_share(const struct pfs_gc_share *s, struct pfs_buf *out, struct pfs_error *err)
+{
+	return put_line(json_pack("{s:o, s:o, s:o}", "objects", number(s->objects), "store_bytes",
+				  number(s->store_bytes), "workspace_bytes",
+				  number(s->workspace_bytes)),
+			out, err);
+}
+
+static const char *kind_name(enum pfs_finding_kind kind)
+{
+	switch (kind) {
+	case PFS_FINDING_DAMAGE:
+		return "damage";
+	case PFS_FINDING_MISSING:
+		return "missing";
+	case PFS_FINDING_NAMES:
+		return "names";
+	case PFS_FINDING_AFFECTED:
+		return "affected";
+	case PFS_FINDING_MENDED:
+		return "mended";
+	case PFS_FINDING_NOTE:
+		return "note";
+	}
+	return "note";
+}
+
+/* Where it is; a workspace has no commits. */
+static json_t *affected(const struct pfs_finding *f)
+{
+	char first[PFS_COMMIT_ID_HEX_SIZE], last[PFS_COMMIT_ID_HEX_SIZE];
+
+	if (f->commits == 0)
+		return json_pack("{s:s, s:o, s:s, s:s, s:o}", "kind", "affected", "text",
+				 text_of(f->text), "repo", f->repo, "branch",
+				 f->branch ? f->branch : "", "path", text_of(f->path));
+	return json_pack("{s:s, s:o, s:s, s:o, s:s, s:s, s:o}", "kind", "affected", "text",
+			 text_of(f->text), "repo", f->repo, "path", text_of(f->path), "first",
+			 pfs_commit_id_format(&f->first, first), "last",
+			 pfs_commit_id_format(&f->last, last), "commits", number(f->commits));
+}
+
+int pfs_facts_finding(const struct pfs_finding *f, struct pfs_buf *out, struct pfs_error *err)
+{
+	if (f->kind == PFS_FINDING_AFFECTED)
+		return put_line(affected(f), out, err);
+	return put_line(
+		json_pack("{s:s, s:o}", "kind", kind_name(f->kind), "text", text_of(f->text)), out,
+		err);
+}
+
+int pfs_facts_fsck(const struct pfs_fsck_report *r, struct pfs_buf *out, struct pfs_error *err)
+{
+	return put_line(json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}",
+				  "kind", "report", "packs", number(r->packs), "objects",
+				  number(r->objects), "commits", number(r->commits), "damages",
+				  number(r->damages), "missing", number(r->missing), "names",
+				  number(r->names), "affected", number(r->affected), "mended",
+				  number(r->mended), "remaining", number(r->remaining),
+				  "unnamed_records", number(r->unnamed_records), "stopped",
+				  r->stopped),
+			out, err);
+}
+
+int pfs_facts_failure(int rc, const struct pfs_error *why, struct pfs_buf *out,
+		      struct pfs_error *err)
+{
+	return put_line(json_pack("{s:s, s:s, s:o}", "kind", "error", "error", pfs_code_name(rc),
+				  "message", text_of(why->text)),
+			out, err);
+}
+
+int pfs_fsck_level_parse(const char *text, enum pfs_fsck_level *out, struct pfs_error *err)
+{
+	static const char *const names[] = { "quick", "reach", "full" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strcmp(text, names[i]) == 0) {
+			*out = (enum pfs_fsck_level)(PFS_FSCK_QUICK + i);
+			return 0;
+		}
+	return pfs_fail(err, PFS_E_INVALID,
+			"there is no level \"%.40s\": quick, reach and full there are", text);
+}

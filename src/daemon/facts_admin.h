@@ -1,0 +1,28 @@
+/*
+ * The nouns of <pfs/admin.h> as lines of JSON, as facts.h.
+ *
+ * pfs has a copy of it: looking at a data folder without pfsd it says the same.
+ *
+ * Threads: any.
+ */
+#ifndef PFS_DAEMON_FACTS_ADMIN_H
+#define PFS_DAEMON_FACTS_ADMIN_H
+
+#include "base/buf.h"
+#include <pfs/admin.h>
+
+/* Each appends one line. */
+int pfs_facts_gc(const struct pfs_gc_report *r, bool dry_run, struct pfs_buf *out,
+		 struct pfs_error *err);
+int pfs_facts_share(const struct pfs_gc_share *s, struct pfs_buf *out, struct pfs_error *err);
+
+/* Findings, and behind them the report or why there is none. */
+int pfs_facts_finding(const struct pfs_finding *f, struct pfs_buf *out, struct pfs_error *err);
+int pfs_facts_fsck(const struct pfs_fsck_report *r, struct pfs_buf *out, struct pfs_error *err);
+int pfs_facts_failure(int rc, const struct pfs_error *why, struct pfs_buf *out,
+		      struct pfs_error *err);
+
+/* "quick", "reach", "full". PFS_E_INVALID names them. */
+int pfs_fsck_level_parse(const char *text, enum pfs_fsck_level *out, struct pfs_error *err);
+
+#endif
