@@ -30,7 +30,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FLIPS     10000
+#define FLIPS     (3000 / PFS_FEWER)
 #define ROUNDS    3
 #define WORKERS   2
 #define FILES_MAX 256u

@@ -18,7 +18,7 @@
 
 #define ROUNDS  2
 #define WORKERS 2
-#define STEP    5
+#define STEP    (15 * PFS_FEWER)
 
 struct job {
 	const char *name;

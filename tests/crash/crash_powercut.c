@@ -1,6 +1,7 @@
 /*
  * The power goes at any moment of a story on store, metadata and workspaces, and
- * the disk keeps what powercut.h says it may. Thousands of such disks are opened.
+ * the disk keeps what powercut.h says it may. Thousands of such disks are opened;
+ * of some, the power goes again while they are recovered.
  *
  *	PFS_POWERCUT_CUTS   how many, instead of the usual number
  *	PFS_POWERCUT_SEED   which ones, instead of the clock's
@@ -14,9 +15,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CUTS    1600
+#define CUTS    (1000 / PFS_FEWER)
 #define ROUNDS  8
 #define WORKERS 2
+#define EVERY   8 /* how manyth cut has second ones, as many as ... */
+#define AGAIN   3
 
 static uint64_t number_of(const char *name, uint64_t otherwise)
 {
@@ -49,7 +52,8 @@ static unsigned moment_of(uint64_t i, uint64_t n, unsigned end)
 	return (unsigned)((i * end + end / 2) / n);
 }
 
-static bool look(const struct powerstory *s, const char *folder, unsigned moment)
+static bool look(const struct powerstory *s, const char *folder, unsigned moment,
+		 const struct powerstory_onward *before)
 {
 	int status;
 	pid_t pid = fork();
@@ -57,7 +61,7 @@ static bool look(const struct powerstory *s, const char *folder, unsigned moment
 	CHECK(pid >= 0, "fork");
 	if (pid == 0) {
 		alarm(60);
-		powerstory_check(s, folder, moment);
+		powerstory_check_on(s, folder, moment, before, NULL);
 		_exit(0);
 	}
 	CHECK(waitpid(pid, &status, 0) == pid, "wait");
@@ -65,6 +69,58 @@ static bool look(const struct powerstory *s, const char *folder, unsigned moment
 		fprintf(stderr, "a cut after %u operations: status %x, disk left in %s\n", moment,
 			status, folder);
 	return status == 0;
+}
+
+/* What the first process after a cut does is recorded too; *from and *end are moments of that. */
+static bool look_recorded(const struct powerstory *s, const char *folder, unsigned moment,
+			  struct powerstory_onward *onward, unsigned *from, unsigned *end)
+{
+	int status;
+	pid_t pid = fork();
+
+	CHECK(pid >= 0, "fork");
+	if (pid == 0) {
+		alarm(60);
+		powercut_record(folder);
+		*from = powercut_now();
+		powerstory_check_on(s, folder, moment, NULL, onward);
+		*end = powercut_now();
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid, "wait");
+	return status == 0;
+}
+
+/* The power goes again while that process is at work, or soon after. */
+static bool cut_again(const struct powerstory *s, const char *folder, unsigned moment,
+		      uint64_t seed)
+{
+	struct powercut_tape *first = powercut_swap(NULL);
+	struct powerstory_onward *onward = powercut_alloc(sizeof(*onward));
+	unsigned *from = powercut_alloc(sizeof(*from)), *end = powercut_alloc(sizeof(*end));
+	struct powerdisk *d = powerdisk_new();
+	bool good = look_recorded(s, folder, moment, onward, from, end);
+	char again[320];
+
+	if (!good)
+		fprintf(stderr, "a cut after %u operations: disk left in %s\n", moment, folder);
+	snprintf(again, sizeof(again), "%s-again", folder);
+	for (unsigned i = 0; i < AGAIN && good; i++) {
+		unsigned then =
+			*from + (unsigned)((*end - *from) * (seed % 7 + 7 * i) / (7 * AGAIN));
+
+		powerdisk_make(d, then, seed + i, again);
+		good = look(s, again, moment,
+			    onward->acked && onward->acked <= then ? onward : NULL);
+		if (!good)
+			fprintf(stderr,
+				"that was the second cut, %u of %u operations after a first\n",
+				then - *from, *end - *from);
+	}
+	powerdisk_free(&d);
+	powercut_forget();
+	powercut_swap(first);
+	return good;
 }
 
 static int work(const struct powerstory *s, unsigned worker, uint64_t cuts, uint64_t seed,
@@ -83,7 +139,8 @@ static int work(const struct powerstory *s, unsigned worker, uint64_t cuts, uint
 			continue;
 		snprintf(folder, sizeof(folder), "%s/%u", dir.path, bad);
 		powerdisk_make(d, moment, seed + i, folder);
-		if (look(s, folder, moment))
+		if (i % EVERY < WORKERS ? cut_again(s, folder, moment, seed + i)
+					: look(s, folder, moment, NULL))
 			continue;
 		fprintf(stderr,
 			"again: PFS_POWERCUT_SEED=%llu PFS_POWERCUT_CUTS=%llu "

@@ -8,6 +8,7 @@
 #undef _FORTIFY_SOURCE
 #include "powercut.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -115,6 +116,16 @@ void powercut_forget(void)
 	recording = failing = false;
 }
 
+struct powercut_tape *powercut_swap(struct powercut_tape *other)
+{
+	struct powercut_tape *before = (struct powercut_tape *)rec;
+
+	rec = (struct recorder *)other;
+	arena = (unsigned char *)other;
+	recording = failing = false;
+	return before;
+}
+
 void *powercut_share(size_t len)
 {
 	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -127,31 +138,6 @@ void *powercut_share(size_t len)
 static const char *keep_name(const char *name)
 {
 	return strcpy(take(strlen(name) + 1), name);
-}
-
-void powercut_record(const char *folder)
-{
-	struct stat st;
-
-	start();
-	if (syscall(SYS_newfstatat, AT_FDCWD, folder, &st, 0) < 0)
-		die(folder);
-	rec->n_events = rec->n_flushes = 0;
-	rec->n_objects = 1;
-	rec->dev = st.st_dev;
-	rec->inode[0] = st.st_ino;
-	recording = true;
-}
-
-void powercut_resume(void)
-{
-	failing = false;
-	recording = true;
-}
-
-void powercut_stop(void)
-{
-	recording = false;
 }
 
 unsigned powercut_now(void)
@@ -308,6 +294,83 @@ static void add_rename(const struct place *from, const struct place *to, bool is
 	e->to_dir = (uint32_t)to->dir;
 	e->to_name = keep_name(to->name);
 	e->is_folder = is_folder;
+}
+
+/* What is there before anything is done. */
+
+static void note_bytes(const char *path, uint32_t object, size_t len)
+{
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	struct powercut_event *e;
+	unsigned char *copy;
+
+	if (len == 0)
+		return;
+	copy = take(len);
+	if (fd < 0 || syscall(SYS_pread64, fd, copy, len, 0) != (long)len)
+		die(path);
+	syscall(SYS_close, fd);
+	e = add(POWERCUT_WRITE, object);
+	e->len = len;
+	e->data = copy;
+}
+
+static void note_folder(const char *path, uint32_t folder)
+{
+	struct place at = { .dir = folder };
+	struct dirent *entry;
+	char child[PATH_MAX];
+	DIR *d = opendir(path);
+
+	if (!d)
+		die(path);
+	while ((entry = readdir(d))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		snprintf(at.name, sizeof(at.name), "%s", entry->d_name);
+		snprintf(child, sizeof(child), "%s/%s", path, entry->d_name);
+		if (syscall(SYS_newfstatat, AT_FDCWD, child, &at.st, AT_SYMLINK_NOFOLLOW) < 0)
+			die(child);
+		at.object = object_of(&at.st);
+		if (at.object >= 0) { /* another name of it */
+			add_name(&at, (uint32_t)at.object, false);
+			continue;
+		}
+		at.object = new_object(at.st.st_ino);
+		add_name(&at, (uint32_t)at.object, S_ISDIR(at.st.st_mode));
+		if (S_ISDIR(at.st.st_mode))
+			note_folder(child, (uint32_t)at.object);
+		else
+			note_bytes(child, (uint32_t)at.object, (size_t)at.st.st_size);
+	}
+	closedir(d);
+}
+
+void powercut_record(const char *folder)
+{
+	struct stat st;
+
+	start();
+	if (syscall(SYS_newfstatat, AT_FDCWD, folder, &st, 0) < 0)
+		die(folder);
+	rec->n_events = rec->n_flushes = 0;
+	rec->n_objects = 1;
+	rec->dev = st.st_dev;
+	rec->inode[0] = st.st_ino;
+	note_folder(folder, 0);
+	add(POWERCUT_FLUSH_ALL, 0);
+	recording = true;
+}
+
+void powercut_resume(void)
+{
+	failing = false;
+	recording = true;
+}
+
+void powercut_stop(void)
+{
+	recording = false;
 }
 
 /*

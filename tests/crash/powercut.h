@@ -49,8 +49,15 @@ void powercut_forget(void);
 /* The same, zeroed, and kept. */
 void *powercut_share(size_t len);
 
-/* Record what this process does below `folder`, an empty one, from now on; children of it record
- * into the same memory, so let one tell the story and end. */
+/*
+ * Other memory than the present one, NULL for new; the present one is kept as it is,
+ * and given back. Moments and events are those of the memory in use.
+ */
+struct powercut_tape;
+struct powercut_tape *powercut_swap(struct powercut_tape *other);
+
+/* Record what this process does below `folder` from now on, where what is there already is on the
+ * disk; children of it record into the same memory, so let one tell the story and end. */
 void powercut_record(const char *folder);
 void powercut_stop(void);
 

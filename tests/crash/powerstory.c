@@ -1,6 +1,8 @@
 #include "powerstory.h"
 #include "powercut.h"
 #include "../world.h"
+#include "base/limits.h"
+#include "history/gc.h"
 #include "store/packset.h"
 #include "store/packwriter.h"
 
@@ -10,14 +12,21 @@
 #define FILES_MAX   64u
 #define CLAIMS_MAX  4096u
 #define COMMITS_MAX 256u
-#define FILE_MAX    600000u
+#define FILE_MAX    (PFS_PATCHED_SIZE_MIN + 150000u)
+#define PATCHES_MAX 4u
 #define TRIES       4
 #define NEVER       UINT_MAX
 
-/* Bytes that say themselves what they are, with another piece in the middle. */
+/* Bytes that say themselves what they are, with other pieces in the middle, the later ones on top. */
+struct piece {
+	uint64_t seed;
+	uint32_t off, len;
+};
+
 struct bytes {
-	uint64_t seed, patch_seed;
-	uint32_t len, patch_off, patch_len;
+	uint64_t seed;
+	uint32_t len, n_patches;
+	struct piece patch[PATCHES_MAX];
 };
 
 struct file {
@@ -33,11 +42,14 @@ struct model {
 	struct file files[FILES_MAX];
 };
 
-/* From one moment until another this file is so. */
+/*
+ * From one moment until another this file is so. Patches behind the first `sure`
+ * were not promised: each byte is as before one of them, or as after it.
+ */
 struct claim {
 	const char *repo, *branch;
 	struct file file;
-	unsigned from, until;
+	unsigned from, until, sure;
 };
 
 struct promise {
@@ -53,7 +65,7 @@ struct powerstory {
 	unsigned n_claims, n_commits, n_models, errors;
 	struct claim claims[CLAIMS_MAX];
 	struct promise commits[COMMITS_MAX];
-	struct model models[4];
+	struct model models[5];
 };
 
 struct teller {
@@ -79,7 +91,8 @@ static void fill_random(unsigned char *out, size_t len, uint64_t seed)
 	}
 }
 
-static void fill(const struct bytes *b, unsigned char *out)
+/* As it was after the first `patches`. */
+static void fill_until(const struct bytes *b, unsigned patches, unsigned char *out)
 {
 	if (b->seed % 3)
 		fill_random(out, b->len, b->seed);
@@ -87,8 +100,13 @@ static void fill(const struct bytes *b, unsigned char *out)
 		for (uint32_t i = 0; i < b->len; i++)
 			out[i] = "one bit in a page of text turns over "[(i + b->seed * (i / 512)) %
 									 37];
-	if (b->patch_len)
-		fill_random(out + b->patch_off, b->patch_len, b->patch_seed);
+	for (unsigned i = 0; i < patches; i++)
+		fill_random(out + b->patch[i].off, b->patch[i].len, b->patch[i].seed);
+}
+
+static void fill(const struct bytes *b, unsigned char *out)
+{
+	fill_until(b, b->n_patches, out);
 }
 
 static bool same_bytes(const struct bytes *a, const struct bytes *b)
@@ -128,7 +146,7 @@ static struct model *model_of(struct powerstory *s, const char *repo, const char
 		if (strcmp(s->models[i].repo, repo) == 0 &&
 		    strcmp(s->models[i].branch, branch) == 0)
 			return &s->models[i];
-	CHECK(s->n_models < 4, "too many branches");
+	CHECK(s->n_models < 5, "too many branches");
 	m = &s->models[s->n_models++];
 	strcpy(m->repo, repo);
 	strcpy(m->branch, branch);
@@ -169,19 +187,41 @@ static void disturb(struct powerstory *s, const struct model *m, const char *pat
 		c->until = powercut_now();
 }
 
-static void claim(struct powerstory *s, const struct model *m, const struct file *f)
+static void add_claim(struct powerstory *s, const struct model *m, const struct file *f,
+		      unsigned sure)
 {
-	struct claim *c = open_claim(s, m, f->path);
-
-	if (c && c->file.absent == f->absent && same_bytes(&c->file.bytes, &f->bytes))
-		return;
-	CHECK(!c, "%s was changed behind our back", f->path);
 	CHECK(s->n_claims < CLAIMS_MAX, "too many promises");
 	s->claims[s->n_claims++] = (struct claim){ .repo = m->repo,
 						   .branch = m->branch,
 						   .file = *f,
 						   .from = powercut_now(),
-						   .until = NEVER };
+						   .until = NEVER,
+						   .sure = sure };
+}
+
+static void claim(struct powerstory *s, const struct model *m, const struct file *f)
+{
+	struct claim *c = open_claim(s, m, f->path);
+
+	if (c && c->file.absent == f->absent && same_bytes(&c->file.bytes, &f->bytes)) {
+		if (c->sure == f->bytes.n_patches)
+			return;
+		c->until = powercut_now();
+		c = NULL;
+	}
+	CHECK(!c, "%s was changed behind our back", f->path);
+	add_claim(s, m, f, f->bytes.n_patches);
+}
+
+/* A piece of the file is about to be written over: what it was is still promised around it. */
+static void disturb_piece(struct powerstory *s, const struct model *m, const struct file *patched)
+{
+	struct claim *c = open_claim(s, m, patched->path);
+
+	if (!c)
+		return;
+	c->until = powercut_now();
+	add_claim(s, m, patched, c->sure);
 }
 
 static void claim_all(struct powerstory *s, const struct model *m)
@@ -292,14 +332,14 @@ static int try_write(struct teller *t, const struct model *m, const char *path,
 		     const struct bytes *b, bool patch, bool sync)
 {
 	static unsigned char data[FILE_MAX];
+	const struct piece *last = &b->patch[patch ? b->n_patches - 1 : 0];
 	struct pfs_workspace *ws = NULL;
 	struct pfs_node *dir = NULL;
 	int rc = enter(&t->w, m, &path, &ws, &dir);
 
 	fill(b, data);
 	if (rc == 0 && patch)
-		rc = write_some(ws, dir, path, data + b->patch_off, b->patch_off, b->patch_len,
-				false, sync);
+		rc = write_some(ws, dir, path, data + last->off, last->off, last->len, false, sync);
 	else if (rc == 0)
 		rc = write_some(ws, dir, path, data, 0, b->len, true, sync);
 	leave(&t->w, &ws, &dir);
@@ -323,12 +363,11 @@ static void patch(struct teller *t, struct model *m, const char *path, uint32_t 
 		  bool sync)
 {
 	struct file *f = file_of(m, path);
+	unsigned i = f->bytes.n_patches++;
 
-	CHECK(!f->absent && !f->bytes.patch_len && off + len <= f->bytes.len, "%s", path);
-	disturb(t->s, m, path);
-	f->bytes.patch_seed = f->bytes.seed + 7;
-	f->bytes.patch_off = off;
-	f->bytes.patch_len = len;
+	CHECK(!f->absent && i < PATCHES_MAX && off + len <= f->bytes.len, "%s", path);
+	f->bytes.patch[i] = (struct piece){ .seed = f->bytes.seed + 7 + i, .off = off, .len = len };
+	disturb_piece(t->s, m, f);
 	INSIST(t, try_write(t, m, path, &f->bytes, true, sync));
 	if (sync)
 		claim(t->s, m, f);
@@ -516,6 +555,69 @@ static void delete_repo(struct teller *t, struct model *m)
 	INSIST(t, try_delete(t, m->repo));
 }
 
+/* What deleted repos leave goes, all of it. */
+static int try_collect(struct teller *t)
+{
+	struct pfs_gc_options options = PFS_GC_OPTIONS_INIT;
+	struct pfs_gc_report report;
+
+	options.thorough = true;
+	return pfs_gc_run(t->w.h, &options, &report, &err);
+}
+
+static int try_tidy(struct teller *t)
+{
+	int rc;
+
+	do
+		rc = pfs_store_tidy(t->w.store, &err);
+	while (rc == 1);
+	return rc;
+}
+
+/* One copy of the superblock is not as it was written, and is mended from the other one. */
+static int try_repair(struct teller *t)
+{
+	struct pfs_fsck_options options = PFS_FSCK_OPTIONS_INIT;
+	struct pfs_fsck_report report;
+	char path[300];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/store/STORE", t->data);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && pwrite(fd, "damage", 6, 40) == 6)
+		fsync(fd);
+	if (fd >= 0)
+		close(fd);
+	options.level = PFS_FSCK_REACH;
+	options.repair = true;
+	return pfs_fsck_run(t->w.h, &options, &report, &err);
+}
+
+/* A large file is committed, and then changed in place. */
+static void tell_large(struct teller *t, unsigned round, struct model *m)
+{
+	switch (round % 4) {
+	case 0:
+		put(t, m, "huge", PFS_PATCHED_SIZE_MIN + 100000 + round, 5000 + 3 * round, false);
+		commit(t, m);
+		patch(t, m, "huge", 300000, 5000, true);
+		break;
+	case 1:
+		patch(t, m, "huge", 302000, 60000, false);
+		INSIST(t, pfs_history_tick(t->w.h, &err));
+		patch(t, m, "huge", 10, 100, true);
+		commit(t, m);
+		break;
+	case 2:
+		patch(t, m, "huge", 0, 70000, false);
+		sync_all(t, m);
+		break;
+	default:
+		commit(t, m);
+	}
+}
+
 static void tell_round(struct teller *t, unsigned round, struct model *m)
 {
 	char path[32];
@@ -547,23 +649,30 @@ static void tell_round(struct teller *t, unsigned round, struct model *m)
 
 static void tell_all(struct teller *t, unsigned rounds)
 {
-	struct model *master, *side = NULL, *gone = NULL;
+	struct model *master, *large, *side = NULL, *gone = NULL;
 
 	make_small();
 	master = make_branch(t, "books", "master", NULL);
+	large = make_branch(t, "large", "master", NULL);
 	for (unsigned round = 0; round < rounds; round++) {
 		tell_round(t, round, master);
 		if (round == 1)
 			side = make_branch(t, "books", "side", master);
 		if (side && round % 2)
 			tell_round(t, 100 + round - 1, side);
-		if (round == 2) {
+		tell_large(t, round, large);
+		if (round % 5 == 0) {
 			gone = make_branch(t, "gone", "master", NULL);
-			put(t, gone, "x", 90000, 900, false);
+			put(t, gone, "x", 90000, 900 + round, false);
 			commit(t, gone);
-		}
-		if (round == 4)
+		} else if (round % 5 == 1) {
 			delete_repo(t, gone);
+			INSIST(t, try_collect(t));
+		}
+		if (round % 3 == 1)
+			INSIST(t, try_tidy(t));
+		if (round % 6 == 1)
+			INSIST(t, try_repair(t));
 		if (round % 3 == 2)
 			down(t);
 	}
@@ -614,6 +723,25 @@ static void complain(void *arg, const char *text)
 {
 	fprintf(stderr, "damage: %s\n", text);
 	++*(unsigned *)arg;
+}
+
+/* Each byte is as it was before or after one of the patches that were not promised. */
+static void expect_some_bytes(const unsigned char *got, size_t n, const struct claim *c)
+{
+	static unsigned char want[PATCHES_MAX + 1][FILE_MAX];
+	const struct bytes *b = &c->file.bytes;
+
+	CHECK(n == b->len, "%s %s: %zu bytes, not %u", c->branch, c->file.path, n, b->len);
+	for (unsigned k = c->sure; k <= b->n_patches; k++)
+		fill_until(b, k, want[k]);
+	for (size_t i = 0; i < n; i++) {
+		bool known = false;
+
+		for (unsigned k = c->sure; k <= b->n_patches && !known; k++)
+			known = got[i] == want[k][i];
+		CHECK(known, "%s %s: byte %zu is %02x, which nobody wrote", c->branch, c->file.path,
+		      i, got[i]);
+	}
 }
 
 static void expect_bytes(const unsigned char *got, size_t n, const struct file *f, const char *of)
@@ -673,6 +801,8 @@ static const struct promise *promise_of(const struct powerstory *s, const char *
 static void expect_unpromised(const struct powerstory *s, struct world *w, const char *repo,
 			      const struct pfs_commit *c, unsigned moment)
 {
+	char text[32] = "";
+
 	for (unsigned i = 0; i < s->n_commits; i++) {
 		const struct promise *p = &s->commits[i];
 
@@ -681,6 +811,9 @@ static void expect_unpromised(const struct powerstory *s, struct world *w, const
 		if (expect_tree(w, &c->root, p->files, p->n) == c->size_bytes)
 			return;
 	}
+	if (world_read(w, repo, &c->id, "onward/x", text, sizeof(text), &err) == 0 &&
+	    strcmp(text, "still here") == 0)
+		return; /* by a check */
 	CHECK(false, "%s has a commit that nobody made", repo);
 }
 
@@ -764,7 +897,10 @@ static void check_claim(struct world *w, const struct claim *c)
 		      c->branch, c->file.path, rc);
 	} else {
 		CHECK(rc == 0, "%s@%s: %s: %s", c->repo, c->branch, c->file.path, err.text);
-		expect_bytes(got, n, &c->file, c->branch);
+		if (c->sure < c->file.bytes.n_patches)
+			expect_some_bytes(got, n, c);
+		else
+			expect_bytes(got, n, &c->file, c->branch);
 	}
 	pfs_history_release(w->h, &ws);
 }
@@ -791,7 +927,7 @@ static void read_all(struct world *w, const struct model *m)
 	pfs_history_release(w->h, &ws);
 }
 
-static void go_on(struct world *w)
+static void go_on(struct world *w, struct powerstory_onward *out)
 {
 	struct pfs_commit_id id;
 	char text[32] = "";
@@ -803,29 +939,69 @@ static void go_on(struct world *w)
 	      err.text);
 	CHECK(pfs_commit_branch(w->h, "books", "master", NULL, &id, &err) == 0, "goes on: %s",
 	      err.text);
+	if (out)
+		*out = (struct powerstory_onward){ .id = id, .acked = powercut_now() };
 	CHECK(world_read(w, "books", &id, "onward/x", text, sizeof(text), &err) == 0 &&
 		      strcmp(text, "still here") == 0,
 	      "goes on: %s", err.text);
 }
 
-void powerstory_check(const struct powerstory *s, const char *data, unsigned moment)
+/* Of what a check before this one was promised. */
+static void check_onward(struct world *w, const struct powerstory_onward *before)
 {
+	char text[32] = "";
+
+	CHECK(world_read(w, "books", &before->id, "onward/x", text, sizeof(text), &err) == 0 &&
+		      strcmp(text, "still here") == 0,
+	      "what was committed after the first cut: %s", err.text);
+}
+
+/* But for the copy of the superblock that the story itself damaged. */
+static void complain_of(void *arg, const struct pfs_finding *f)
+{
+	if (strstr(f->text, "STORE copy A"))
+		return;
+	if (f->kind == PFS_FINDING_DAMAGE || f->kind == PFS_FINDING_MISSING ||
+	    f->kind == PFS_FINDING_NAMES || f->kind == PFS_FINDING_AFFECTED)
+		complain(arg, f->text);
+}
+
+static void check_whole(struct world *w)
+{
+	struct pfs_fsck_options options = PFS_FSCK_OPTIONS_INIT;
+	struct pfs_fsck_report report;
 	unsigned damages = 0;
+
+	options.level = PFS_FSCK_FULL;
+	options.report = complain_of;
+	options.arg = &damages;
+	CHECK(pfs_fsck_run(w->h, &options, &report, &err) == 0, "check: %s", err.text);
+	CHECK(damages == 0, "a check finds damage");
+}
+
+void powerstory_check_on(const struct powerstory *s, const char *data, unsigned moment,
+			 const struct powerstory_onward *before, struct powerstory_onward *after)
+{
 	struct world w;
 
 	make_small();
 	CHECK(world_open(&w, data, &err) == 0, "open: %s", err.text);
-	CHECK(pfs_store_check(w.store, complain, &damages, &err) == 0 && damages == 0, "check: %s",
-	      err.text);
-	CHECK(pfs_meta_check(w.meta, complain, &damages) == 0, "the metadata");
+	check_whole(&w);
 	check_commits(s, &w, moment);
 	for (unsigned i = 0; i < s->n_claims; i++)
 		if (s->claims[i].from <= moment && moment <= s->claims[i].until)
 			check_claim(&w, &s->claims[i]);
 	for (unsigned i = 0; i < s->n_models; i++)
 		read_all(&w, &s->models[i]);
-	go_on(&w);
+	if (before)
+		check_onward(&w, before);
+	go_on(&w, after);
 	world_close(&w);
+}
+
+void powerstory_check(const struct powerstory *s, const char *data, unsigned moment)
+{
+	powerstory_check_on(s, data, moment, NULL, NULL);
 }
 
 /* Damage, and what is said of it. */
@@ -910,7 +1086,10 @@ static void probe_branch(const struct powerstory *s, struct world *w, const stru
 		rc = read_file(ws, c->file.path, got, &n);
 		if (rc == 0) {
 			CHECK(!c->file.absent, "%s has %s", c->branch, c->file.path);
-			expect_bytes(got, n, &c->file, c->branch);
+			if (c->sure < c->file.bytes.n_patches)
+				expect_some_bytes(got, n, c);
+			else
+				expect_bytes(got, n, &c->file, c->branch);
 		} else if (!c->file.absent || rc != PFS_E_NOTFOUND) {
 			miss(f);
 		}

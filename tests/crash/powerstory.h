@@ -4,6 +4,7 @@
  * by a power cut or after errors, is held against that.
  *
  *	put patch remove rename sync commit      on branches, repos come and go
+ *	collect repair tidy                      on all of it
  *	        |
  *	promises: from this moment, until that one, in memory that outlives the teller
  *
@@ -12,6 +13,7 @@
 #ifndef PFS_TESTS_POWERSTORY_H
 #define PFS_TESTS_POWERSTORY_H
 
+#include <pfs/id.h>
 #include <stdbool.h>
 
 struct powerstory;
@@ -38,6 +40,18 @@ void powerstory_continue(struct powerstory *s, const char *data);
  * a complaint when not; wants a process of its own.
  */
 void powerstory_check(const struct powerstory *s, const char *data, unsigned moment);
+
+/*
+ * The same, twice: the first check's own work is promised from `acked` on, a moment
+ * of its own, and the next one after another cut is to find it. NULL: nothing before,
+ * or nobody wants to know.
+ */
+struct powerstory_onward {
+	struct pfs_commit_id id;
+	unsigned acked; /* 0: not yet */
+};
+void powerstory_check_on(const struct powerstory *s, const char *data, unsigned moment,
+			 const struct powerstory_onward *before, struct powerstory_onward *after);
 
 /*
  * The same when bytes of `data` are not as they were written: what is said of it, and
