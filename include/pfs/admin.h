@@ -146,8 +146,22 @@ PFS_API int pfs_fsck_data(const char *data, const struct pfs_fsck_options *optio
 
 /*
  * Scrubbing: every byte of the store, a piece at a time, for ever. Reads about
- * `budget_bytes` and goes on where the last step ended, also after a restart.
+ * `budget_bytes`, a pack at least, and goes on where the last step ended, also
+ * after a restart.
  */
+struct pfs_scrub_options {
+	size_t size;           /* sizeof(struct pfs_scrub_options) */
+	uint64_t budget_bytes; /* 0: one pack */
+	void (*report)(void *arg,
+		       const char *damage); /* file, place and what is wrong; NULL: count */
+	bool (*stop)(void *arg);            /* asked often, true ends it early; NULL: never */
+	void *arg;
+};
+#define PFS_SCRUB_OPTIONS_INIT                           \
+	{                                                \
+		.size = sizeof(struct pfs_scrub_options) \
+	}
+
 struct pfs_scrub_state {
 	uint64_t rounds; /* times all packs were read */
 	uint32_t pack;   /* the number of the pack read last in this round; 0: it just began */
@@ -155,9 +169,63 @@ struct pfs_scrub_state {
 	int64_t round_ended_ns; /* of the last whole round; 0: never */
 	uint64_t damages;       /* found in this round so far */
 	uint64_t last_damages;  /* found in the last whole round */
+	uint64_t read_bytes;    /* by this step */
 };
-PFS_API int pfs_instance_scrub(struct pfs_instance *pfs, uint64_t budget_bytes,
+PFS_API int pfs_instance_scrub(struct pfs_instance *pfs, const struct pfs_scrub_options *options,
 			       struct pfs_scrub_state *out, struct pfs_error *err);
+
+/*
+ * Tidying: one bounded step of what makes the store smaller and faster and
+ * waits for nobody. Index runs are merged; adopted files whose bytes compress
+ * are compressed; small chunks are bundled. Reads about `budget_bytes`.
+ */
+struct pfs_tidy_options {
+	size_t size;             /* sizeof(struct pfs_tidy_options) */
+	uint64_t budget_bytes;   /* 0: 16 MiB */
+	int64_t rest_ns;         /* packs younger than this stay as they are for now */
+	bool (*stop)(void *arg); /* asked often, true ends it early; NULL: never */
+	void *stop_arg;
+};
+#define PFS_TIDY_OPTIONS_INIT                           \
+	{                                               \
+		.size = sizeof(struct pfs_tidy_options) \
+	}
+
+struct pfs_tidy_report {
+	uint64_t packs_seen;      /* looked at, whether they are worth rewriting */
+	uint64_t packs_rewritten; /* and gone */
+	uint64_t packs_damaged;   /* they stay, since something in them cannot be read */
+	uint64_t packs_postponed; /* the disk has no room for the old and the new one */
+	uint64_t read_bytes, written_bytes;
+	uint64_t
+		freed_bytes; /* the size of what is gone; without written_bytes that is what is saved */
+	bool more;           /* there is more to do at once */
+};
+PFS_API int pfs_instance_tidy(struct pfs_instance *pfs, const struct pfs_tidy_options *options,
+			      struct pfs_tidy_report *out, struct pfs_error *err);
+
+/* What was done to an instance last, and how far it has come; from memory and a few rows. */
+struct pfs_upkeep {
+	struct pfs_scrub_state scrub;
+	int64_t gc_ended_ns;     /* the last collection that came to its end; 0: there was none */
+	uint64_t gc_freed_bytes; /* by it */
+	uint64_t gc_left_bytes;  /* garbage that it left, since rewriting did not pay */
+};
+PFS_API int pfs_instance_upkeep(struct pfs_instance *pfs, struct pfs_upkeep *out,
+				struct pfs_error *err);
+
+/*
+ * Whether a collection is called for: some time ago something was deleted, or
+ * the last one was long ago and something has changed since. 1 and the reason,
+ * else 0. An instance that never had a collection counts from now.
+ */
+struct pfs_gc_policy {
+	size_t size;      /* sizeof(struct pfs_gc_policy) */
+	int64_t every_ns; /* so long after the last one; 0: never */
+	int64_t rest_ns;  /* so long after the last deletion; more may follow; negative: never */
+};
+PFS_API int pfs_gc_is_due(struct pfs_history *h, const struct pfs_gc_policy *policy,
+			  const char **out_why, struct pfs_error *err);
 
 #ifdef __cplusplus
 }

@@ -172,10 +172,21 @@ int pfs_instance_tick(struct pfs_instance *pfs, struct pfs_error *err)
 	return pfs_history_tick(pfs->history, err);
 }
 
-int pfs_instance_scrub(struct pfs_instance *pfs, uint64_t budget_bytes, struct pfs_scrub_state *out,
-		       struct pfs_error *err)
+int pfs_instance_scrub(struct pfs_instance *pfs, const struct pfs_scrub_options *options,
+		       struct pfs_scrub_state *out, struct pfs_error *err)
 {
-	return pfs_history_scrub(pfs->history, budget_bytes, out, err);
+	return pfs_history_scrub(pfs->history, options, out, err);
+}
+
+int pfs_instance_tidy(struct pfs_instance *pfs, const struct pfs_tidy_options *options,
+		      struct pfs_tidy_report *out, struct pfs_error *err)
+{
+	return pfs_history_tidy(pfs->history, options, out, err);
+}
+
+int pfs_instance_upkeep(struct pfs_instance *pfs, struct pfs_upkeep *out, struct pfs_error *err)
+{
+	return pfs_history_upkeep(pfs->history, out, err);
 }
 
 /* --- a folder that nobody has open ------------------------------------------ */

@@ -271,6 +271,7 @@ int pfs_gc_run(struct pfs_history *h, const struct pfs_gc_options *options,
 	const struct pfs_gc_options *o = options ? options : &plain;
 	struct pfs_gc_report r = { 0 };
 	struct gc g;
+	uint64_t event;
 	int rc;
 
 	if (o->size != sizeof(*o))
@@ -280,8 +281,11 @@ int pfs_gc_run(struct pfs_history *h, const struct pfs_gc_options *options,
 						      .stop = o->stop,
 						      .stop_arg = o->stop_arg };
 	pfs_lock(&h->gc_lock);
+	event = pfs_event_newest(h);
 	rc = collect(&g, o->dry_run, &r, err);
 	gc_fini(&g);
+	if (rc == 0 && !o->dry_run && !r.stopped)
+		pfs_gc_note_end(h, event, &r);
 	pfs_unlock(&h->gc_lock);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "collect garbage");

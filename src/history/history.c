@@ -1,6 +1,7 @@
 /* Opening, closing, and finding a branch's workspace. */
 #include "history/history_i.h"
 #include "base/id.h"
+#include "store/repack.h"
 #include "base/io.h"
 
 #include <dirent.h>
@@ -85,6 +86,7 @@ void pfs_history_close(struct pfs_history **hp)
 	if (!h)
 		return;
 	pfs_seats_fini(&h->seats);
+	pfs_repack_free(&h->repack);
 	pfs_lock_fini(&h->gc_lock);
 	free(h->workspaces);
 	free(h);

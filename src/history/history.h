@@ -32,13 +32,24 @@ void pfs_history_close(struct pfs_history **h);
 int pfs_history_tick(struct pfs_history *h, struct pfs_error *err);
 
 /* A step of scrubbing, as pfs_instance_scrub(). */
+struct pfs_scrub_options;
 struct pfs_scrub_state;
-int pfs_history_scrub(struct pfs_history *h, uint64_t budget, struct pfs_scrub_state *out,
-		      struct pfs_error *err);
+int pfs_history_scrub(struct pfs_history *h, const struct pfs_scrub_options *options,
+		      struct pfs_scrub_state *out, struct pfs_error *err);
 
 /* How far it has come; nothing is read. */
 int pfs_history_scrubbed(struct pfs_history *h, struct pfs_scrub_state *out,
 			 struct pfs_error *err);
+
+/* A step of tidying, as pfs_instance_tidy(); waits while a collection runs. */
+struct pfs_tidy_options;
+struct pfs_tidy_report;
+int pfs_history_tidy(struct pfs_history *h, const struct pfs_tidy_options *options,
+		     struct pfs_tidy_report *out, struct pfs_error *err);
+
+/* As pfs_instance_upkeep(). */
+struct pfs_upkeep;
+int pfs_history_upkeep(struct pfs_history *h, struct pfs_upkeep *out, struct pfs_error *err);
 
 /*
  * The workspace of a branch, opened if it is not open; it stays so until the

@@ -12,12 +12,24 @@
 #include "store/store.h"
 #include "workspace/workspace.h"
 
+struct pfs_gc_report;
+struct pfs_repack;
+
+/* What events tell of things that were deleted since the last collection. */
+struct pfs_deletions {
+	uint64_t seen;   /* events up to here */
+	int64_t last_ns; /* the newest one; 0: none */
+};
+
 struct pfs_history {
 	struct pfs_meta *meta;   /* borrowed */
 	struct pfs_store *store; /* borrowed */
 	char *workspaces;        /* <data>/workspaces */
 	struct pfs_seats seats;
-	struct pfs_lock gc_lock; /* PFS_RANK_HISTORY_GC */
+	struct pfs_lock
+		gc_lock; /* PFS_RANK_HISTORY_GC; whoever rewrites packs; protects all below */
+	struct pfs_repack *repack; /* owned; NULL: not needed yet */
+	struct pfs_deletions deletions;
 };
 
 /* A branch with the repo it is in. */
@@ -79,6 +91,9 @@ int pfs_commit_from_row(struct pfs_history *h, const char *repo, struct pfs_comm
 /* Whether a workspace differs from the head of its branch; the seat's commit lock is held. */
 int pfs_seat_differs(struct pfs_history *h, struct pfs_seat *seat,
 		     const struct pfs_branch_row *branch, bool *out, struct pfs_error *err);
+
+/* A collection came to its end; `event` was the newest one when it began. The gc lock is held. */
+void pfs_gc_note_end(struct pfs_history *h, uint64_t event, const struct pfs_gc_report *r);
 
 /* In a transaction: a row, and the event that tells of it. */
 int pfs_repo_add(struct pfs_txn *txn, const char *name, const char *owner, struct pfs_repo_row *out,

@@ -45,36 +45,76 @@ static int save(struct pfs_history *h, const struct pfs_scrub_state *s, struct p
 	return rc < 0 ? rc : pfs_txn_commit(&txn, err);
 }
 
-static void count(void *arg, const char *damage)
+struct scrub {
+	const struct pfs_scrub_options *how;
+	uint64_t damages;
+	bool stopped;
+};
+
+static void tell(void *arg, const char *damage)
 {
-	++*(uint64_t *)arg;
+	struct scrub *s = arg;
+
+	s->damages++;
+	if (s->how->report)
+		s->how->report(s->how->arg, damage);
 }
 
-int pfs_history_scrub(struct pfs_history *h, uint64_t budget, struct pfs_scrub_state *out,
-		      struct pfs_error *err)
+static bool stop(void *arg)
 {
-	struct pfs_scrub_state s;
-	uint64_t damages = 0;
-	const struct pfs_examination x = { .thorough = true, .report = count, .arg = &damages };
-	int rc = pfs_history_scrubbed(h, &s, err);
+	struct scrub *s = arg;
 
+	if (!s->stopped && s->how->stop)
+		s->stopped = s->how->stop(s->how->arg);
+	return s->stopped;
+}
+
+/* What it read is known when it ends; a round ends when there are no packs left, and nobody said stop. */
+static int scrub(struct pfs_history *h, const struct pfs_scrub_options *o,
+		 struct pfs_scrub_state *s, struct pfs_error *err)
+{
+	struct scrub scrub = { .how = o };
+	const struct pfs_examination x = { .thorough = true,
+					   .report = tell,
+					   .stop = stop,
+					   .read_bytes = &s->read_bytes,
+					   .arg = &scrub };
+	int rc;
+
+	if (s->pack == 0) {
+		s->round_began_ns = pfs_clock_ns();
+		s->damages = 0;
+	}
+	rc = pfs_store_examine_some(h->store, &x, &s->pack, o->budget_bytes ? o->budget_bytes : 1,
+				    err);
 	if (rc < 0)
 		return rc;
-	if (s.pack == 0) {
-		s.round_began_ns = pfs_clock_ns();
-		s.damages = 0;
+	s->damages += scrub.damages;
+	if (s->pack == 0 && !scrub.stopped) {
+		s->rounds++;
+		s->round_ended_ns = pfs_clock_ns();
+		s->last_damages = s->damages;
 	}
-	rc = pfs_store_examine_some(h->store, &x, &s.pack, budget, err);
+	return 0;
+}
+
+int pfs_history_scrub(struct pfs_history *h, const struct pfs_scrub_options *options,
+		      struct pfs_scrub_state *out, struct pfs_error *err)
+{
+	static const struct pfs_scrub_options plain = PFS_SCRUB_OPTIONS_INIT;
+	const struct pfs_scrub_options *o = options ? options : &plain;
+	struct pfs_scrub_state s;
+	int rc;
+
+	if (o->size != sizeof(*o))
+		return pfs_fail(err, PFS_E_INVALID, "scrub options of another version");
+	rc = pfs_history_scrubbed(h, &s, err);
+	if (rc == 0)
+		rc = scrub(h, o, &s, err);
+	if (rc == 0)
+		rc = save(h, &s, err);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "scrub");
-	s.damages += damages;
-	if (s.pack == 0) {
-		s.rounds++;
-		s.round_ended_ns = pfs_clock_ns();
-		s.last_damages = s.damages;
-	}
-	rc = save(h, &s, err);
-	if (rc == 0)
-		*out = s;
-	return rc;
+	*out = s;
+	return 0;
 }

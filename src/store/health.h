@@ -35,7 +35,8 @@ struct pfs_examination {
 	void (*mended)(void *arg, const char *what);
 	void *arg;
 
-	bool (*stop)(void *arg); /* asked between packs: true ends it early */
+	bool (*stop)(void *arg); /* asked often: true ends it early, perhaps within a pack */
+	uint64_t *read_bytes;    /* what was looked at is added; may be NULL */
 };
 
 /* Whether the object is there and nothing is known against it; no bytes are read. */

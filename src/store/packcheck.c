@@ -156,6 +156,13 @@ static int check_object(struct pfs_packcheck *c, const struct pfs_pack *pack,
 	return 0;
 }
 
+static bool told_to_stop(struct pfs_packcheck *c)
+{
+	if (!c->stopped && c->x->stop)
+		c->stopped = c->x->stop(c->x->arg);
+	return c->stopped;
+}
+
 /* The footer has to tell of each record, in order, what its header tells. */
 static void check_entry(struct pfs_packcheck *c, const struct pfs_pack *pack,
 			const struct pfs_packfooter *f, uint32_t *next, uint64_t at,
@@ -187,7 +194,7 @@ static int check_records(struct pfs_packcheck *c, const struct pfs_pack *pack, i
 
 	if (rc < 0)
 		return rc;
-	while ((rc = pfs_packscan_next(&scan, &rec, &why)) != 0) {
+	while (!told_to_stop(c) && (rc = pfs_packscan_next(&scan, &rec, &why)) != 0) {
 		if (rc == 1) {
 			seen++;
 			if (f)
@@ -204,7 +211,7 @@ static int check_records(struct pfs_packcheck *c, const struct pfs_pack *pack, i
 			return rc;
 	}
 	/* What damage hides from the scan is no fault of the footer. */
-	if (f && c->damages == before && seen != pfs_packfooter_records(f))
+	if (f && !c->stopped && c->damages == before && seen != pfs_packfooter_records(f))
 		tell_at(c, pack, end, "the footer tells of other records than there are");
 	return 0;
 }
@@ -325,7 +332,7 @@ static int check_pieces(struct pfs_packcheck *c, const struct pfs_pack *pack, in
 	uint64_t end = 0;
 	int rc = 0;
 
-	while (rc == 0 && pfs_packfooter_next(f, &walk, &e)) {
+	while (rc == 0 && !told_to_stop(c) && pfs_packfooter_next(f, &walk, &e)) {
 		if (e.off < end)
 			tell_at(c, pack, e.off, "a piece begins before the last one ended");
 		end = e.off + e.ulen;

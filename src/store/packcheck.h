@@ -19,6 +19,7 @@ struct pfs_packcheck {
 	unsigned char store_uuid[PFS_UUID_SIZE];
 	const struct pfs_examination *x;
 	uint64_t damages;
+	bool stopped; /* within the pack that was looked at last */
 };
 
 /*

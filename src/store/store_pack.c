@@ -352,11 +352,18 @@ static int packs_check(void *self, const struct pfs_hasher *hasher, const struct
 		rc = check_superblock(p, &c, err);
 	if (*after == 0 && rc == 0)
 		rc = pfs_packset_check(p->set, x->thorough, tell_damage, &c, err);
-	for (; rc == 0 && i < n && bytes < budget && !(x->stop && x->stop(x->arg)); i++) {
-		bytes += __atomic_load_n(&list[i]->size, __ATOMIC_ACQUIRE);
+	while (rc == 0 && i < n && bytes < budget && !(x->stop && x->stop(x->arg))) {
 		rc = pfs_packcheck_run(&c, list[i], err);
+		if (c.stopped)
+			break;
+		bytes += __atomic_load_n(&list[i++]->size, __ATOMIC_ACQUIRE);
 	}
-	*after = i < n && i > 0 ? list[i - 1]->seq : 0;
+	if (x->read_bytes)
+		*x->read_bytes += bytes;
+	if (i == n)
+		*after = 0;
+	else if (i > 0)
+		*after = list[i - 1]->seq;
 	free(list);
 	return rc < 0 ? rc : c.damages > 0;
 }

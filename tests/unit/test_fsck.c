@@ -461,6 +461,7 @@ Test(fsck, only_a_data_folder_that_nobody_has_open_is_looked_at)
 
 Test(fsck, scrubbing_goes_on_where_it_was)
 {
+	struct pfs_scrub_options o = PFS_SCRUB_OPTIONS_INIT;
 	struct pfs_scrub_state s = { 0 };
 	struct pfs_error err = { 0 };
 	unsigned steps = 0;
@@ -468,7 +469,7 @@ Test(fsck, scrubbing_goes_on_where_it_was)
 	for (unsigned i = 0; i < 4; i++)
 		fill_up(100 * i);
 	do {
-		must(pfs_history_scrub(w.h, 1, &s, &err), &err);
+		must(pfs_history_scrub(w.h, &o, &s, &err), &err);
 		if (++steps == 2)
 			reopen();
 	} while (s.pack && steps < 1000);
@@ -477,7 +478,8 @@ Test(fsck, scrubbing_goes_on_where_it_was)
 	cr_expect_eq(s.last_damages, 0);
 	cr_expect_geq(s.round_ended_ns, s.round_began_ns);
 	damage_text(0);
-	must(pfs_history_scrub(w.h, UINT64_MAX, &s, &err), &err);
+	o.budget_bytes = UINT64_MAX;
+	must(pfs_history_scrub(w.h, &o, &s, &err), &err);
 	cr_expect_eq(s.rounds, 2);
 	cr_expect_eq(s.last_damages, 1);
 }
