@@ -24,12 +24,17 @@ static struct pfs_error err;
 #define FAILS(code, call) cr_expect_eq((call), (code), "%s: %s", #call, err.text)
 #define NAME(s)           (s), strlen(s)
 
+static inline void open_ws_on(struct fixture *f, const struct pfs_root *base)
+{
+	OK(pfs_workspace_open(f->folder, f->st, base, &f->ws, &err));
+	f->root = pfs_workspace_root(f->ws);
+}
+
 static inline void open_ws(struct fixture *f)
 {
 	struct pfs_root base = { .attrs.mode = 0755 };
 
-	OK(pfs_workspace_open(f->folder, f->st, &base, &f->ws, &err));
-	f->root = pfs_workspace_root(f->ws);
+	open_ws_on(f, &base);
 }
 
 static inline void close_ws(struct fixture *f)
@@ -44,6 +49,19 @@ static inline struct fixture begin(void)
 
 	snprintf(f.folder, sizeof(f.folder), "%s/ws", f.dir.path);
 	OK(pfs_store_open_mem(&f.st, &err));
+	open_ws(&f);
+	return f;
+}
+
+/* The same on a store in files, which may take in others. */
+static inline struct fixture begin_on_disk(void)
+{
+	struct fixture f = { .dir = scratch_new() };
+	char path[300];
+
+	snprintf(f.folder, sizeof(f.folder), "%s/ws", f.dir.path);
+	snprintf(path, sizeof(path), "%s/store", f.dir.path);
+	OK(pfs_store_open(path, &f.st, &err));
 	open_ws(&f);
 	return f;
 }

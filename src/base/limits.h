@@ -42,6 +42,8 @@
 #define PFS_BUNDLE_MEMBERS_MAX 1024u
 #define PFS_PATCHED_SIZE_MIN \
 	(1u << 20) /* smaller committed files are copied when they are opened for writing */
+#define PFS_LENT_SIZE_MIN \
+	(16u << 20) /* new files from here on are taken in by the store as they are, for later to compress */
 #define PFS_PATCHED_RANGES_MAX \
 	16384u /* of one file, 24 bytes each; from some 20000 on chunking all of it is cheaper */
 #define PFS_SPARE_FILES_MAX \

@@ -88,6 +88,7 @@ static int add_task(struct round *r, struct pfs_node *n, struct pfs_error *err)
 		.name = n->file.spooled->name,
 		.stamp = n->stamp,
 		.open = n->file.writers != 0,
+		.unused = n->file.opens == 0,
 	};
 	int rc = 0;
 
@@ -148,10 +149,10 @@ static void finish_tasks(struct pfs_workspace *ws, struct pfs_chunk_tasks *t)
 	free(t->items);
 }
 
-static int run_tasks(struct pfs_workspace *ws, struct round *r, struct pfs_error *err)
+static int run_tasks(struct pfs_workspace *ws, struct round *r, bool adopt, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_chunk_batch_close) struct pfs_chunk_batch *b = NULL;
-	int rc = r->tasks.n ? pfs_chunk_batch_open(ws, &r->names, &b, err) : 0;
+	int rc = r->tasks.n ? pfs_chunk_batch_open(ws, &r->names, adopt, &b, err) : 0;
 
 	for (size_t i = 0; rc == 0 && i < r->tasks.n; i++) {
 		struct pfs_chunk_task *t = &r->tasks.items[i];
@@ -164,7 +165,7 @@ static int run_tasks(struct pfs_workspace *ws, struct round *r, struct pfs_error
 	return rc == 0 && b ? pfs_chunk_batch_flush(b, err) : rc;
 }
 
-int pfs_chunk_round(struct pfs_workspace *ws, struct pfs_error *err)
+int pfs_chunk_round(struct pfs_workspace *ws, bool adopt, struct pfs_error *err)
 {
 	struct round r = { .names = PFS_BUF_INIT(SIZE_MAX / 2) };
 	size_t n;
@@ -174,7 +175,7 @@ int pfs_chunk_round(struct pfs_workspace *ws, struct pfs_error *err)
 	rc = collect(ws, &r, err);
 	pfs_rwlock_unlock(&ws->lock);
 	if (rc == 0)
-		rc = run_tasks(ws, &r, err);
+		rc = run_tasks(ws, &r, adopt, err);
 	n = r.tasks.n;
 	finish_tasks(ws, &r.tasks);
 	pfs_buf_fini(&r.names);

@@ -10,8 +10,11 @@
 
 #include "workspace/workspace_i.h"
 
-/* One round: 1 when there was something to do. Without the lock. */
-int pfs_chunk_round(struct pfs_workspace *ws, struct pfs_error *err);
+/*
+ * One round: 1 when there was something to do. Huge files that nobody has open
+ * may become part of the store as they are when `adopt`. Without the lock.
+ */
+int pfs_chunk_round(struct pfs_workspace *ws, bool adopt, struct pfs_error *err);
 
 /*
  * The content of a file for this seal, a new reference: known, or, if it is a

@@ -2,7 +2,7 @@
  * The inside of chunking: a file to be chunked, and the two ways to do it.
  *
  *	chunk.c          rounds, and what is known
- *	chunk_new.c      a whole spool file: copied into the store
+ *	chunk_new.c      a whole spool file: copied, or taken in by the store as it is
  *	chunk_patched.c  a content that was written into
  */
 #ifndef PFS_WORKSPACE_CHUNK_I_H
@@ -18,6 +18,7 @@ struct pfs_chunk_task {
 	struct pfs_spool_name name;
 	uint64_t stamp;
 	bool open;             /* somebody is writing */
+	bool unused;           /* nobody has it open */
 	struct pfs_id dir;     /* the base has a file of its name here; zero: it has none */
 	size_t at;             /* of that name, terminated, in the names of the round */
 	struct pfs_kept *kept; /* the result; NULL: it went away meanwhile */
@@ -27,7 +28,7 @@ struct pfs_chunk_tasks PFS_VEC(struct pfs_chunk_task);
 
 /* New files of one round: short ones are gathered and stored together. */
 struct pfs_chunk_batch;
-int pfs_chunk_batch_open(struct pfs_workspace *ws, const struct pfs_buf *names,
+int pfs_chunk_batch_open(struct pfs_workspace *ws, const struct pfs_buf *names, bool adopt,
 			 struct pfs_chunk_batch **out, struct pfs_error *err);
 void pfs_chunk_batch_close(struct pfs_chunk_batch **b);
 /* The task, which stays where it is, is done now or with the flush. */

@@ -3,12 +3,19 @@
  *
  *	short   gathered, and stored together on all processors
  *	long    cut and stored, as deltas against what the base has at its name
+ *	huge    surveyed, and its spool file taken in by the store: nothing is copied
+ *
+ * A huge file is taken in only when nobody has it open, since from then on its
+ * spool file is not changed any more: who opens it for writing has to be given
+ * another one, which is no way for what the kernel passes through to it.
  */
 #include "workspace/chunk_i.h"
 #include "base/io.h"
+#include "store/adoption.h"
 #include "tree/content.h"
 #include "tree/tree.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +26,8 @@
 struct pfs_chunk_batch {
 	struct pfs_workspace *ws;
 	const struct pfs_buf *names; /* of the round */
-	unsigned char *bytes;        /* GATHER_BYTES */
+	bool adopt;
+	unsigned char *bytes; /* GATHER_BYTES */
 	size_t used, n;
 	struct pfs_content_item items[GATHER_FILES];
 	struct pfs_content old[GATHER_FILES];
@@ -32,7 +40,7 @@ int pfs_chunk_keep(const struct pfs_content *content, struct pfs_kept **out, str
 	return *out ? 0 : pfs_fail_nomem(err, "a content");
 }
 
-int pfs_chunk_batch_open(struct pfs_workspace *ws, const struct pfs_buf *names,
+int pfs_chunk_batch_open(struct pfs_workspace *ws, const struct pfs_buf *names, bool adopt,
 			 struct pfs_chunk_batch **out, struct pfs_error *err)
 {
 	struct pfs_chunk_batch *b = malloc(sizeof(*b));
@@ -45,6 +53,7 @@ int pfs_chunk_batch_open(struct pfs_workspace *ws, const struct pfs_buf *names,
 	}
 	b->ws = ws;
 	b->names = names;
+	b->adopt = adopt;
 	b->used = b->n = 0;
 	*out = b;
 	return 0;
@@ -107,6 +116,71 @@ static int gather(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, int fd,
 	return 0;
 }
 
+/* --- huge ---------------------------------------------------------------- */
+
+/* From now on nobody changes the spool file that was surveyed; false when somebody did, or may. */
+static bool lend(struct pfs_workspace *ws, const struct pfs_chunk_task *t)
+{
+	struct pfs_node *n = t->node;
+	struct pfs_node_file *f = &n->file;
+	bool ours;
+
+	pfs_rwlock_write(&ws->lock);
+	ours = f->state == PFS_FILE_NEW && f->spooled->name.serial == t->name.serial &&
+	       n->stamp == t->stamp && !f->opens && !f->spooled->users;
+	if (ours) {
+		/* The journal has the time from now on. */
+		pfs_spooled_look(n, NULL);
+		pfs_node_queue(n);
+		atomic_store(&f->spooled->lent, true);
+	}
+	pfs_rwlock_unlock(&ws->lock);
+	return ours;
+}
+
+/* The store took nothing in after all: it is ours alone again. */
+static void see_whether_lent(struct pfs_workspace *ws, const struct pfs_chunk_task *t)
+{
+	struct pfs_spooled *s;
+	struct pfs_spool_stat st;
+
+	pfs_rwlock_write(&ws->lock);
+	s = t->node->file.spooled;
+	if (s && s->name.serial == t->name.serial &&
+	    pfs_spool_stat(&ws->spool, &s->name, s->fd, &st, NULL) == 0)
+		atomic_store(&s->lent, st.links > 1);
+	pfs_rwlock_unlock(&ws->lock);
+}
+
+/* 1: done, or nobody needs these bytes any more. 0: not this way. */
+static int adopt(struct pfs_workspace *ws, struct pfs_chunk_task *t, int fd, uint64_t size,
+		 struct pfs_error *err)
+{
+	PFS_AUTO(pfs_adoption_abort) struct pfs_adoption *a = NULL;
+	char name[PFS_SPOOL_NAME_SIZE];
+	struct pfs_content content;
+	int rc = pfs_adoption_begin(ws->store, &a, err);
+
+	if (rc == 0)
+		rc = pfs_content_survey_fd(ws->store, fd, size, a, &content, err);
+	if (rc == PFS_E_LIMIT)
+		return 0;
+	if (rc < 0)
+		return rc;
+	if (!lend(ws, t))
+		return 0;
+	rc = pfs_adoption_commit(&a, ws->spool.dir, pfs_spool_format(&t->name, name), err);
+	see_whether_lent(ws, t);
+	if (rc == PFS_E_CONFLICT)
+		return 0;
+	/* Removed, or somebody opened it for writing and was given another one. */
+	if (rc == PFS_E_NOTFOUND)
+		return 1;
+	if (rc == 0)
+		rc = pfs_chunk_keep(&content, &t->kept, err);
+	return rc < 0 ? rc : 1;
+}
+
 /* --- any ----------------------------------------------------------------- */
 
 static int copy(struct pfs_workspace *ws, int fd, uint64_t size, const struct pfs_content *old,
@@ -147,6 +221,10 @@ int pfs_chunk_batch_add(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, str
 	rc = pfs_spool_stat(&b->ws->spool, &t->name, fd, &st, err);
 	if (rc < 0)
 		return rc;
+	if (b->adopt && t->unused && st.size >= b->ws->lent_size_min)
+		rc = adopt(b->ws, t, fd, st.size, err);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
 	if (st.size <= SHORT_SIZE_MAX)
 		return gather(b, t, fd, err);
 	return copy(b->ws, fd, st.size, find_old(b, t, &old) ? &old : NULL, &t->kept, err);

@@ -4,7 +4,7 @@
  *	state     kept      spooled          bytes come from
  *	CLEAN     content   NULL             the store
  *	CLEAN     content   for its users    the spool file: the same bytes
- *	NEW       NULL      the bytes        the spool file
+ *	NEW       NULL      the bytes        the spool file; lent once the store took it in
  *	PATCHED   NULL      some bytes       the store, or in ranges the spool file
  *
  *	             a small one is opened for writing, or cut to be small
@@ -19,8 +19,8 @@
  *
  * Opening a large file for writing does nothing: most that are opened so are
  * not written. What the kernel passes through to a spool file has to be opened
- * at once, so a small one is copied then. How spool files are shared is told in
- * spooled.h.
+ * at once, so a small one is copied then, and so is one that is lent. How spool
+ * files are shared is told in spooled.h.
  */
 #include "workspace/file.h"
 #include "base/clock.h"

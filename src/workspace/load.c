@@ -2,6 +2,7 @@
 #include "base/path.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,8 +71,9 @@ static int take_spool_file(struct pfs_node *n, const struct pfs_journal_node *ro
 		return rc;
 	}
 	n->file.spooled->journaled = true;
-	n->file.spooled->lent = st.links > 1;
 	n->file.state = row->state;
+	/* A patched file never is: another link to it is not the store's. */
+	atomic_store(&n->file.spooled->lent, row->state == PFS_FILE_NEW && st.links > 1);
 	return pfs_spooled_look(n, err);
 }
 

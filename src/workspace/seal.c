@@ -254,7 +254,7 @@ int pfs_workspace_seal(struct pfs_workspace *ws, const struct pfs_commit_id *mar
 	int rc = begin(ws, err);
 
 	for (int round = 0; rc == 0 && round < ROUNDS; round++) {
-		rc = pfs_chunk_round(ws, err);
+		rc = pfs_chunk_round(ws, mark != NULL, err);
 		if (rc == 0)
 			break;
 		rc = rc < 0 ? rc : 0;

@@ -30,7 +30,7 @@ struct pfs_spooled {
 	unsigned users;
 	bool journaled;            /* the journal names it, or is about to */
 	bool unsynced;             /* bytes were, or may have been, written since it was flushed */
-	bool lent;                 /* the store has it too: nobody changes it */
+	_Atomic bool lent;         /* the store has it too: nobody changes it */
 	struct pfs_patched *patch; /* what of it counts; NULL: all */
 };
 

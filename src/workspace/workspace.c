@@ -26,6 +26,7 @@ static void init(struct pfs_workspace *ws, struct pfs_store *st)
 {
 	ws->store = st;
 	ws->spool.dir = -1;
+	ws->lent_size_min = PFS_LENT_SIZE_MIN;
 	ws->seed = pfs_rand_u64();
 	pfs_map_init(&ws->inos);
 	pfs_link_init(&ws->queued_nodes);

@@ -27,6 +27,7 @@ struct pfs_workspace {
 	struct pfs_store *store;
 	char *folder;
 	struct pfs_spool spool;
+	uint64_t lent_size_min; /* PFS_LENT_SIZE_MIN; tests make it less */
 
 	struct pfs_rwlock lock; /* PFS_RANK_WORKSPACE */
 	struct pfs_root base;   /* protected by lock, as all below */

@@ -7,7 +7,7 @@
  */
 #include "../scratch.h"
 #include "base/limits.h"
-#include "workspace/workspace.h"
+#include "workspace/workspace_i.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,8 +16,9 @@
 #define FILES   6
 #define ROUNDS  600
 
-#define LARGE_SIZE (PFS_PATCHED_SIZE_MIN + 200000u)
-#define PLACES     40u /* of each writer */
+#define LENT_SIZE_MIN 1000u
+#define LARGE_SIZE    (PFS_PATCHED_SIZE_MIN + 200000u)
+#define PLACES        40u /* of each writer */
 
 static struct pfs_workspace *ws;
 static _Atomic bool stop;
@@ -195,7 +196,9 @@ static void *committer(void *arg)
 	struct pfs_error err;
 
 	for (unsigned round = 0; !atomic_load(&stop); round++) {
-		must(pfs_workspace_seal(ws, NULL, &sealed, &err), &err, "seal");
+		const struct pfs_commit_id id = { { 1, round & 255, round >> 8 & 255 } };
+
+		must(pfs_workspace_seal(ws, &id, &sealed, &err), &err, "seal");
 		if (round % 4)
 			must(pfs_workspace_settle(ws, &sealed, &err), &err, "settle");
 		must(pfs_workspace_tick(ws, 0, &err), &err, "tick");
@@ -223,7 +226,8 @@ static void make_large(struct pfs_node *root)
 	must(pfs_workspace_settle(ws, &sealed, &err), &err, "settle");
 }
 
-int main(void)
+/* `on_disk`: in a store that takes in most files as they are. */
+static void run(bool on_disk)
 {
 	struct scratch dir = scratch_new();
 	struct pfs_root base = { .attrs.mode = 0755 };
@@ -233,10 +237,17 @@ int main(void)
 	struct pfs_node *root, *shared;
 	struct pfs_store *st;
 	struct pfs_sealed sealed;
+	struct pfs_store_stats stats;
 	struct pfs_error err;
+	char path[300];
 
-	must(pfs_store_open_mem(&st, &err), &err, "store");
-	must(pfs_workspace_open(dir.path, st, &base, &ws, &err), &err, "open");
+	snprintf(path, sizeof(path), "%s/store", dir.path);
+	must(on_disk ? pfs_store_open(path, &st, &err) : pfs_store_open_mem(&st, &err), &err,
+	     "store");
+	snprintf(path, sizeof(path), "%s/ws", dir.path);
+	must(pfs_workspace_open(path, st, &base, &ws, &err), &err, "open");
+	ws->lent_size_min = on_disk ? LENT_SIZE_MIN : PFS_LENT_SIZE_MIN;
+	atomic_store(&stop, false);
 	root = pfs_workspace_root(ws);
 	must(pfs_workspace_make(ws, root, "shared", 6, &make, &shared, &err), &err, "mkdir");
 	pfs_node_unref(&shared);
@@ -260,7 +271,16 @@ int main(void)
 	CHECK(!pfs_workspace_dirty(ws), "a last commit leaves it dirty");
 	pfs_node_unref(&root);
 	pfs_workspace_close(&ws);
+	pfs_store_stats(st, &stats);
+	CHECK(!on_disk || stats.adopted_files > 10, "only %llu files were taken in",
+	      (unsigned long long)stats.adopted_files);
 	pfs_store_close(&st);
 	scratch_fini(&dir);
+}
+
+int main(void)
+{
+	run(false);
+	run(true);
 	return 0;
 }

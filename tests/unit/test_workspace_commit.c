@@ -219,3 +219,69 @@ Test(workspace_commit, an_eviction_leaves_nothing_that_leads_in)
 	pfs_node_unref(&d);
 	end(&f);
 }
+
+static void put_bytes(struct fixture *f, struct pfs_node *n, const void *data, size_t len)
+{
+	struct pfs_open *o;
+
+	OK(pfs_workspace_open_file(f->ws, n, true, true, &o, &err));
+	OK(pfs_workspace_write(o, 0, data, len, &err));
+	pfs_workspace_close_file(&o);
+}
+
+/* By how much a commit makes the store grow. */
+static uint64_t growth(struct fixture *f)
+{
+	struct pfs_store_stats before, after;
+
+	OK(pfs_store_sync(f->st, &err));
+	pfs_store_stats(f->st, &before);
+	commit(f);
+	OK(pfs_store_sync(f->st, &err));
+	pfs_store_stats(f->st, &after);
+	return after.pack_bytes - before.pack_bytes;
+}
+
+/* How a file is replaced by another one of its name. */
+enum replacing { REWRITE, UNLINK, RENAME };
+
+static void replace(struct fixture *f, enum replacing how, const void *data, size_t len)
+{
+	struct pfs_node *n;
+
+	if (how == UNLINK)
+		OK(pfs_workspace_remove_name(f->ws, f->root, NAME("f"), false, &err));
+	n = how == REWRITE ? find(f, f->root, "f")
+			   : make(f, f->root, PFS_ENTRY_FILE, how == RENAME ? "f.tmp" : "f");
+	put_bytes(f, n, data, len);
+	pfs_node_unref(&n);
+	if (how == RENAME)
+		OK(pfs_workspace_rename(f->ws, f->root, NAME("f.tmp"), f->root, NAME("f"), false,
+					false, &err));
+}
+
+Test(workspace_commit, a_file_that_is_written_anew_costs_what_is_different)
+{
+	static const size_t sizes[] = { 30000, 60000, 700000 };
+	static unsigned char bytes[700000];
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		struct fixture f = begin_on_disk();
+		struct pfs_node *n = make(&f, f.root, PFS_ENTRY_FILE, "f");
+
+		scratch_fill(bytes, sizes[i], 9);
+		put_bytes(&f, n, bytes, sizes[i]);
+		pfs_node_unref(&n);
+		cr_expect_gt(growth(&f), sizes[i] * 9 / 10);
+		for (enum replacing how = REWRITE; how <= RENAME; how++) {
+			uint64_t more;
+
+			bytes[sizes[i] / 3 + 1000 * how] ^= 1;
+			replace(&f, how, bytes, sizes[i]);
+			more = growth(&f);
+			cr_expect_leq(more, 8000, "%zu bytes, replaced in way %d: %llu", sizes[i],
+				      (int)how, (unsigned long long)more);
+		}
+		end(&f);
+	}
+}

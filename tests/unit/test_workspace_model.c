@@ -6,7 +6,7 @@
 #include "scratch.h"
 #include "tree/content.h"
 #include "tree/tree.h"
-#include "workspace/workspace.h"
+#include "workspace/workspace_i.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -16,8 +16,10 @@
 #define NAMES           5
 #define SIZE_MAX_TESTED 3000u /* past the inline size; one file in ten goes past a chunk */
 #define HELD_MAX        6
+#define LENT_SIZE_MIN   1000u /* where the store takes files in */
 
 static uint64_t seed;
+static uint64_t adopted; /* files that stores took in */
 
 static unsigned roll(unsigned below)
 {
@@ -111,6 +113,9 @@ struct pair {
 	char folder[300];
 	struct pfs_store *st;
 	struct pfs_workspace *ws;
+	bool on_disk; /* the store, which then takes in files of LENT_SIZE_MIN */
+	uint16_t commits;
+	struct pfs_commit_id base; /* of the commit that the workspace stands on */
 	struct thing *root;
 	struct pfs_node *held[HELD_MAX]; /* nodes somebody holds, so that they stay in memory */
 	struct pfs_open *open;           /* a file somebody reads */
@@ -515,17 +520,22 @@ static void op_names(struct pair *p)
 static void op_commit(struct pair *p)
 {
 	struct thing *then = thing_copy(p->root);
+	struct pfs_commit_id id = { { 1, p->commits & 255, p->commits >> 8 } };
 	struct pfs_sealed sealed;
 
-	SAME(p, pfs_workspace_seal(p->ws, NULL, &sealed, &err), 0, "seal");
+	p->commits++;
+	SAME(p, pfs_workspace_seal(p->ws, &id, &sealed, &err), 0, "seal");
 	for (unsigned n = roll(3) ? 0 : roll(15); n > 0; n--)
 		op_names(p);
 	check_tree(p, then, &sealed.root.dir);
 	SAME(p, sealed.root.attrs.mode, then->mode, "mode of the root");
-	if (roll(5))
+	if (roll(5)) {
 		SAME(p, pfs_workspace_settle(p->ws, &sealed, &err), 0, "settle");
+		p->base = id;
+	}
 	if (roll(6) == 0) {
 		SAME(p, pfs_workspace_reset(p->ws, &sealed.root, &err), 0, "reset");
+		p->base = id;
 		SAME(p, pfs_workspace_dirty(p->ws), false, "dirty after a reset");
 		thing_free(p->root);
 		p->root = thing_copy(then);
@@ -534,13 +544,20 @@ static void op_commit(struct pair *p)
 	thing_free(then);
 }
 
+static void open_ws(struct pair *p, uint16_t mode)
+{
+	struct pfs_root base = { .attrs.mode = mode, .mark = p->base };
+
+	SAME(p, pfs_workspace_open(p->folder, p->st, &base, &p->ws, &err), 0, "open");
+	if (p->on_disk)
+		p->ws->lent_size_min = LENT_SIZE_MIN;
+}
+
 static void op_reopen(struct pair *p)
 {
-	struct pfs_root other = { .attrs.mode = 01 };
-
 	let_go(p);
 	pfs_workspace_close(&p->ws);
-	SAME(p, pfs_workspace_open(p->folder, p->st, &other, &p->ws, &err), 0, "open again");
+	open_ws(p, 01);
 	check_all(p);
 }
 
@@ -551,14 +568,17 @@ static void op_sync(struct pair *p)
 
 static void run_seed(uint64_t first, unsigned steps)
 {
-	struct pair p = { .first_seed = first };
-	struct pfs_root base = { .attrs.mode = 0755 };
+	struct pair p = { .first_seed = first, .on_disk = first % 2 };
+	struct pfs_store_stats stats;
+	char path[300];
 
 	seed = first * 0x9e3779b97f4a7c15ULL + 1;
 	p.dir = scratch_new();
 	snprintf(p.folder, sizeof(p.folder), "%s/ws", p.dir.path);
-	cr_assert_eq(pfs_store_open_mem(&p.st, &err), 0);
-	cr_assert_eq(pfs_workspace_open(p.folder, p.st, &base, &p.ws, &err), 0, "%s", err.text);
+	snprintf(path, sizeof(path), "%s/store", p.dir.path);
+	SAME(&p, p.on_disk ? pfs_store_open(path, &p.st, &err) : pfs_store_open_mem(&p.st, &err), 0,
+	     "open a store");
+	open_ws(&p, 0755);
 	p.root = thing_new(PFS_ENTRY_DIR, 0755);
 	while (p.step < steps) {
 		unsigned what = roll(60);
@@ -577,6 +597,8 @@ static void run_seed(uint64_t first, unsigned steps)
 	op_commit(&p);
 	let_go(&p);
 	pfs_workspace_close(&p.ws);
+	pfs_store_stats(p.st, &stats);
+	adopted += stats.adopted_files;
 	pfs_store_close(&p.st);
 	thing_free(p.root);
 	scratch_fini(&p.dir);
@@ -592,4 +614,6 @@ Test(workspace_model, answers_as_a_tree_in_memory_does_whatever_happens_in_betwe
 		run_seed(strtoull(one, NULL, 10), 400);
 	for (uint64_t i = 0; !one && i < n; i++)
 		run_seed(i, 250);
+	if (!one)
+		cr_expect_gt(adopted, n, "so many in %llu runs", (unsigned long long)n);
 }
