@@ -373,11 +373,47 @@ static void take_back_all(struct pfs_mover *m)
 }
 
 /* Nothing is found in it any more, and who reads it keeps it open: the names can go. */
-static int remove_pack(struct pfs_mover *m, const struct pfs_pack *pack, struct pfs_error *err)
+static int remove_pack(struct pfs_mover *m, struct pfs_pack *pack, struct pfs_error *err)
 {
 	int rc = pfs_fault("mover.unlink", err);
 
-	return rc < 0 ? rc : pfs_pack_remove(m->parts.dir, pack, err);
+	if (rc == 0)
+		rc = pfs_pack_remove(m->parts.dir, pack, err);
+	if (rc == 0)
+		__atomic_store_n(&pack->leftover, 0, __ATOMIC_RELEASE);
+	return rc;
+}
+
+static int drop_taken(struct pfs_mover *m, struct pfs_error *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < m->n_taken && rc == 0; i++) {
+		if (!m->taken[i].whole)
+			continue;
+		rc = pfs_packset_drop_pack(m->parts.set, m->taken[i].pack, err);
+		if (rc == 0)
+			__atomic_store_n(&m->taken[i].pack->leftover, 1, __ATOMIC_RELEASE);
+	}
+	m->n_taken = 0;
+	return rc;
+}
+
+/*
+ * Also what somebody before us could not remove: a file that was left is back
+ * when the store is opened next, and its deltas must not miss the bases that
+ * we drop after it.
+ */
+static int remove_leftovers(struct pfs_mover *m, struct pfs_error *err)
+{
+	struct pfs_pack *pack;
+	int rc = pfs_packset_publish(m->parts.set, err);
+
+	while (rc == 0 && (pack = pfs_packset_leftover(m->parts.set))) {
+		rc = remove_pack(m, pack, err);
+		m->removed += rc == 0;
+	}
+	return rc;
 }
 
 int pfs_mover_settle(struct pfs_mover *m, struct pfs_error *err)
@@ -390,23 +426,14 @@ int pfs_mover_settle(struct pfs_mover *m, struct pfs_error *err)
 	rc = sync_some(m, err);
 	if (rc == 0)
 		rc = pfs_fault("mover.settle", err);
+	if (rc == 0 && pfs_packset_leftover(m->parts.set))
+		rc = remove_leftovers(m, err);
 	if (rc < 0) {
 		take_back_all(m);
 		return rc;
 	}
-	for (size_t i = 0; i < m->n_taken && rc == 0; i++)
-		if (m->taken[i].whole)
-			rc = pfs_packset_drop_pack(m->parts.set, m->taken[i].pack, err);
-	if (rc == 0)
-		rc = pfs_packset_publish(m->parts.set, err);
-	for (size_t i = 0; i < m->n_taken && rc == 0; i++) {
-		if (!m->taken[i].whole)
-			continue;
-		rc = remove_pack(m, m->taken[i].pack, err);
-		m->removed += rc == 0;
-	}
-	m->n_taken = 0;
-	return rc;
+	rc = drop_taken(m, err);
+	return rc < 0 ? rc : remove_leftovers(m, err);
 }
 
 void pfs_mover_fini(struct pfs_mover *m)

@@ -178,6 +178,18 @@ struct pfs_pack *pfs_packset_next(struct pfs_packset *set, size_t *pos)
 	return pack;
 }
 
+struct pfs_pack *pfs_packset_leftover(struct pfs_packset *set)
+{
+	struct pfs_pack *found = NULL;
+
+	pfs_rwlock_read(&set->lock);
+	for (size_t i = 0; i < set->n_packs && !found; i++)
+		if (set->packs[i] && __atomic_load_n(&set->packs[i]->leftover, __ATOMIC_ACQUIRE))
+			found = set->packs[i];
+	pfs_rwlock_unlock(&set->lock);
+	return found;
+}
+
 void pfs_packset_condemn(struct pfs_packset *set, struct pfs_pack *pack, bool yes)
 {
 	/* Under the lock: a put that looked before has done so by the time we return. */

@@ -85,6 +85,9 @@ void pfs_packset_condemn(struct pfs_packset *set, struct pfs_pack *pack, bool ye
  */
 int pfs_packset_drop_pack(struct pfs_packset *set, struct pfs_pack *pack, struct pfs_error *err);
 
+/* A dropped pack whose file could not be removed, or NULL. */
+struct pfs_pack *pfs_packset_leftover(struct pfs_packset *set);
+
 /*
  * Make durable what was dropped: once for any number of packs, before their
  * files are removed. A store whose packs go without it makes its index anew when
