@@ -51,6 +51,8 @@ struct gc {
 	struct gc_roots found; /* by a look at a workspace, marked after it */
 	unsigned marked;
 	bool stopped;
+	bool again;          /* not the first round */
+	uint64_t kept_bytes; /* of garbage that could not go in this round, only in the next */
 };
 
 /* --- marking ------------------------------------------------------------- */
@@ -222,6 +224,7 @@ static int rewrite(struct gc *g, struct pfs_gc_report *r, struct pfs_error *err)
 	r->copied_bytes += done.copied_bytes;
 	r->freed_bytes += done.freed_bytes;
 	r->packs_damaged += done.packs_damaged;
+	g->kept_bytes += done.kept_bytes;
 	g->stopped = g->stopped || rc == 1;
 	return rc < 0 ? rc : 0;
 }
@@ -241,7 +244,8 @@ static int collect_part(struct gc *g, struct pfs_sweep_part *part, bool dry_run,
 		rc = pfs_sweep_choose(g->sweep, &f, err);
 	if (rc < 0)
 		return rc;
-	add_figures(r, &f);
+	if (!g->again)
+		add_figures(r, &f);
 	if (f.packs_chosen && !dry_run)
 		return rewrite(g, r, err);
 	r->packs_removed += f.packs_chosen;
@@ -250,13 +254,26 @@ static int collect_part(struct gc *g, struct pfs_sweep_part *part, bool dry_run,
 	return 0;
 }
 
-static int collect(struct gc *g, bool dry_run, struct pfs_gc_report *r, struct pfs_error *err)
+static int collect_parts(struct gc *g, bool dry_run, struct pfs_gc_report *r, struct pfs_error *err)
 {
 	struct pfs_sweep_part part = { 0 };
 	int rc = 0;
 
+	g->kept_bytes = 0;
 	while (rc == 0 && !g->stopped && pfs_sweep_has_more(&part))
 		rc = collect_part(g, &part, dry_run, r, err);
+	g->again = true;
+	return rc;
+}
+
+static int collect(struct gc *g, bool dry_run, struct pfs_gc_report *r, struct pfs_error *err)
+{
+	int rc = collect_parts(g, dry_run, r, err);
+
+	/* Once more at most: what nothing leans on any more is free to go then. */
+	if (rc == 0 && !g->stopped && g->kept_bytes && g->sweep_options.thorough)
+		rc = collect_parts(g, dry_run, r, err);
+	r->left_bytes += g->kept_bytes;
 	/* What was done until then is whole. */
 	if (g->stopped)
 		rc = 0;

@@ -30,7 +30,9 @@ struct swept {
 	uint32_t first, n; /* units */
 	bool was_open;     /* when it was listed: it may have got more since */
 	bool chosen, condemned;
+	bool stays; /* it could not be taken whole */
 	uint64_t bytes, garbage;
+	uint64_t leaned_on; /* times that deltas of other condemned packs lean on garbage of it */
 	struct leanings leanings;
 };
 
@@ -410,8 +412,27 @@ static const struct swept *find_swept(const struct pfs_sweep *sw, const struct p
 	return NULL;
 }
 
+/* Whether it was listed with the pack, so that its base is among the leanings. */
+static bool is_listed(const struct pfs_sweep *sw, const struct swept *s, const struct pfs_id *id)
+{
+	uint32_t unit = pfs_marks_find(&sw->marks, id);
+
+	return s && s->condemned && unit >= s->first && unit - s->first < s->n;
+}
+
+static void keep_base(struct pfs_sweep *sw, const struct pfs_id *base, struct pfs_sweep_done *done)
+{
+	uint32_t unit = pfs_marks_find(&sw->marks, base);
+
+	if (unit == PFS_MARKS_NONE || sw->marks.list[unit].live)
+		return;
+	sw->marks.list[unit].live = 1;
+	done->kept_bytes += sw->marks.list[unit].bytes;
+}
+
 /* Of packs that we did not list, and of what came into listed ones since. */
-static int mark_bases_elsewhere(struct pfs_sweep *sw, struct pfs_error *err)
+static int mark_bases_elsewhere(struct pfs_sweep *sw, struct pfs_sweep_done *done,
+				struct pfs_error *err)
 {
 	struct pfs_pack *pack;
 	size_t pos = 0;
@@ -428,16 +449,17 @@ static int mark_bases_elsewhere(struct pfs_sweep *sw, struct pfs_error *err)
 		if (rc == PFS_E_NOTFOUND || rc == PFS_E_CORRUPT)
 			rc = 0; /* nothing can be read from it, deltas neither */
 		for (size_t i = 0; rc == 0 && i < list.n_deltas; i++)
-			mark_unit(sw, &list.deltas[i].base);
+			if (!is_listed(sw, s, &list.deltas[i].id))
+				keep_base(sw, &list.deltas[i].base, done);
 	}
 	return rc;
 }
 
-static int mark_all_bases(struct pfs_sweep *sw, struct pfs_error *err)
+static int mark_all_bases(struct pfs_sweep *sw, struct pfs_sweep_done *done, struct pfs_error *err)
 {
 	for (size_t i = 0; i < sw->packs.n; i++)
 		mark_bases(sw, &sw->packs.items[i], !sw->packs.items[i].condemned);
-	return mark_bases_elsewhere(sw, err);
+	return mark_bases_elsewhere(sw, done, err);
 }
 
 struct asking {
@@ -472,44 +494,121 @@ static int take_pack(struct pfs_sweep *sw, struct pfs_mover *m, struct swept *s,
 	return rc || damaged;
 }
 
-static int by_wanted(const void *a, const void *b)
+static int is_unit_before(const void *key, const void *item)
 {
-	const struct swept *x = a, *y = b;
-	uint64_t p = x->bytes - x->garbage, q = y->bytes - y->garbage;
+	uint32_t unit = *(const uint32_t *)key;
+	const struct swept *s = item;
 
-	return p < q ? -1 : p > q;
+	return unit < s->first ? -1 : unit - s->first >= s->n;
 }
 
-/* Those with the least to copy first: on a full disk they make the room for the others. */
+/* The other condemned pack in which the base lies and is garbage, or NULL. */
+static struct swept *pack_of_base(const struct pfs_sweep *sw, const struct swept *s,
+				  const struct leaning *l)
+{
+	uint32_t unit = pfs_marks_find(&sw->marks, &l->base);
+	struct swept *found;
+
+	if (unit == PFS_MARKS_NONE || sw->marks.list[unit].live)
+		return NULL;
+	found = bsearch(&unit, sw->packs.items, sw->packs.n, sizeof(*found), is_unit_before);
+	return found && found != s && found->condemned ? found : NULL;
+}
+
+/* A delta that is garbage, too, is found and read until its pack goes: by then its base may. */
+static void count_leanings(struct pfs_sweep *sw, const struct swept *s, int by)
+{
+	for (size_t i = 0; i < s->leanings.n; i++) {
+		struct swept *of = pack_of_base(sw, s, &s->leanings.items[i]);
+
+		if (of)
+			of->leaned_on += (uint64_t)by;
+	}
+}
+
+/* It goes though others lean on it, each on the other perhaps: what they need is kept this time. */
+static void keep_bases(struct pfs_sweep *sw, const struct swept *going, struct pfs_sweep_done *done)
+{
+	for (size_t i = 0; i < sw->packs.n; i++) {
+		const struct swept *s = &sw->packs.items[i];
+
+		for (size_t k = 0; s->condemned && k < s->leanings.n; k++) {
+			const struct leaning *l = &s->leanings.items[k];
+
+			if (pack_of_base(sw, s, l) == going)
+				keep_base(sw, &l->base, done);
+		}
+	}
+}
+
+static bool goes_before(const struct swept *a, const struct swept *b)
+{
+	if (!a->leaned_on != !b->leaned_on)
+		return !a->leaned_on;
+	return a->bytes - a->garbage < b->bytes - b->garbage;
+}
+
+/*
+ * First those on which no delta leans that is still there. Of these the one with
+ * the least to copy: on a full disk it makes the room for the others.
+ */
+static struct swept *next_pack(struct pfs_sweep *sw)
+{
+	struct swept *next = NULL;
+
+	for (size_t i = 0; i < sw->packs.n; i++) {
+		struct swept *s = &sw->packs.items[i];
+
+		if (s->condemned && !s->stays && (!next || goes_before(s, next)))
+			next = s;
+	}
+	return next;
+}
+
 static void order_packs(struct pfs_sweep *sw)
 {
 	struct pfs_sweep_figures ignored = { 0 };
 
-	for (size_t i = 0; i < sw->packs.n; i++)
+	for (size_t i = 0; i < sw->packs.n; i++) {
 		weigh(sw, &sw->packs.items[i], &ignored);
-	if (sw->packs.n)
-		qsort(sw->packs.items, sw->packs.n, sizeof(*sw->packs.items), by_wanted);
+		if (sw->packs.items[i].condemned)
+			count_leanings(sw, &sw->packs.items[i], 1);
+	}
+}
+
+/* 0: it is gone; 1: it stays. */
+static int finish_pack(struct pfs_sweep *sw, struct pfs_mover *m, struct swept *s,
+		       struct pfs_sweep_done *done, struct pfs_error *err)
+{
+	struct pfs_sweep_figures ignored = { 0 };
+	int rc;
+
+	if (s->leaned_on) {
+		keep_bases(sw, s, done);
+		weigh(sw, s, &ignored);
+	}
+	rc = take_pack(sw, m, s, done, err);
+	if (rc == 0)
+		rc = pfs_mover_settle(m, err);
+	s->stays = rc != 0;
+	if (rc != 0)
+		return rc;
+	count_leanings(sw, s, -1);
+	s->condemned = false;
+	done->freed_bytes += s->garbage;
+	return 0;
 }
 
 static int finish_packs(struct pfs_sweep *sw, struct pfs_mover *m, struct pfs_sweep_done *done,
 			struct pfs_error *err)
 {
+	struct swept *s;
 	int rc = 0;
 
-	for (size_t i = 0; i < sw->packs.n && rc >= 0; i++) {
-		struct swept *s = &sw->packs.items[i];
-
-		if (!s->condemned)
-			continue;
+	while (rc >= 0 && (s = next_pack(sw))) {
 		if (told_to_stop(sw))
 			return 1;
-		rc = take_pack(sw, m, s, done, err);
-		if (rc == 0)
-			rc = pfs_mover_settle(m, err);
-		if (rc == 0) {
-			s->condemned = false;
-			done->freed_bytes += s->garbage;
-		}
+		rc = finish_pack(sw, m, s, done, err);
 	}
 	return rc < 0 ? rc : 0;
 }
@@ -520,9 +619,10 @@ int pfs_sweep_finish(struct pfs_sweep *sw, struct pfs_sweep_done *out, struct pf
 			       .parts = sw->parts,
 			       .stop = sw->options.stop,
 			       .stop_arg = sw->options.stop_arg };
-	int rc = sw->parts.set ? mark_all_bases(sw, err) : 0;
+	int rc;
 
 	*out = (struct pfs_sweep_done){ 0 };
+	rc = sw->parts.set ? mark_all_bases(sw, out, err) : 0;
 	if (rc == 0) {
 		order_packs(sw);
 		rc = finish_packs(sw, &m, out, err);

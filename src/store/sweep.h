@@ -31,6 +31,11 @@
  *	4. An object is a delta, and what goes is its base: bases of all deltas in
  *	   packs that stay are kept, wanted or not, and of those that are copied.
  *	   After C no new delta is made against what lies in a condemned pack.
+ *	5. It comes to an end half way, and condemned packs are as before: then
+ *	   puts are told again that deltas in them are there, garbage or not. So
+ *	   no base goes before the pack of any delta that leans on it has gone:
+ *	   packs go in that order, and where two lean on each other the bases
+ *	   are copied, to go the next time.
  *
  * Bytes are counted as they lie on disk: header, payload and padding of a
  * record and what the footer says of it. A bundle is one thing: it is wanted
@@ -99,6 +104,7 @@ int pfs_sweep_condemn(struct pfs_sweep *sw, struct pfs_error *err);
 /* What was done. 0; 1 when it was told to stop before the end. `out` is set in every case. */
 struct pfs_sweep_done {
 	uint64_t packs_removed, copied_bytes, freed_bytes, packs_damaged;
+	uint64_t kept_bytes; /* bases of garbage, copied since that could not go first */
 };
 int pfs_sweep_finish(struct pfs_sweep *sw, struct pfs_sweep_done *out, struct pfs_error *err);
 
