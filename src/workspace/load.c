@@ -145,6 +145,10 @@ static int take_name(void *arg, const struct pfs_journal_name *row, struct pfs_e
 		return pfs_fail(err, PFS_E_CORRUPT,
 				"journal: a name in %" PRIx64 " for %" PRIx64 " leads nowhere",
 				row->parent, row->ino);
+	/* Keys of two types may have the same bytes. */
+	if (pfs_slot_find(dir, row->name, row->name_len))
+		return pfs_fail(err, PFS_E_CORRUPT, "journal: a name in %" PRIx64 " is there twice",
+				row->parent);
 	rc = pfs_slot_new(dir, row->name, row->name_len, row->in_base, &s, err);
 	if (rc < 0)
 		return rc;
