@@ -193,11 +193,32 @@ static int close_handle(struct pfs_mount *m, struct handle *h, struct pfs_error 
 	return free_handle(h, err);
 }
 
+static bool is_synchronous(const struct fuse_file_info *fi)
+{
+	return (fi->flags & O_ACCMODE) != O_RDONLY && (fi->flags & O_DSYNC);
+}
+
+/*
+ * What is written through with O_SYNC or O_DSYNC is on the disk without our
+ * hearing of it: then so must be the way that leads to it. Writes that do not
+ * pass through are followed by an fsync from the kernel.
+ */
+static int sync_name(struct pfs_mount *m, struct handle *h)
+{
+	struct pfs_error err = { 0 };
+	int rc = pfs_file_sync(h->file, &err);
+
+	if (rc < 0)
+		pfs_mount_log(m, "fuse.open code=%s error=\"%s\"", pfs_code_name(rc), err.text);
+	return rc < 0 ? -pfs_code_errno(rc) : 0;
+}
+
 /* Make the handle of a file just opened; takes `file`. A positive errno when it cannot be. */
 static int adopt(fuse_req_t req, struct inode *i, struct pfs_file *file, struct fuse_file_info *fi,
 		 struct handle **out)
 {
-	struct handle *h = new_handle(fuse_req_userdata(req), file);
+	struct pfs_mount *m = fuse_req_userdata(req);
+	struct handle *h = new_handle(m, file);
 	int rc;
 
 	if (!h) {
@@ -205,8 +226,13 @@ static int adopt(fuse_req_t req, struct inode *i, struct pfs_file *file, struct 
 		return ENOMEM;
 	}
 	rc = settle_mode(req, i, h, fi);
+	if (rc == 0 && h->mode == THROUGH && is_synchronous(fi)) {
+		rc = sync_name(m, h);
+		if (rc < 0)
+			leave_mode(m, i, h->mode);
+	}
 	if (rc < 0) {
-		close_handle(fuse_req_userdata(req), h, NULL);
+		close_handle(m, h, NULL);
 		return -rc;
 	}
 	*out = h;
