@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 
+#include <assert.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -352,10 +354,12 @@ static int control_setattr(struct pfs_handle *h, unsigned which, const struct pf
 struct control_file {
 	struct pfs_file file;
 	struct pfs_lock lock;   /* PFS_RANK_VIEW */
+	pthread_cond_t cond;    /* a flush has ended */
 	struct pfs_buf text;    /* to be read; protected by lock */
 	struct pfs_buf message; /* written; protected by lock */
 	bool pending;           /* something was written and not acted on; protected by lock */
 	bool failed;            /* ... and not all of it arrived; protected by lock */
+	bool flushing;          /* somebody commits it now; protected by lock */
 	struct pfs_error why;   /* the last flush failed; protected by lock */
 };
 
@@ -462,8 +466,7 @@ static int take_message(struct control_file *f, char **out, struct pfs_error *er
 	size_t len;
 	int rc = 0;
 
-	/* Taken out, since flushes come from several descriptors at once. */
-	pfs_lock(&f->lock);
+	assert(pfs_held(&f->lock));
 	if (f->pending && f->failed) {
 		rc = pfs_fail(err, PFS_E_LIMIT,
 			      "nothing was committed: the message has more than %u bytes",
@@ -477,8 +480,38 @@ static int take_message(struct control_file *f, char **out, struct pfs_error *er
 			rc = pfs_fail_nomem(err, "a commit message");
 	}
 	f->pending = false;
+	return rc;
+}
+
+/*
+ * Flushes come from several descriptors at once: a thread that forks while
+ * another one writes is enough. One of them takes the message; the others wait
+ * for what becomes of it, since whoever closes takes it for done.
+ */
+static int begin_flush(struct control_file *f, char **out, struct pfs_error *why)
+{
+	int rc;
+
+	pfs_lock(&f->lock);
+	while (f->flushing)
+		pfs_cond_wait(&f->cond, &f->lock, -1);
+	if (!f->pending && f->why.code < 0) {
+		*why = f->why;
+		rc = why->code;
+	} else {
+		rc = take_message(f, out, why);
+	}
+	f->flushing = true;
 	pfs_unlock(&f->lock);
 	return rc;
+}
+
+static void end_flush(struct control_file *f)
+{
+	pfs_lock(&f->lock);
+	f->flushing = false;
+	pthread_cond_broadcast(&f->cond);
+	pfs_unlock(&f->lock);
 }
 
 /* Nothing was committed: whoever reads the id next has to hear of it, as close(2) is not heard. */
@@ -486,10 +519,14 @@ static void remember_refusal(struct control_file *f, const struct pfs_error *why
 {
 	struct pfs_branch b;
 	struct subject s;
+	bool known;
 
 	pfs_lock(&f->lock);
+	known = f->why.code < 0;
 	f->why = *why;
 	pfs_unlock(&f->lock);
+	if (known)
+		return;
 	subject_of(f->file.handle, &s);
 	if (pfs_branch_inspect(s.history, s.repo, s.rev, &b, NULL) == 0)
 		pfs_refused_note(s.view, &b, why);
@@ -502,14 +539,14 @@ static int control_flush(struct pfs_file *file, struct pfs_error *err)
 	char *message = NULL;
 	int rc;
 
-	rc = take_message(f, &message, &why);
+	rc = begin_flush(f, &message, &why);
 	if (rc == 0 && message)
 		rc = commit_message(f, message, &why);
 	free(message);
-	if (rc == 0)
-		return 0;
-	remember_refusal(f, &why);
-	return pfs_fail(err, rc, "%s", why.text);
+	if (rc < 0)
+		remember_refusal(f, &why);
+	end_flush(f);
+	return rc < 0 ? pfs_fail(err, rc, "%s", why.text) : 0;
 }
 
 static void control_close(struct pfs_file *file)
@@ -518,6 +555,7 @@ static void control_close(struct pfs_file *file)
 
 	pfs_buf_fini(&f->text);
 	pfs_buf_fini(&f->message);
+	pthread_cond_destroy(&f->cond);
 	pfs_lock_fini(&f->lock);
 	free(f);
 }
@@ -543,6 +581,10 @@ static int control_open(struct pfs_handle *h, unsigned flags, struct pfs_file **
 	if (!f)
 		return pfs_fail_nomem(err, "an open control file");
 	f->file = (struct pfs_file){ .ops = &control_file_ops, .handle = h, .flags = flags };
+	if (pfs_cond_init(&f->cond)) {
+		free(f);
+		return pfs_fail_nomem(err, "an open control file");
+	}
 	pfs_lock_init(&f->lock, PFS_RANK_VIEW);
 	pfs_buf_init(&f->text, CONTROL_TEXT_MAX);
 	pfs_buf_init(&f->message, PFS_MESSAGE_SIZE_MAX);

@@ -177,6 +177,54 @@ static void *watch(void *arg)
 	return NULL;
 }
 
+/* Two descriptors of one open control file are closed at once, as when another thread forks. */
+struct closing {
+	pthread_barrier_t start;
+	struct pfs_file *file;
+	struct pfs_commit_id before;
+};
+
+static void *close_one(void *arg)
+{
+	struct closing *c = arg;
+	struct pfs_error err = { 0 };
+	struct pfs_branch b;
+
+	pthread_barrier_wait(&c->start);
+	check(pfs_file_flush(c->file, &err), &err, "flush");
+	check(pfs_branch_inspect(h, "r", "b", &b, &err), &err, "inspect");
+	if (!b.has_head || pfs_commit_id_equal(&b.head, &c->before)) {
+		fprintf(stderr, "the commit is not there when close returns\n");
+		failures++;
+	}
+	return NULL;
+}
+
+static void close_twice(void)
+{
+	struct pfs_error err = { 0 };
+	struct closing c = { 0 };
+
+	pthread_barrier_init(&c.start, NULL, 2);
+	for (unsigned i = 0; i < 100 && !failures; i++) {
+		struct pfs_handle *control = NULL;
+		struct pfs_branch b = { 0 };
+		pthread_t other;
+
+		check(pfs_view_walk(v, "/r/b/.pfs/commit", &control, NULL, &err), &err, "walk");
+		check(pfs_view_open(v, control, PFS_OPEN_WRITE, &c.file, &err), &err, "open");
+		check(pfs_file_write(c.file, 0, "again", 5, &err), &err, "write");
+		check(pfs_branch_inspect(h, "r", "b", &b, &err), &err, "inspect");
+		c.before = b.head;
+		pthread_create(&other, NULL, close_one, &c);
+		close_one(&c);
+		pthread_join(other, NULL);
+		pfs_file_close(&c.file, NULL);
+		pfs_handle_unref(&control);
+	}
+	pthread_barrier_destroy(&c.start);
+}
+
 static int run(const char *folder)
 {
 	pthread_t users[THREADS], branches, changes, watcher;
@@ -194,6 +242,7 @@ static int run(const char *folder)
 		fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
+	close_twice();
 	pthread_create(&changes, NULL, read_changes, NULL);
 	pthread_create(&watcher, NULL, watch, NULL);
 	pthread_create(&branches, NULL, commit_and_branch, NULL);
