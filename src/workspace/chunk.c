@@ -1,16 +1,30 @@
 #include "workspace/chunk.h"
 #include "base/io.h"
 #include "base/vec.h"
+#include "tree/tree.h"
 #include "workspace/chunk_i.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define OPEN_SIZE_MAX (256u * 1024) /* a file being written is chunked under the lock up to this */
 
 PFS_VEC_DEFINE(push_task, struct pfs_chunk_tasks, struct pfs_chunk_task, "a seal")
 
-struct dirs PFS_VEC(struct pfs_node *);
-PFS_VEC_DEFINE(push_dir, struct dirs, struct pfs_node *, "a seal")
+/*
+ * A directory with changes, and the one that the base has in its place: its own
+ * or, when it was made anew where one was removed, the namesake of that. So a
+ * release that is unpacked in the place of the one before finds what it resembles.
+ */
+struct place {
+	struct pfs_node *dir; /* borrowed while the lock is held */
+	struct pfs_id base;   /* zero: there is none, or it has to be found yet */
+	bool made;            /* anew */
+	size_t above;         /* place of the directory it is in; of one made anew ... */
+	size_t at;            /* ... and its name in the names of the round */
+};
+struct places PFS_VEC(struct place);
+PFS_VEC_DEFINE(push_place, struct places, struct place, "a seal")
 
 /* --- what is known ------------------------------------------------------- */
 
@@ -76,12 +90,32 @@ int pfs_chunk_take(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_kept
 
 struct round {
 	struct pfs_chunk_tasks tasks;
-	struct pfs_buf names; /* that tasks have in the base */
+	struct places places;
+	struct pfs_buf names; /* of tasks and places */
 };
 
-static int add_task(struct round *r, struct pfs_node *n, struct pfs_error *err)
+static int add_name(struct round *r, const struct pfs_slot *slot, size_t *out_at,
+		    struct pfs_error *err)
 {
-	const struct pfs_slot *slot = n->place;
+	*out_at = r->names.len;
+	return pfs_buf_add(&r->names, slot->name, slot->name_len + 1u, err);
+}
+
+static int add_place(struct round *r, struct pfs_node *dir, size_t above, struct pfs_error *err)
+{
+	struct place place = {
+		.dir = dir,
+		.base = dir->dir.base,
+		.made = dir->place && pfs_id_is_zero(&dir->dir.base),
+		.above = above,
+	};
+	int rc = place.made ? add_name(r, dir->place, &place.at, err) : 0;
+
+	return rc == 0 ? push_place(&r->places, place, err) : rc;
+}
+
+static int add_task(struct round *r, struct pfs_node *n, size_t place, struct pfs_error *err)
+{
 	struct pfs_chunk_task task = {
 		.node = n,
 		.state = n->file.state,
@@ -89,17 +123,16 @@ static int add_task(struct round *r, struct pfs_node *n, struct pfs_error *err)
 		.stamp = n->stamp,
 		.open = n->file.writers != 0,
 		.unused = n->file.opens == 0,
+		.place = place,
 	};
 	int rc = 0;
 
-	if (slot->in_base && task.state == PFS_FILE_NEW) {
-		task.dir = slot->dir->dir.base;
-		task.at = r->names.len;
-		rc = pfs_buf_add(&r->names, slot->name, slot->name_len + 1u, err);
-	}
+	task.named =
+		task.state == PFS_FILE_NEW && (n->place->in_base || r->places.items[place].made);
+	if (task.named)
+		rc = add_name(r, n->place, &task.at, err);
 	if (rc == 0)
 		rc = push_task(&r->tasks, task, err);
-
 	if (rc == 0)
 		pfs_node_ref(n);
 	return rc;
@@ -108,23 +141,40 @@ static int add_task(struct round *r, struct pfs_node *n, struct pfs_error *err)
 /* Files that have to be chunked; the lock is held for reading. */
 static int collect(struct pfs_workspace *ws, struct round *r, struct pfs_error *err)
 {
-	struct dirs dirs = { 0 };
-	int rc = push_dir(&dirs, ws->root, err);
+	int rc = add_place(r, ws->root, 0, err);
 
-	for (size_t i = 0; rc == 0 && i < dirs.n; i++) {
-		struct pfs_link *head = &dirs.items[i]->dir.pending;
+	for (size_t i = 0; rc == 0 && i < r->places.n; i++) {
+		struct pfs_link *head = &r->places.items[i].dir->dir.pending;
 
 		for (struct pfs_link *p = head->next; rc == 0 && p != head; p = p->next) {
 			struct pfs_node *n = PFS_OF_LINK(p, struct pfs_slot, pending)->node;
 
 			if (n && n->type == PFS_ENTRY_DIR)
-				rc = push_dir(&dirs, n, err);
+				rc = add_place(r, n, i, err);
 			else if (n && n->type == PFS_ENTRY_FILE && !is_known(ws, n))
-				rc = add_task(r, n, err);
+				rc = add_task(r, n, i, err);
 		}
 	}
-	free(dirs.items);
 	return rc;
+}
+
+/* The namesakes of directories made anew, from the top down. Hints: failing is fine. */
+static void find_namesakes(struct pfs_workspace *ws, struct round *r)
+{
+	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
+
+	for (size_t i = 0; i < r->places.n; i++) {
+		struct place *p = &r->places.items[i];
+		const struct pfs_id *above = &r->places.items[p->above].base;
+		const char *name = (const char *)r->names.data + p->at;
+
+		if (p->made && !pfs_id_is_zero(above) &&
+		    pfs_tree_find(ws->store, above, name, strlen(name), &found, NULL) == 0 &&
+		    found.e.type == PFS_ENTRY_DIR)
+			p->base = found.e.dir;
+	}
+	for (size_t i = 0; i < r->tasks.n; i++)
+		r->tasks.items[i].dir = r->places.items[r->tasks.items[i].place].base;
 }
 
 /* What was read goes to its nodes; whether it still counts is decided when it is used. */
@@ -174,10 +224,13 @@ int pfs_chunk_round(struct pfs_workspace *ws, bool adopt, struct pfs_error *err)
 	pfs_rwlock_read(&ws->lock);
 	rc = collect(ws, &r, err);
 	pfs_rwlock_unlock(&ws->lock);
+	if (rc == 0 && r.tasks.n)
+		find_namesakes(ws, &r);
 	if (rc == 0)
 		rc = run_tasks(ws, &r, adopt, err);
 	n = r.tasks.n;
 	finish_tasks(ws, &r.tasks);
+	free(r.places.items);
 	pfs_buf_fini(&r.names);
 	return rc < 0 ? rc : n > 0;
 }

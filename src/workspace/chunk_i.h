@@ -19,8 +19,10 @@ struct pfs_chunk_task {
 	uint64_t stamp;
 	bool open;             /* somebody is writing */
 	bool unused;           /* nobody has it open */
-	struct pfs_id dir;     /* the base has a file of its name here; zero: it has none */
-	size_t at;             /* of that name, terminated, in the names of the round */
+	size_t place;          /* of its directory, in the places of the round */
+	bool named;            /* the base may have a file of its name ... */
+	size_t at;             /* ... which is here, terminated, in the names of the round, */
+	struct pfs_id dir;     /* in this directory; zero: it has none */
 	struct pfs_kept *kept; /* the result; NULL: it went away meanwhile */
 };
 

@@ -74,7 +74,7 @@ static bool find_old(const struct pfs_chunk_batch *b, const struct pfs_chunk_tas
 	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
 	const char *name = (const char *)b->names->data + t->at;
 
-	if (pfs_id_is_zero(&t->dir) ||
+	if (!t->named || pfs_id_is_zero(&t->dir) ||
 	    pfs_tree_find(b->ws->store, &t->dir, name, strlen(name), &found, NULL) < 0 ||
 	    found.e.type != PFS_ENTRY_FILE)
 		return false;

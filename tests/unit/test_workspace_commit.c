@@ -285,3 +285,63 @@ Test(workspace_commit, a_file_that_is_written_anew_costs_what_is_different)
 		end(&f);
 	}
 }
+
+#define ANEW_FILES 20u
+#define ANEW_SIZE  30000u
+
+/* d/e/file-<i>, in directories that are made here. */
+static void make_tree(struct fixture *f, unsigned char (*bytes)[ANEW_SIZE])
+{
+	struct pfs_node *d = make(f, f->root, PFS_ENTRY_DIR, "d");
+	struct pfs_node *e = make(f, d, PFS_ENTRY_DIR, "e");
+
+	for (unsigned i = 0; i < ANEW_FILES; i++) {
+		char name[20];
+		struct pfs_node *n;
+
+		snprintf(name, sizeof(name), "file-%u", i);
+		n = make(f, e, PFS_ENTRY_FILE, name);
+		put_bytes(f, n, bytes[i], ANEW_SIZE);
+		pfs_node_unref(&n);
+	}
+	pfs_node_unref(&e);
+	pfs_node_unref(&d);
+}
+
+static void remove_tree(struct fixture *f)
+{
+	struct pfs_node *d = find(f, f->root, "d"), *e = find(f, d, "e");
+
+	for (unsigned i = 0; i < ANEW_FILES; i++) {
+		char name[20];
+
+		snprintf(name, sizeof(name), "file-%u", i);
+		OK(pfs_workspace_remove_name(f->ws, e, NAME(name), false, &err));
+	}
+	OK(pfs_workspace_remove_name(f->ws, d, NAME("e"), true, &err));
+	OK(pfs_workspace_remove_name(f->ws, f->root, NAME("d"), true, &err));
+	pfs_node_unref(&e);
+	pfs_node_unref(&d);
+}
+
+/* As a release is unpacked in the place of the one before. */
+Test(workspace_commit, a_tree_that_is_made_anew_costs_what_is_different)
+{
+	static unsigned char bytes[ANEW_FILES][ANEW_SIZE];
+	struct fixture f = begin_on_disk();
+	uint64_t first, more;
+
+	for (unsigned i = 0; i < ANEW_FILES; i++)
+		scratch_fill(bytes[i], ANEW_SIZE, i + 1);
+	make_tree(&f, bytes);
+	first = growth(&f);
+	cr_expect_gt(first, ANEW_FILES * ANEW_SIZE * 9 / 10);
+	remove_tree(&f);
+	for (unsigned i = 0; i < ANEW_FILES; i++)
+		bytes[i][1000 * i] ^= 1;
+	make_tree(&f, bytes);
+	more = growth(&f);
+	cr_expect_leq(more, first / 20, "%llu bytes, then %llu", (unsigned long long)first,
+		      (unsigned long long)more);
+	end(&f);
+}
