@@ -10,11 +10,14 @@
 #include "base/lock.h"
 #include <pfs/pfs.h>
 
+struct pfs_keeper;
+
 struct pfs_daemon {
 	struct pfs_instance *instance;
 	struct pfs_history *history;
 	struct pfs_view *view;
 	struct pfs_pipelines *pipelines;
+	struct pfs_keeper *keeper;
 	struct pfs_who who; /* whom files that come by HTTP belong to */
 
 	const char *mount;        /* absolute; NULL: not mounted */

@@ -2,10 +2,11 @@
  * pfsd: flags, sockets, threads start and stop here.
  *
  *	start                                   stop, in the opposite order
- *	instance ─▶ mount ─▶ planner, tick ─▶ sockets, HTTP ─▶ ready ─▶ a signal
+ *	instance ─▶ mount ─▶ planner, tick, keeper ─▶ sockets, HTTP ─▶ ready ─▶ a signal
  */
 #include "daemon/daemon.h"
 #include "daemon/http.h"
+#include "daemon/keeper.h"
 #include "daemon/socket.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -37,6 +38,7 @@
 struct options {
 	const char *data, *mount, *listen, *socket;
 	bool no_mount;
+	struct pfs_keeper_options keeper;
 };
 
 struct program {
@@ -54,13 +56,18 @@ struct program {
 
 static const char usage[] =
 	"usage: pfsd [--data DIR] [--mount DIR | --no-mount] [--listen HOST:PORT]\n"
-	"            [--socket PATH] [--verbose]\n"
+	"            [--socket PATH] [--maintenance on|off] [--rest SECONDS]\n"
+	"            [--gc-every HOURS] [--scrub-rate BYTES] [--verbose]\n"
 	"\n"
 	"  --data DIR          where everything is kept      /var/lib/pfs\n"
 	"  --mount DIR         where it is seen as files     /pfs\n"
 	"  --no-mount          serve HTTP only\n"
 	"  --listen HOST:PORT  HTTP for this machine         127.0.0.1:6500\n"
 	"  --socket PATH       HTTP for pfs and pfs-runner   /run/pfs/pfsd.sock\n"
+	"  --maintenance off   never tidy, collect or scrub by itself\n"
+	"  --rest SECONDS      leave alone what is younger   300\n"
+	"  --gc-every HOURS    collect garbage; 0: only after deletions  24\n"
+	"  --scrub-rate BYTES  read so much a second to find damage; 0: never  4M\n"
 	"  --verbose           log every request\n"
 	"\n"
 	"pfsd stays in the foreground; SIGTERM ends it. The manual is pfsd(8).\n";
@@ -161,6 +168,50 @@ static void *run_ticker(void *arg)
 	return NULL;
 }
 
+/* "64M"; false when it is no number up to 2^40. */
+static bool parse_amount(const char *text, uint64_t *out)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+	char *end;
+	uint64_t n, max = 1ULL << 40;
+	unsigned shift = 0;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	unit = *end ? strchr(units, *end) : NULL;
+	if (unit) {
+		shift = 10 * (unsigned)(unit - units + 1);
+		end++;
+	}
+	if (errno || *end || n > max >> shift)
+		return false;
+	*out = n << shift;
+	return true;
+}
+
+/* Options of the keeper; false when the value makes no sense. */
+static bool parse_keeper(int c, const char *text, struct pfs_keeper_options *k)
+{
+	uint64_t n = 0;
+
+	if (c == 'M') {
+		k->off = strcmp(text, "off") == 0;
+		return k->off || strcmp(text, "on") == 0;
+	}
+	if (!parse_amount(text, &n))
+		return false;
+	if (c == 'S')
+		k->scrub_rate = n;
+	if (c == 'G' && n <= 24 * 365)
+		k->gc_every_s = (int64_t)n * 3600;
+	if (c == 'R' && n <= 365 * 86400)
+		k->rest_s = (int64_t)n;
+	return c == 'S' || n <= (c == 'G' ? 24 * 365 : 365 * 86400);
+}
+
 static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option known[] = {
@@ -169,6 +220,10 @@ static int parse_options(int argc, char **argv, struct options *o)
 		{ "no-mount", no_argument, NULL, 'n' },
 		{ "listen", required_argument, NULL, 'l' },
 		{ "socket", required_argument, NULL, 's' },
+		{ "maintenance", required_argument, NULL, 'M' },
+		{ "rest", required_argument, NULL, 'R' },
+		{ "gc-every", required_argument, NULL, 'G' },
+		{ "scrub-rate", required_argument, NULL, 'S' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "foreground", no_argument, NULL, 'f' },
 		{ "help", no_argument, NULL, 'h' },
@@ -194,6 +249,14 @@ static int parse_options(int argc, char **argv, struct options *o)
 		case 's':
 			o->socket = optarg;
 			break;
+		case 'M':
+		case 'R':
+		case 'G':
+		case 'S':
+			if (parse_keeper(c, optarg, &o->keeper))
+				break;
+			fprintf(stderr, "pfsd: \"%s\" makes no sense there\n", optarg);
+			return -1;
 		case 'v':
 			pfs_log_set_level(PFS_LOG_DEBUG);
 			break;
@@ -364,7 +427,9 @@ static int start_threads(struct program *p, struct pfs_error *err)
 		sys = pthread_create(&p->ticker, NULL, run_ticker, p);
 		p->has_ticker = sys == 0;
 	}
-	return sys ? pfs_fail_errno(err, sys, "start a thread") : 0;
+	if (sys)
+		return pfs_fail_errno(err, sys, "start a thread");
+	return pfs_keeper_start(p->daemon.instance, &p->options.keeper, &p->daemon.keeper, err);
 }
 
 static int serve_tcp(struct program *p, struct pfs_error *err)
@@ -428,6 +493,7 @@ static void stop(struct program *p)
 	d->stopping = true;
 	if (d->history)
 		pfs_event_wake(d->history);
+	pfs_keeper_tell(d->keeper);
 	pfs_http_stop(&p->tcp);
 	pfs_http_stop(&p->local);
 	if (p->has_socket_file)
@@ -436,6 +502,7 @@ static void stop(struct program *p)
 		pthread_join(p->planner, NULL);
 	if (p->has_ticker)
 		pthread_join(p->ticker, NULL);
+	pfs_keeper_stop(&d->keeper);
 	pfs_fuse_unmount(&p->mount);
 	if (d->instance) {
 		pfs_lock_fini(&d->planning);
@@ -471,7 +538,8 @@ int main(int argc, char **argv)
 	static struct program p = { .options = { .data = "/var/lib/pfs",
 						 .mount = "/pfs",
 						 .listen = "127.0.0.1:6500",
-						 .socket = "/run/pfs/pfsd.sock" } };
+						 .socket = "/run/pfs/pfsd.sock",
+						 .keeper = PFS_KEEPER_OPTIONS_INIT } };
 
 	if (parse_options(argc, argv, &p.options) < 0) {
 		fputs(usage, stderr);

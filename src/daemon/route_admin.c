@@ -1,4 +1,5 @@
 #include "daemon/route.h"
+#include "daemon/keeper.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -71,7 +72,7 @@ int route_stats(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *
 			      pfs_view_data_dir(d->view));
 	int rc;
 
-	if (!v)
+	if (!v || json_object_set_new(v, "upkeep", pfs_keeper_json(d->keeper)) < 0)
 		return pfs_fail_nomem(err, "statistics");
 	rp->content_type = "application/json";
 	rc = pfs_json_format(v, &rp->body, err);
