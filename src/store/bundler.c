@@ -75,8 +75,8 @@ int pfs_bundler_make(const struct pfs_bundler *b, const struct pfs_hasher *h,
 	memcpy(payload + PFS_BUNDLE_HEAD_SIZE, b->rows.data, b->rows.len);
 	rc = pfs_hasher_bundle(h, b->rows.data, b->rows.len, &rec.id, err);
 	if (rc == 0)
-		rc = pfs_codec_encode(b->bytes.data, b->bytes.len, payload + table, &packed, &codec,
-				      err);
+		rc = pfs_codec_encode_spare(b->bytes.data, b->bytes.len, payload + table, &packed,
+					    &codec, err);
 	if (rc < 0) {
 		free(payload);
 		return rc;

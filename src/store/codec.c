@@ -11,7 +11,8 @@
 #define PROBE_PIECES 16u
 #define PROBE_PIECE  256u
 #define LEVEL        1
-#define DELTA_MIN    512u         /* shorter ones are bundled better than leaned on others */
+#define LEVEL_SPARE  6    /* nobody waits: a tenth less than level 1, for three times its time */
+#define DELTA_MIN    512u /* shorter ones are bundled better than leaned on others */
 #define SCRATCH_MIN  (256u << 10) /* room for every chunk from the start */
 
 /* Contexts of zstd are large: one pair a thread, for the thread's life. */
@@ -84,8 +85,8 @@ bool pfs_codec_looks_random(const void *data, size_t len)
 	return sum * 50 <= (n + n * (n - 1) / 256) * 51;
 }
 
-static int compress(const void *data, size_t len, void *out, size_t room, size_t *out_len,
-		    struct pfs_error *err)
+static int compress(int level, const void *data, size_t len, void *out, size_t room,
+		    size_t *out_len, struct pfs_error *err)
 {
 	struct contexts *c = thread_contexts();
 	size_t n;
@@ -94,26 +95,38 @@ static int compress(const void *data, size_t len, void *out, size_t room, size_t
 		c->compress = ZSTD_createCCtx();
 	if (!c || !c->compress)
 		return pfs_fail_nomem(err, "a compressor");
-	n = ZSTD_compressCCtx(c->compress, out, room, data, len, LEVEL);
+	n = ZSTD_compressCCtx(c->compress, out, room, data, len, level);
 	/* The one error to expect: it does not fit into what would be a gain. */
 	*out_len = ZSTD_isError(n) ? len : n;
 	return 0;
 }
 
-int pfs_codec_encode(const void *data, size_t len, void *out, size_t *out_len,
-		     enum pfs_codec *out_codec, struct pfs_error *err)
+static int encode(int level, const void *data, size_t len, void *out, size_t *out_len,
+		  enum pfs_codec *out_codec, struct pfs_error *err)
 {
 	size_t worth = len - len / 16; /* fewer than this, or raw */
 	size_t n = len;
 	int rc = 0;
 
 	if (len > RAW_MAX && !pfs_codec_looks_random(data, len))
-		rc = compress(data, len, out, worth, &n, err);
+		rc = compress(level, data, len, out, worth, &n, err);
 	if (rc < 0)
 		return rc;
 	*out_codec = n < worth ? PFS_CODEC_ZSTD : PFS_CODEC_RAW;
 	*out_len = n < worth ? n : len;
 	return 0;
+}
+
+int pfs_codec_encode(const void *data, size_t len, void *out, size_t *out_len,
+		     enum pfs_codec *out_codec, struct pfs_error *err)
+{
+	return encode(LEVEL, data, len, out, out_len, out_codec, err);
+}
+
+int pfs_codec_encode_spare(const void *data, size_t len, void *out, size_t *out_len,
+			   enum pfs_codec *out_codec, struct pfs_error *err)
+{
+	return encode(LEVEL_SPARE, data, len, out, out_len, out_codec, err);
 }
 
 static unsigned char *scratch_of(size_t len)

@@ -22,8 +22,12 @@ bool pfs_codec_looks_random(const void *data, size_t len);
 int pfs_codec_encode(const void *data, size_t len, void *out, size_t *out_len,
 		     enum pfs_codec *out_codec, struct pfs_error *err);
 
+/* The same with less haste, for the spare time: level 6. */
+int pfs_codec_encode_spare(const void *data, size_t len, void *out, size_t *out_len,
+			   enum pfs_codec *out_codec, struct pfs_error *err);
+
 /*
- * The same into memory of the right size: *out is owned by the caller, NULL
+ * As the first, into memory of the right size: *out is owned by the caller, NULL
  * when the bytes are best kept as they are.
  */
 int pfs_codec_pack(const void *data, size_t len, void **out, size_t *out_len,

@@ -89,7 +89,8 @@ static int read_piece(struct pfs_mover *m, int fd, const struct pfs_packlist_ite
 	pfs_store_id(m->st, place->type, m->raw, got, &id);
 	if (got < place->ulen || !pfs_id_equal(&id, &item->id))
 		return pfs_fail(err, PFS_E_CORRUPT, "a piece is not what it was");
-	rc = pfs_codec_encode(m->raw, got, m->packed, &packed_len, &codec, err);
+	rc = (m->bundle ? pfs_codec_encode_spare : pfs_codec_encode)(m->raw, got, m->packed,
+								     &packed_len, &codec, err);
 	if (rc < 0)
 		return rc;
 	*out_payload = codec == PFS_CODEC_RAW ? m->raw : m->packed;

@@ -30,7 +30,7 @@ struct pfs_mover {
 	struct pfs_store_parts parts;
 	bool (*stop)(void *arg); /* asked between records; NULL: never */
 	void *stop_arg;
-	bool bundle; /* small chunks that lie by themselves into bundles */
+	bool bundle; /* there is time: small chunks go into bundles, compression is thorough */
 
 	uint64_t seen;    /* bytes read for it */
 	uint64_t copied;  /* bytes of records */

@@ -19,7 +19,7 @@ struct pfs_pack {
 	unsigned char uuid[PFS_UUID_SIZE]; /* never changes */
 	uint8_t kind;                      /* never changes */
 	uint32_t number;                   /* in the packset; never changes */
-	uint32_t seq;                      /* of its header, 0 unknown; set before it has entries */
+	uint32_t seq;                      /* of its header, 0 unknown; atomic until it is sealed */
 	uint64_t size;                     /* bytes in the file; atomic */
 	int sealed;    /* in packs/, else in open/; adopted: durable, with its table; atomic */
 	int condemned; /* what lies here only is not there for puts; atomic */

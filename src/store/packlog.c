@@ -83,7 +83,7 @@ static int start_pack(struct pfs_packlog *log, enum pfs_packlog_slot slot, struc
 		pfs_packwriter_free(&w);
 		return rc;
 	}
-	w->pack->seq = h.seq;
+	__atomic_store_n(&w->pack->seq, h.seq, __ATOMIC_RELAXED);
 	__atomic_store_n(&w->pack->unsettled, 1, __ATOMIC_RELEASE);
 	log->writing[slot] = w;
 	log->next_seq++;

@@ -101,7 +101,7 @@ int pfs_packlog_add_file(struct pfs_packlog *log, int from, const char *name,
 		pfs_adopted_unlink(a);
 		return rc;
 	}
-	a->pack->seq = a->header.seq;
+	__atomic_store_n(&a->pack->seq, a->header.seq, __ATOMIC_RELAXED);
 	__atomic_store_n(&a->pack->unsettled, 1, __ATOMIC_RELEASE);
 	a->users = 2;
 	pfs_lock(&log->lock);

@@ -301,11 +301,17 @@ static int check_superblock(struct packs *p, struct pfs_packcheck *c, struct pfs
 	return rc;
 }
 
+/* A pack is found a moment before it has its number. */
+static uint32_t seq_of(const struct pfs_pack *pack)
+{
+	return __atomic_load_n(&pack->seq, __ATOMIC_RELAXED);
+}
+
 static int by_seq(const void *a, const void *b)
 {
-	const struct pfs_pack *x = *(struct pfs_pack *const *)a, *y = *(struct pfs_pack *const *)b;
+	uint32_t x = seq_of(*(struct pfs_pack *const *)a), y = seq_of(*(struct pfs_pack *const *)b);
 
-	return (x->seq > y->seq) - (x->seq < y->seq);
+	return (x > y) - (x < y);
 }
 
 /*
@@ -322,7 +328,7 @@ static struct pfs_pack **packs_after(struct packs *p, uint32_t after, size_t *ou
 	list = calloc(totals.packs + 1, sizeof(struct pfs_pack *));
 	/* What comes to be while we look is for the next time. */
 	while (list && n < totals.packs && (pack = pfs_packset_next(p->set, &pos)))
-		if (pack->seq > after || after == 0)
+		if (seq_of(pack) > after || after == 0)
 			list[n++] = pack;
 	if (list)
 		qsort(list, n, sizeof(struct pfs_pack *), by_seq);
@@ -363,7 +369,7 @@ static int packs_check(void *self, const struct pfs_hasher *hasher, const struct
 	if (i == n)
 		*after = 0;
 	else if (i > 0)
-		*after = list[i - 1]->seq;
+		*after = seq_of(list[i - 1]);
 	free(list);
 	return rc < 0 ? rc : c.damages > 0;
 }

@@ -29,7 +29,7 @@ struct writer {
 	char repo[8];
 	unsigned number;
 	struct pfs_commit_id commits[KEPT_MAX];
-	unsigned n;
+	_Atomic unsigned n;
 };
 
 static _Atomic bool over;
