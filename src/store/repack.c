@@ -1,6 +1,7 @@
 #include "store/repack.h"
 #include "store/codec.h"
 #include "store/mover.h"
+#include "store/packscan.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/limits.h"
@@ -17,6 +18,7 @@
 #define SMALL_GAIN    16u         /* this part of a pack */
 #define SMALL_SAVED   3u          /* about this part of a small record is saved by bundling it */
 #define SMALL_MIN     16u         /* fewer small ones are not worth a look */
+#define OPEN_GROWN    (4u << 20)  /* before packs being written are weighed again */
 #define BUDGET_SHARE  64u         /* of a huge pack, so that its list is not loaded too often */
 #define ROOM_FOR_BOTH 2u          /* so many times its size has to be free */
 
@@ -27,6 +29,7 @@ struct pfs_repack {
 	size_t n_queue, next;
 	struct pfs_pack *current; /* to be rewritten, perhaps begun */
 	bool left_one;            /* of this queue, for another time */
+	uint64_t open_size;       /* of all packs being written, when they were weighed last */
 	uint32_t after;
 };
 
@@ -135,7 +138,7 @@ static int64_t made_at(struct pfs_repack *r, const struct pfs_pack *pack)
 	if (pack->kind == PFS_PACK_ADOPTED)
 		pfs_pack_table_path(pack->uuid, path);
 	else
-		pfs_pack_path(pack->uuid, pack->kind, true, path);
+		pfs_pack_path(pack->uuid, pack->kind, is_sealed(pack), path);
 	fd = pfs_io_open(r->parts.dir, path, O_RDONLY, 0, NULL);
 	if (fd < 0 || pfs_io_pread(fd, raw, sizeof(raw), 0, &got, NULL) < 0 || got < sizeof(raw) ||
 	    pfs_packhdr_decode(raw, &h, NULL) < 0)
@@ -220,7 +223,7 @@ static int weigh_adopted(struct pfs_repack *r, struct pfs_pack *pack,
 }
 
 /* Small records that lie by themselves, and are found here. */
-static int weigh_small(struct pfs_repack *r, struct pfs_pack *pack, const struct pfs_packlist *list)
+static int weigh_small(struct pfs_pack *pack, const struct pfs_packlist *list)
 {
 	uint64_t bytes = 0;
 	size_t n = 0;
@@ -246,7 +249,7 @@ static int weigh(struct pfs_repack *r, struct pfs_pack *pack, struct pfs_repack_
 	done->packs_seen++;
 	if (rc == 0 && !list.damaged)
 		rc = pack->kind == PFS_PACK_ADOPTED ? weigh_adopted(r, pack, &list, done, &why)
-						    : weigh_small(r, pack, &list);
+						    : weigh_small(pack, &list);
 	else if (rc == 0)
 		rc = PFS_E_CORRUPT;
 	if (rc == PFS_E_CORRUPT || rc == PFS_E_NOTFOUND) {
@@ -266,6 +269,64 @@ static bool has_room(struct pfs_repack *r, const struct pfs_pack *pack)
 	return fstatvfs(r->parts.dir, &fs) < 0 ||
 	       (uint64_t)fs.f_bavail * fs.f_frsize >
 		       ROOM_FOR_BOTH * __atomic_load_n(&pack->size, __ATOMIC_ACQUIRE);
+}
+
+/* --- packs being written ------------------------------------------------------ */
+
+static int list_open(struct pfs_repack *r, struct pfs_pack *pack, struct pfs_packlist *out,
+		     struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter f;
+	uint64_t size = __atomic_load_n(&pack->size, __ATOMIC_ACQUIRE), torn_at;
+	int fd, rc;
+
+	pfs_packfooter_init(&f, pack->kind);
+	rc = pfs_packset_lend(r->parts.set, pack, &fd, err);
+	if (rc < 0)
+		return rc;
+	rc = pfs_packscan_all(fd, size, 0, &f, &torn_at, err);
+	pfs_packset_return(r->parts.set, pack);
+	return rc < 0 ? rc : pfs_packlist_make(pack, &f, size, out, err);
+}
+
+/* 1 when it is sealed now, since there is something to gain. */
+static int seal_if_worth(struct pfs_repack *r, struct pfs_pack *pack, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
+	int rc = list_open(r, pack, &list, err);
+
+	if (rc == 0 && weigh_small(pack, &list))
+		rc = pfs_packlog_seal(r->parts.log, pack, err);
+	return rc;
+}
+
+/*
+ * A small store has all that it has in packs that are not full for months. They
+ * are weighed again whenever they have grown by so much.
+ */
+static int seal_open(struct pfs_repack *r, const struct pfs_repack_options *o,
+		     struct pfs_error *err)
+{
+	struct pfs_pack *pack;
+	uint64_t size = 0;
+	size_t pos = 0;
+	int rc = 0, sealed = 0;
+
+	while ((pack = pfs_packset_next(r->parts.set, &pos)))
+		size += is_sealed(pack) ? 0 : __atomic_load_n(&pack->size, __ATOMIC_ACQUIRE);
+	if (size < r->open_size)
+		r->open_size = 0;
+	if (size < r->open_size + OPEN_GROWN)
+		return 0;
+	r->open_size = size;
+	for (pos = 0; rc >= 0 && (pack = pfs_packset_next(r->parts.set, &pos));) {
+		if (is_sealed(pack) || pack->kind == PFS_PACK_ADOPTED ||
+		    is_young(r, pack, o->rest_ns))
+			continue;
+		rc = seal_if_worth(r, pack, err);
+		sealed += rc == 1;
+	}
+	return rc < 0 ? rc : sealed > 0;
 }
 
 /* --- a step ---------------------------------------------------------------------- */
@@ -354,6 +415,17 @@ static int look(struct pfs_repack *r, const struct pfs_repack_options *o,
 	return rc < 0 ? rc : 1;
 }
 
+static int refill(struct pfs_repack *r, const struct pfs_repack_options *o, struct pfs_error *err)
+{
+	int rc = fill_queue(r, err);
+
+	if (rc == 0 && r->n_queue == 0)
+		rc = seal_open(r, o, err);
+	if (rc == 1)
+		rc = fill_queue(r, err);
+	return rc < 0 ? rc : 1;
+}
+
 int pfs_repack_step(struct pfs_repack *r, const struct pfs_repack_options *o,
 		    struct pfs_repack_done *done, struct pfs_error *err)
 {
@@ -362,8 +434,8 @@ int pfs_repack_step(struct pfs_repack *r, const struct pfs_repack_options *o,
 
 	if (!r->parts.set)
 		return 0;
-	if (!r->current && r->next == r->n_queue && fill_queue(r, err) < 0)
-		return PFS_E_NOMEM;
+	if (!r->current && r->next == r->n_queue)
+		rc = refill(r, o, err);
 	while (rc == 1 && done->read_bytes < end && !(o->stop && o->stop(o->stop_arg))) {
 		/* A collection between two steps may have been faster. */
 		if (r->current && is_dropped(r->current))

@@ -5,6 +5,7 @@
  *	an adopted file whose bytes compress ──▶ compressed records, then the file goes
  *	a pack with many small chunks ─────────▶ bundles and the rest, then the pack goes
  *	all others stay as they are: an adopted file can be lent, and costs nothing
+ *	one that is being written, when there is nothing else and it pays: sealed
  *
  * A pack is looked at once. What comes out of it is in newer packs, which have
  * nothing to gain any more, so every byte is rewritten at most once for each of

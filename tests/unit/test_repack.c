@@ -358,6 +358,34 @@ Test(repack, goes_on_where_it_was_stopped)
 	house_fini(&s);
 }
 
+/* A small store would never fill a pack. */
+Test(repack, finishes_a_pack_when_that_pays)
+{
+	const unsigned many = 26000;
+	struct pfs_store_stats before, after;
+	struct pfs_repack_done done;
+	struct house s;
+
+	house_open(&s);
+	pfs_packwriter_set_targets(64 << 20, 64 << 20);
+	put_small(&s, 0, many);
+	before = stats_of(&s);
+	cr_assert_gt(before.pack_bytes, 5 << 20);
+	cr_assert_eq(before.bundled, 0);
+	done = repack(&s, 1 << 20);
+	after = stats_of(&s);
+	cr_expect_gt(done.packs_rewritten, 0);
+	cr_expect_eq(after.objects, many);
+	cr_expect_eq(after.bundled, many);
+	cr_expect_lt(after.pack_bytes, before.pack_bytes * 2 / 3);
+	done = repack(&s, 1 << 20);
+	cr_expect_eq(done.packs_seen, 0, "what is left is as it should be");
+	reopen(&s);
+	expect_small(&s, 0, many);
+	expect_whole(&s);
+	house_fini(&s);
+}
+
 static bool at_once(void *arg)
 {
 	return true;
