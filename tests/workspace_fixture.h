@@ -9,6 +9,8 @@
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 struct fixture {
 	struct scratch dir;
@@ -181,19 +183,48 @@ static inline struct pfs_sealed commit(struct fixture *f)
 	return s;
 }
 
-static inline unsigned spool_files(struct fixture *f)
+/* Each file of the spool, in its folder or beside them. */
+static inline void each_spool_file(struct fixture *f,
+				   void (*each)(void *arg, int dir, const char *name), void *arg)
 {
 	char path[320];
 	struct dirent *e;
-	unsigned n = 0;
-	DIR *d;
+	DIR *d, *below;
 
 	snprintf(path, sizeof(path), "%s/spool", f->folder);
 	d = opendir(path);
 	cr_assert(d);
-	while ((e = readdir(d)))
-		n += e->d_name[0] != '.';
+	while ((e = readdir(d))) {
+		int fd = e->d_name[0] != '.' ? openat(dirfd(d), e->d_name, O_RDONLY) : -1;
+
+		if (fd < 0)
+			continue;
+		below = fdopendir(fd);
+		if (!below)
+			each(arg, dirfd(d), e->d_name);
+		while (below && (e = readdir(below)))
+			if (e->d_name[0] != '.')
+				each(arg, dirfd(below), e->d_name);
+		if (below)
+			closedir(below);
+		else
+			close(fd);
+	}
 	closedir(d);
+}
+
+static inline void count_spool_file(void *arg, int dir, const char *name)
+{
+	(void)dir;
+	(void)name;
+	++*(unsigned *)arg;
+}
+
+static inline unsigned spool_files(struct fixture *f)
+{
+	unsigned n = 0;
+
+	each_spool_file(f, count_spool_file, &n);
 	return n;
 }
 

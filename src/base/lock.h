@@ -26,6 +26,7 @@ enum pfs_rank {
 	PFS_RANK_WORKSPACE_OPEN = 408,   /* which spool file one open file uses */
 	PFS_RANK_WORKSPACE_PATCH = 406,  /* which bytes of a patched file are where */
 	PFS_RANK_WORKSPACE_READER = 404, /* where one open file is reading */
+	PFS_RANK_WORKSPACE_SPOOL = 402,  /* which names of spool files are not flushed yet */
 	PFS_RANK_META = 250,           /* the one writer */
 	PFS_RANK_META_READ = 245,
 	PFS_RANK_SESSION = 235, /* who may still name what he found in the store */

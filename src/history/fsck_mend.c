@@ -56,14 +56,23 @@ static void put_file(struct pfs_fsck *f, int dir, const char *name, const char *
 			      before - after, shown, name);
 }
 
-static void put_files_of(struct pfs_fsck *f, const char *path)
+/* `levels` of folders below this one may hold files too. */
+static void put_files_of(struct pfs_fsck *f, const char *path, unsigned levels)
 {
 	DIR *dir = opendir(path);
 	struct dirent *e;
 
-	while (dir && !pfs_fsck_stopped(f) && (e = readdir(dir)))
-		if (e->d_name[0] != '.')
-			put_file(f, dirfd(dir), e->d_name, path);
+	while (dir && !pfs_fsck_stopped(f) && (e = readdir(dir))) {
+		char *below = NULL;
+
+		if (e->d_name[0] == '.')
+			continue;
+		put_file(f, dirfd(dir), e->d_name, path);
+		if (!levels || asprintf(&below, "%s/%s", path, e->d_name) < 0)
+			continue;
+		put_files_of(f, below, levels - 1);
+		free(below);
+	}
 	if (dir)
 		closedir(dir);
 }
@@ -79,7 +88,7 @@ static void put_workspaces(struct pfs_fsck *f)
 		if (e->d_name[0] == '.' ||
 		    asprintf(&path, "%s/%s/spool", f->h->workspaces, e->d_name) < 0)
 			continue;
-		put_files_of(f, path);
+		put_files_of(f, path, 1);
 		free(path);
 	}
 	if (dir)

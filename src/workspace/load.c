@@ -248,8 +248,10 @@ int pfs_workspace_load(struct pfs_workspace *ws, struct pfs_error *err)
 	static const struct pfs_journal_reader everything = { take_base, take_node, take_name,
 							      take_range };
 	struct load l = { .ws = ws };
-	int rc = pfs_journal_load(ws->journal, &base_only, &l, err);
+	int rc = pfs_spool_upgrade(&ws->spool, err);
 
+	if (rc == 0)
+		rc = pfs_journal_load(ws->journal, &base_only, &l, err);
 	if (rc == 0)
 		rc = make_root(ws, err);
 	if (rc == 0)

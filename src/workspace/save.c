@@ -68,8 +68,7 @@ void pfs_workspace_reap(struct pfs_workspace *ws, size_t max)
 
 		atomic_fetch_add(&ws->reapers, 1);
 		n = take_loose(ws, names, max < REAP_MAX ? max : REAP_MAX);
-		for (size_t i = 0; i < n; i++)
-			pfs_spool_unlink(&ws->spool, &names[i]);
+		pfs_spool_unlink_many(&ws->spool, names, n);
 		atomic_fetch_sub(&ws->reapers, 1);
 		max -= n;
 	}

@@ -15,7 +15,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define COPY_MAX (64u << 20) /* at a time */
+#define COPY_MAX     (64u << 20) /* at a time */
+#define FOLDER_FILES 1024u
 
 #define RESERVE_NAME ".reserve"
 #define RESERVE_SIZE (1u << 20) /* some thousand rows of the journal */
@@ -24,19 +25,54 @@
 /* Above this many files one flush of the whole file system is cheaper than one each. */
 #define SYNC_EACH_MAX 8
 
-const char *pfs_spool_format(const struct pfs_spool_name *name, char out[PFS_SPOOL_NAME_SIZE])
+/* --- names --------------------------------------------------------------- */
+
+static uint64_t folder_of(const struct pfs_spool_name *name)
 {
-	snprintf(out, PFS_SPOOL_NAME_SIZE, "%016" PRIx64 "-%" PRIu64, name->ino, name->serial);
+	return name->serial / FOLDER_FILES;
+}
+
+static const char *format_folder(uint64_t folder, char out[PFS_SPOOL_NAME_SIZE])
+{
+	snprintf(out, PFS_SPOOL_NAME_SIZE, "%" PRIu64, folder);
 	return out;
 }
 
+const char *pfs_spool_format(const struct pfs_spool_name *name, char out[PFS_SPOOL_NAME_SIZE])
+{
+	snprintf(out, PFS_SPOOL_NAME_SIZE, "%" PRIu64 "/%016" PRIx64 "-%" PRIu64, folder_of(name),
+		 name->ino, name->serial);
+	return out;
+}
+
+/* A name as it is in its folder. */
 static bool parse_name(const char *text, struct pfs_spool_name *out)
 {
 	char again[PFS_SPOOL_NAME_SIZE];
 
 	if (sscanf(text, "%16" SCNx64 "-%" SCNu64, &out->ino, &out->serial) != 2)
 		return false;
-	return strcmp(pfs_spool_format(out, again), text) == 0;
+	return strcmp(strchr(pfs_spool_format(out, again), '/') + 1, text) == 0;
+}
+
+static bool parse_folder(const char *text, uint64_t *out)
+{
+	char again[PFS_SPOOL_NAME_SIZE];
+
+	return sscanf(text, "%20" SCNu64, out) == 1 &&
+	       strcmp(format_folder(*out, again), text) == 0;
+}
+
+/* --- opening ------------------------------------------------------------- */
+
+void pfs_spool_init(struct pfs_spool *s)
+{
+	s->dir = -1;
+	pfs_lock_init(&s->lock, PFS_RANK_WORKSPACE_SPOOL);
+	atomic_init(&s->next_serial, 1);
+	atomic_init(&s->reserved, 0);
+	s->unsynced_from = UINT64_MAX;
+	s->folders_unsynced = false;
 }
 
 int pfs_spool_open(int folder, struct pfs_spool *s, struct pfs_error *err)
@@ -49,15 +85,13 @@ int pfs_spool_open(int folder, struct pfs_spool *s, struct pfs_error *err)
 	if (rc < 0)
 		return rc;
 	s->dir = rc;
-	atomic_init(&s->next_serial, 1);
-	atomic_init(&s->names_unsynced, false);
-	atomic_init(&s->reserved, 0);
 	return 0;
 }
 
 void pfs_spool_close(struct pfs_spool *s)
 {
 	pfs_fd_close(&s->dir);
+	pfs_lock_fini(&s->lock);
 }
 
 /*
@@ -82,17 +116,55 @@ int pfs_spool_spare(int fd, struct pfs_error *err)
 		(unsigned long long)limit.rlim_cur, (unsigned long long)spare);
 }
 
+/* Who is told of the folder later finds it among those that are not flushed. */
+static int make_folder(struct pfs_spool *s, uint64_t folder, struct pfs_error *err)
+{
+	char text[PFS_SPOOL_NAME_SIZE];
+	int rc = pfs_fault("spool.folder", err), sys = 0;
+
+	if (rc < 0)
+		return rc;
+	pfs_lock(&s->lock);
+	if (mkdirat(s->dir, format_folder(folder, text), 0700) < 0)
+		sys = errno;
+	else
+		s->folders_unsynced = true;
+	pfs_unlock(&s->lock);
+	return sys && sys != EEXIST ? pfs_fail_errno(err, sys, "make folder %s", text) : 0;
+}
+
+static void note_name(struct pfs_spool *s, const struct pfs_spool_name *name)
+{
+	pfs_lock(&s->lock);
+	if (folder_of(name) < s->unsynced_from)
+		s->unsynced_from = folder_of(name);
+	pfs_unlock(&s->lock);
+}
+
+/* A folder goes when it is empty, so it may have to be made again. */
+static int create(struct pfs_spool *s, const struct pfs_spool_name *name, struct pfs_error *err)
+{
+	char text[PFS_SPOOL_NAME_SIZE];
+	int fd, rc = 0;
+
+	pfs_spool_format(name, text);
+	do {
+		fd = pfs_io_open(s->dir, text, O_RDWR | O_CREAT | O_EXCL, 0600, err);
+		if (fd == PFS_E_NOTFOUND)
+			rc = make_folder(s, folder_of(name), err);
+	} while (fd == PFS_E_NOTFOUND && rc == 0);
+	return rc < 0 ? rc : fd;
+}
+
 int pfs_spool_create(struct pfs_spool *s, uint64_t ino, struct pfs_spool_name *out,
 		     struct pfs_error *err)
 {
 	struct pfs_spool_name name = { ino, atomic_fetch_add(&s->next_serial, 1) };
-	char text[PFS_SPOOL_NAME_SIZE];
 	int fd = pfs_fault("spool.create", err);
 
 	if (fd < 0)
 		return fd;
-	fd = pfs_io_open(s->dir, pfs_spool_format(&name, text), O_RDWR | O_CREAT | O_EXCL, 0600,
-			 err);
+	fd = create(s, &name, err);
 	if (fd < 0)
 		return pfs_wrap(err, fd, "spool");
 	fd = pfs_spool_spare(fd, err);
@@ -100,7 +172,7 @@ int pfs_spool_create(struct pfs_spool *s, uint64_t ino, struct pfs_spool_name *o
 		pfs_spool_unlink(s, &name);
 		return pfs_wrap(err, fd, "spool");
 	}
-	atomic_store(&s->names_unsynced, true);
+	note_name(s, &name);
 	*out = name;
 	return fd;
 }
@@ -191,33 +263,88 @@ static int sync_one(struct pfs_spool *s, const struct pfs_spool_name *name, stru
 	return pfs_io_fsync(fd, "a spool file", err);
 }
 
+/* Names that were made and not flushed: in these folders, and those of folders. */
+struct unsynced {
+	uint64_t first, last;
+	bool folders;
+};
+
+static bool take_unsynced(struct pfs_spool *s, struct unsynced *out)
+{
+	pfs_lock(&s->lock);
+	*out = (struct unsynced){ s->unsynced_from,
+				  (atomic_load(&s->next_serial) - 1) / FOLDER_FILES,
+				  s->folders_unsynced };
+	s->unsynced_from = UINT64_MAX;
+	s->folders_unsynced = false;
+	pfs_unlock(&s->lock);
+	return out->first != UINT64_MAX || out->folders;
+}
+
+static void give_back(struct pfs_spool *s, const struct unsynced *u)
+{
+	pfs_lock(&s->lock);
+	if (u->first < s->unsynced_from)
+		s->unsynced_from = u->first;
+	s->folders_unsynced = s->folders_unsynced || u->folders;
+	pfs_unlock(&s->lock);
+}
+
 static int sync_all(struct pfs_spool *s, struct pfs_error *err)
 {
 	int rc = pfs_fault("spool.syncfs", err);
 
 	if (rc < 0)
 		return rc;
-	atomic_store(&s->names_unsynced, false);
-	if (syncfs(s->dir) == 0)
-		return 0;
-	atomic_store(&s->names_unsynced, true);
-	return pfs_fail_errno(err, errno, "flush the file system of the spool");
+	if (syncfs(s->dir) < 0)
+		return pfs_fail_errno(err, errno, "flush the file system of the spool");
+	return 0;
+}
+
+static int sync_folder(struct pfs_spool *s, uint64_t folder, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_fd_close) int fd = -1;
+	char text[PFS_SPOOL_NAME_SIZE];
+
+	fd = openat(s->dir, format_folder(folder, text), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return 0; /* all of it was removed */
+	if (fd < 0)
+		return pfs_fail_errno(err, errno, "open spool folder %s", text);
+	return pfs_io_fsync(fd, "a spool folder", err);
+}
+
+static int sync_names(struct pfs_spool *s, const struct unsynced *u, struct pfs_error *err)
+{
+	int rc = 0;
+
+	for (uint64_t i = u->first; rc == 0 && i <= u->last; i++)
+		rc = sync_folder(s, i, err);
+	if (rc == 0 && u->folders)
+		rc = pfs_io_fsync(s->dir, "the spool", err);
+	return rc;
 }
 
 int pfs_spool_sync(struct pfs_spool *s, const struct pfs_spool_name *names, size_t n,
 		   struct pfs_error *err)
 {
+	struct unsynced u;
+	bool some;
 	int rc = 0;
 
-	if (n > SYNC_EACH_MAX)
-		return sync_all(s, err);
-	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = sync_one(s, &names[i], err);
-	if (rc == 0 && n && atomic_exchange(&s->names_unsynced, false)) {
-		rc = pfs_io_fsync(s->dir, "the spool folder", err);
-		if (rc < 0)
-			atomic_store(&s->names_unsynced, true);
+	if (n == 0)
+		return 0;
+	some = take_unsynced(s, &u);
+	if (n > SYNC_EACH_MAX || (u.first <= u.last && u.last - u.first >= SYNC_EACH_MAX)) {
+		rc = sync_all(s, err);
+	} else {
+		for (size_t i = 0; rc == 0 && i < n; i++)
+			rc = sync_one(s, &names[i], err);
+		if (rc == 0 && some)
+			rc = sync_names(s, &u, err);
 	}
+	if (rc < 0)
+		give_back(s, &u);
 	return rc;
 }
 
@@ -251,6 +378,8 @@ uint64_t pfs_spool_free_bytes(const struct pfs_spool *s)
 	return fstatvfs(s->dir, &st) == 0 ? (uint64_t)st.f_bavail * st.f_frsize : 0;
 }
 
+/* --- removing ------------------------------------------------------------ */
+
 void pfs_spool_unlink(struct pfs_spool *s, const struct pfs_spool_name *name)
 {
 	char text[PFS_SPOOL_NAME_SIZE];
@@ -258,24 +387,36 @@ void pfs_spool_unlink(struct pfs_spool *s, const struct pfs_spool_name *name)
 	unlinkat(s->dir, pfs_spool_format(name, text), 0);
 }
 
-static void sweep_one(struct pfs_spool *s, const char *text,
-		      bool (*wanted)(void *arg, const struct pfs_spool_name *name), void *arg)
+void pfs_spool_unlink_many(struct pfs_spool *s, const struct pfs_spool_name *names, size_t n)
 {
-	struct pfs_spool_name name;
+	uint64_t current = atomic_load(&s->next_serial) / FOLDER_FILES;
+	char text[PFS_SPOOL_NAME_SIZE];
 
-	if (!parse_name(text, &name))
-		return; /* not ours to judge */
-	if (name.serial >= atomic_load(&s->next_serial))
-		atomic_store(&s->next_serial, name.serial + 1);
-	if (!wanted(arg, &name))
-		unlinkat(s->dir, text, 0);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t folder = folder_of(&names[i]);
+
+		pfs_spool_unlink(s, &names[i]);
+		/* As long as it is not empty this fails. */
+		if (folder < current && (i + 1 == n || folder_of(&names[i + 1]) != folder))
+			unlinkat(s->dir, format_folder(folder, text), AT_REMOVEDIR);
+	}
 }
 
-int pfs_spool_sweep(struct pfs_spool *s,
-		    bool (*wanted)(void *arg, const struct pfs_spool_name *name), void *arg,
-		    struct pfs_error *err)
+/* --- what is there ------------------------------------------------------- */
+
+struct walk {
+	struct pfs_spool *s;
+	bool (*wanted)(void *arg, const struct pfs_spool_name *name);
+	void *arg;
+	uint64_t folder;
+};
+
+/* Every name in a folder of the spool, or in the spool itself. */
+static int list(struct walk *w, const char *path,
+		int (*each)(struct walk *w, const char *text, struct pfs_error *err),
+		struct pfs_error *err)
 {
-	int fd = pfs_io_open(s->dir, ".", O_RDONLY | O_DIRECTORY, 0, err);
+	int rc = 0, fd = pfs_io_open(w->s->dir, path, O_RDONLY | O_DIRECTORY, 0, err);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *e;
 
@@ -287,8 +428,67 @@ int pfs_spool_sweep(struct pfs_spool *s,
 		pfs_fd_close(&fd);
 		return pfs_fail_errno(err, sys, "list the spool");
 	}
-	while ((e = readdir(d)))
-		sweep_one(s, e->d_name, wanted, arg);
+	while (rc == 0 && (e = readdir(d)))
+		rc = each(w, e->d_name, err);
 	closedir(d);
+	return rc;
+}
+
+static int sweep_file(struct walk *w, const char *text, struct pfs_error *err)
+{
+	struct pfs_spool_name name;
+
+	(void)err;
+	if (!parse_name(text, &name) || folder_of(&name) != w->folder)
+		return 0; /* not ours to judge */
+	if (name.serial >= atomic_load(&w->s->next_serial))
+		atomic_store(&w->s->next_serial, name.serial + 1);
+	if (!w->wanted(w->arg, &name))
+		pfs_spool_unlink(w->s, &name);
 	return 0;
+}
+
+static int sweep_folder(struct walk *w, const char *text, struct pfs_error *err)
+{
+	int rc;
+
+	if (!parse_folder(text, &w->folder))
+		return 0;
+	rc = list(w, text, sweep_file, err);
+	if (rc == 0)
+		unlinkat(w->s->dir, text, AT_REMOVEDIR);
+	return rc;
+}
+
+int pfs_spool_sweep(struct pfs_spool *s,
+		    bool (*wanted)(void *arg, const struct pfs_spool_name *name), void *arg,
+		    struct pfs_error *err)
+{
+	struct walk w = { .s = s, .wanted = wanted, .arg = arg };
+
+	return list(&w, ".", sweep_folder, err);
+}
+
+static int move_in(struct walk *w, const char *text, struct pfs_error *err)
+{
+	struct pfs_spool_name name;
+	char to[PFS_SPOOL_NAME_SIZE];
+	int rc;
+
+	if (!parse_name(text, &name))
+		return 0;
+	rc = make_folder(w->s, folder_of(&name), err);
+	if (rc < 0)
+		return rc;
+	if (renameat(w->s->dir, text, w->s->dir, pfs_spool_format(&name, to)) < 0)
+		return pfs_fail_errno(err, errno, "rename spool file %s", text);
+	note_name(w->s, &name);
+	return 0;
+}
+
+int pfs_spool_upgrade(struct pfs_spool *s, struct pfs_error *err)
+{
+	struct walk w = { .s = s };
+
+	return list(&w, ".", move_in, err);
 }

@@ -1,5 +1,10 @@
 /*
- * Bytes of new files on local disk, one file each: <folder>/spool/<ino>-<serial>.
+ * Bytes of new files on local disk, one file each:
+ * <folder>/spool/<serial / 1024>/<ino>-<serial>.
+ *
+ * Files of one folder get their inodes in one place of the disk, and some file
+ * systems (ext4) give those of removed files out again only after a minute, and
+ * look at each of them until then. So who makes many files moves on.
  *
  * This is the folder alone: names, descriptors, flushing. Whose bytes they are
  * is node.h's, when they may go is save.h's.
@@ -11,6 +16,7 @@
 
 #include "workspace/room.h"
 #include "base/error.h"
+#include "base/lock.h"
 #include "tree/entry.h"
 
 /* One spool file, named. */
@@ -19,16 +25,22 @@ struct pfs_spool_name {
 	uint64_t serial; /* no two files of a workspace ever share one */
 };
 
-#define PFS_SPOOL_NAME_SIZE 40
+#define PFS_SPOOL_NAME_SIZE 56
+/* Its path in the spool. */
 const char *pfs_spool_format(const struct pfs_spool_name *name, char out[PFS_SPOOL_NAME_SIZE]);
 
 struct pfs_spool {
 	int dir;
 	_Atomic uint64_t next_serial;
-	_Atomic unsigned reserved;   /* bytes */
-	_Atomic bool names_unsynced; /* a name was made since the folder was flushed */
+	_Atomic unsigned reserved; /* bytes */
+	struct pfs_lock lock;      /* PFS_RANK_WORKSPACE_SPOOL */
+	uint64_t unsynced_from;    /* folder: names were made there, and behind it, since they were
+				      flushed; UINT64_MAX: nowhere */
+	bool folders_unsynced;     /* a folder was made; both protected by lock */
 };
 
+/* Before all else; to be closed also when it is not opened. */
+void pfs_spool_init(struct pfs_spool *s);
 int pfs_spool_open(int folder, struct pfs_spool *s, struct pfs_error *err);
 void pfs_spool_close(struct pfs_spool *s);
 
@@ -73,6 +85,11 @@ uint64_t pfs_spool_free_bytes(const struct pfs_spool *s);
 
 /* What is not there is fine; a failure leaves an orphan for the next open. */
 void pfs_spool_unlink(struct pfs_spool *s, const struct pfs_spool_name *name);
+/* The same for many, and for the folders that they leave empty. */
+void pfs_spool_unlink_many(struct pfs_spool *s, const struct pfs_spool_name *names, size_t n);
+
+/* Files of before there were folders get into theirs. When nobody else has the workspace. */
+int pfs_spool_upgrade(struct pfs_spool *s, struct pfs_error *err);
 
 /* Remove every file `wanted` does not claim, and put the serial past all others. */
 int pfs_spool_sweep(struct pfs_spool *s,

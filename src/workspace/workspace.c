@@ -25,7 +25,7 @@ void pfs_attrs_set_mtime(struct pfs_attrs *a, int64_t ns)
 static void init(struct pfs_workspace *ws, struct pfs_store *st)
 {
 	ws->store = st;
-	ws->spool.dir = -1;
+	pfs_spool_init(&ws->spool);
 	ws->lent_size_min = PFS_LENT_SIZE_MIN;
 	ws->seed = pfs_rand_u64();
 	pfs_map_init(&ws->inos);

@@ -1,6 +1,7 @@
 #include "workspace_fixture.h"
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 Test(workspace_journal, is_opened_by_one_at_a_time)
@@ -37,6 +38,63 @@ Test(workspace_journal, sweeps_spool_files_nobody_names_and_nothing_else)
 	cr_expect_eq(spool_files(&f), 2);
 	cr_expect_str_eq(text_at(&f, "f"), "mine");
 	put_only(&f, f.root, "g", "a serial past all others");
+	end(&f);
+}
+
+/* As they all were before there were folders. */
+static void move_out(void *arg, int dir, const char *name)
+{
+	struct fixture *f = arg;
+	char to[640];
+
+	snprintf(to, sizeof(to), "%s/spool/%s", f->folder, name);
+	cr_assert_eq(renameat(dir, name, AT_FDCWD, to), 0);
+}
+
+Test(workspace_journal, spool_files_without_a_folder_get_one)
+{
+	struct fixture f = begin();
+	char path[360];
+
+	put_only(&f, f.root, "f", "mine");
+	put_only(&f, f.root, "g", "too");
+	close_ws(&f);
+	each_spool_file(&f, move_out, &f);
+	snprintf(path, sizeof(path), "%s/spool/0", f.folder);
+	cr_assert_eq(rmdir(path), 0);
+	open_ws(&f);
+	cr_expect_str_eq(text_at(&f, "f"), "mine");
+	cr_expect_str_eq(text_at(&f, "g"), "too");
+	cr_expect_eq(access(path, F_OK), 0);
+	cr_expect_eq(spool_files(&f), 2);
+	put_only(&f, f.root, "h", "a serial past all others");
+	end(&f);
+}
+
+Test(workspace_journal, folders_of_the_spool_come_and_go)
+{
+	struct fixture f = begin();
+	unsigned folders = 0;
+	char path[360], name[20];
+	struct stat st;
+
+	for (unsigned i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		put_only(&f, f.root, name, name);
+	}
+	OK(pfs_workspace_sync(f.ws, &err));
+	for (unsigned i = 0; i < 5; i++) {
+		snprintf(path, sizeof(path), "%s/spool/%u", f.folder, i);
+		folders += stat(path, &st) == 0;
+	}
+	cr_expect_eq(folders, 3);
+	commit(&f);
+	OK(pfs_workspace_tick(f.ws, 0, &err));
+	pfs_workspace_make_room(f.ws);
+	snprintf(path, sizeof(path), "%s/spool", f.folder);
+	cr_expect_eq(stat(path, &st), 0);
+	cr_expect_leq(st.st_nlink, 3, "%u folders are left", (unsigned)st.st_nlink - 2);
+	cr_expect_eq(spool_files(&f), 0);
 	end(&f);
 }
 

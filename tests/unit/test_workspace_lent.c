@@ -4,9 +4,7 @@
  */
 #include "workspace_fixture.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define HUGE (17u << 20)
 
@@ -34,21 +32,17 @@ static struct pfs_sealed seal_for(struct fixture *f, unsigned char mark)
 	return s;
 }
 
+static void stat_spool_file(void *arg, int dir, const char *name)
+{
+	cr_assert_eq(fstatat(dir, name, arg, 0), 0);
+}
+
 /* The one spool file there is, and how many names it has. */
 static struct stat spool_stat(struct fixture *f)
 {
 	struct stat st = { 0 };
-	char path[320];
-	struct dirent *e;
-	DIR *d;
 
-	snprintf(path, sizeof(path), "%s/spool", f->folder);
-	d = opendir(path);
-	cr_assert(d);
-	while ((e = readdir(d)))
-		if (e->d_name[0] != '.')
-			cr_assert_eq(fstatat(dirfd(d), e->d_name, &st, 0), 0);
-	closedir(d);
+	each_spool_file(f, stat_spool_file, &st);
 	return st;
 }
 
@@ -198,22 +192,14 @@ Test(workspace_lent, cut_it_is_another_file)
 	end(&f);
 }
 
-/* As a backup by hard links makes them. */
-static void link_spool_files(struct fixture *f)
+/* As a backup by hard links makes it. */
+static void link_spool_file(void *arg, int dir, const char *name)
 {
-	char path[320], to[640];
-	struct dirent *e;
-	DIR *d;
+	struct fixture *f = arg;
+	char to[640];
 
-	snprintf(path, sizeof(path), "%s/spool", f->folder);
-	d = opendir(path);
-	cr_assert(d);
-	while ((e = readdir(d))) {
-		snprintf(to, sizeof(to), "%s/%s", f->dir.path, e->d_name);
-		if (e->d_name[0] != '.')
-			cr_assert_eq(linkat(dirfd(d), e->d_name, AT_FDCWD, to, 0), 0);
-	}
-	closedir(d);
+	snprintf(to, sizeof(to), "%s/%s", f->dir.path, name);
+	cr_assert_eq(linkat(dir, name, AT_FDCWD, to, 0), 0);
 }
 
 Test(workspace_lent, a_patched_file_is_not_taken_for_one)
@@ -228,7 +214,7 @@ Test(workspace_lent, a_patched_file_is_not_taken_for_one)
 	memcpy(bytes + 12345678, "patched", 7);
 	pfs_node_unref(&n);
 	close_ws(&f);
-	link_spool_files(&f);
+	each_spool_file(&f, link_spool_file, &f);
 	open_ws_on(&f, &s.root);
 	n = find(&f, f.root, "huge");
 	OK(pfs_workspace_setattr(f.ws, n, PFS_NODE_SIZE, &set, &err));

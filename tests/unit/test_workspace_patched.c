@@ -40,23 +40,20 @@ static struct pfs_node *commit_big(struct fixture *f, size_t size, unsigned char
 	return n;
 }
 
+static void add_spool_bytes(void *arg, int dir, const char *name)
+{
+	struct stat st;
+
+	cr_assert_eq(fstatat(dir, name, &st, 0), 0);
+	*(uint64_t *)arg += (uint64_t)st.st_blocks * 512;
+}
+
 /* Bytes the spool takes on disk. */
 static uint64_t spool_bytes(struct fixture *f)
 {
-	char path[320];
-	struct dirent *e;
 	uint64_t n = 0;
-	DIR *d;
 
-	snprintf(path, sizeof(path), "%s/spool", f->folder);
-	d = opendir(path);
-	while ((e = readdir(d))) {
-		struct stat st;
-
-		if (e->d_name[0] != '.' && fstatat(dirfd(d), e->d_name, &st, 0) == 0)
-			n += (uint64_t)st.st_blocks * 512;
-	}
-	closedir(d);
+	each_spool_file(f, add_spool_bytes, &n);
 	return n;
 }
 
