@@ -23,6 +23,7 @@
 #define LOOK_MS       1000
 #define PAUSE_S       60 /* between two looks whether there is something to do */
 #define RETRY_MS      60000
+#define REPEAT_MS     3600000
 #define NICE          10              /* not more: who holds a lock must get on */
 #define SCRUB_PAUSE_S (7 * 24 * 3600) /* from the end of a round to the next */
 #define TOLD_MAX      20u             /* damages of a round, each with a line of its own */
@@ -42,6 +43,7 @@ struct pfs_keeper {
 	bool busy;                        /* and what that means */
 	int64_t tidy_ms, gc_ms, scrub_ms; /* when it is time */
 	struct pfs_tidy_report tidied;    /* since the last line about it */
+	int64_t postponed_ms, failed_ms;  /* when a line told of that */
 	uint64_t told;                    /* damages of this round */
 
 	struct pfs_lock lock; /* PFS_RANK_BASE; protects all below */
@@ -109,13 +111,30 @@ static void set_state(struct pfs_keeper *k, enum pfs_keeper_state state)
 	k->slice_ms = pfs_clock_monotonic_ms();
 }
 
+/* What lasts is told once an hour. */
+static bool is_time_to_repeat(int64_t *told_ms)
+{
+	int64_t now = pfs_clock_monotonic_ms();
+
+	if (*told_ms && now - *told_ms < REPEAT_MS)
+		return false;
+	*told_ms = now;
+	return true;
+}
+
 static void note_failure(struct pfs_keeper *k, const char *what, const struct pfs_error *err)
 {
+	bool same;
+
 	pfs_lock(&k->lock);
+	same = strcmp(k->figures.last_failure, err->text) == 0;
 	k->figures.failures++;
 	snprintf(k->figures.last_failure, sizeof(k->figures.last_failure), "%s", err->text);
 	pfs_unlock(&k->lock);
-	pfs_log(PFS_LOG_ERROR, "%s why=%s", what, err->text);
+	if (!same)
+		k->failed_ms = 0;
+	if (is_time_to_repeat(&k->failed_ms))
+		pfs_log(PFS_LOG_ERROR, "%s why=%s", what, err->text);
 }
 
 static int64_t pause_ms(const struct pfs_keeper *k)
@@ -157,7 +176,8 @@ static void note_tidied(struct pfs_keeper *k, const struct pfs_tidy_report *r)
 	t->read_bytes += r->read_bytes;
 	t->written_bytes += r->written_bytes;
 	t->freed_bytes += r->freed_bytes;
-	if (t->packs_rewritten || t->packs_damaged || t->packs_postponed)
+	if (t->packs_rewritten || t->packs_damaged ||
+	    (t->packs_postponed && is_time_to_repeat(&k->postponed_ms)))
 		log_tidied(k);
 }
 
@@ -314,6 +334,9 @@ static void *run(void *arg)
 	struct pfs_keeper *k = arg;
 	int64_t worked = pfs_clock_monotonic_ms();
 
+	/* Whoever starts pfsd has something to do. */
+	k->tidy_ms = k->gc_ms = worked + pause_ms(k);
+	k->scrub_ms = worked + k->options.rest_s * 1000;
 	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
 	set_priority(IOPRIO_CLASS_BE);
 	while (!rest(k, LOOK_MS)) {
