@@ -15,7 +15,7 @@
 #define SAMPLES       8u          /* pieces of an adopted file that are tried */
 #define SAMPLE_SIZE   (16u << 10) /* of each so much at most */
 #define ADOPTED_GAIN  4u          /* this part of an adopted file has to be saved */
-#define SMALL_GAIN    16u         /* this part of a pack */
+#define SMALL_GAIN    32u         /* this part of a pack */
 #define SMALL_SAVED   3u          /* about this part of a small record is saved by bundling it */
 #define SMALL_MIN     16u         /* fewer small ones are not worth a look */
 #define OPEN_GROWN    (4u << 20)  /* before packs being written are weighed again */

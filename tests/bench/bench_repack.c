@@ -8,6 +8,7 @@
 #include "../world.h"
 #include "store/store.h"
 #include "store/store_i.h"
+#include "store/health.h"
 #include "store/packlog.h"
 #include "store/packset.h"
 #include <pfs/admin.h>
@@ -107,6 +108,27 @@ static void seal_all(struct world *w)
 			CHECK(pfs_packlog_seal(parts.log, pack, NULL) >= 0, "seal");
 }
 
+static int read_object(void *arg, const struct pfs_id *id, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
+
+	return pfs_store_get(arg, PFS_KIND_CHUNK, id, &o, err);
+}
+
+/* Every chunk, in the order of packs, with nothing in our cache. */
+static void read_all(struct world *w, const char *data, const char *when)
+{
+	struct pfs_error err = { 0 };
+	double began;
+
+	world_close(w);
+	CHECK(world_open(w, data, &err) == 0, "%s", err.text);
+	began = cpu();
+	CHECK(pfs_store_list(w->store, PFS_KIND_CHUNK, read_object, w->store, &err) == 0, "%s",
+	      err.text);
+	printf("reading all chunks %s %.2f s\n", when, cpu() - began);
+}
+
 static void show(struct world *w, const char *when)
 {
 	struct pfs_store_stats s;
@@ -137,10 +159,12 @@ int main(int argc, char **argv)
 		commit_folder(&w, argv[i]);
 	seal_all(&w);
 	show(&w, "before");
+	read_all(&w, dir.path, "before");
 	for (began = cpu(); r.more; read += r.read_bytes)
 		CHECK(pfs_history_tidy(w.h, NULL, &r, &err) == 0, "%s", err.text);
 	began = cpu() - began;
 	show(&w, "after");
+	read_all(&w, dir.path, "after");
 	printf("tidied %.2f MB\n", (double)read / 1e6);
 	printf("cpu time %.2f s\n", began);
 	printf("cpu time of a GB read %.1f s\n", read ? began * 1e9 / (double)read : 0);
