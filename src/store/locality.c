@@ -106,7 +106,8 @@ void pfs_locality_take(struct pfs_locality *l, uint32_t pack, struct pfs_idtable
 		free_at++;
 	l->packs[free_at].table = table;
 	l->packs[free_at].pack = pack;
-	l->packs[free_at].used = ++l->tick;
+	/* Who looks whether a pack was asked before holds no lock. */
+	l->packs[free_at].used = __atomic_add_fetch(&l->tick, 1, __ATOMIC_RELAXED);
 	l->n_objects += table->n;
 }
 

@@ -8,8 +8,8 @@
  * Only packs are taken in all of whose objects are found in them and nowhere
  * newer, so that an answer from here is that of the index.
  *
- * Threads: find and hit any; the others one at a time and without these two:
- * the packset's lock, for reading or for writing.
+ * Threads: hit at any time; find any, the others one at a time and without
+ * find: the packset's lock, for reading or for writing.
  */
 #ifndef PFS_STORE_LOCALITY_H
 #define PFS_STORE_LOCALITY_H
