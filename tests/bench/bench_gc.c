@@ -38,6 +38,15 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* Of all processors: what it would have taken alone on a machine with one. */
+static double cpu(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 static void must(int rc, const struct pfs_error *err)
 {
 	if (rc >= 0)
@@ -195,23 +204,25 @@ static void measure_mark(const struct task *t)
 	struct pfs_sweep_figures f;
 	struct pfs_sweep *sw = NULL;
 	struct pfs_error err = { 0 };
-	double start, listed, marked;
+	double start, listed, marked, cpu_listed, cpu_marked;
 	struct world w;
 
 	must(world_open(&w, t->data, &err), &err);
 	start = now();
 	must(pfs_sweep_new(w.store, &options, &part, &sw, &err), &err);
 	listed = now();
+	cpu_listed = cpu();
 	mark_repo(&w, sw, "kept");
 	mark_repo(&w, sw, "gone");
 	marked = now();
+	cpu_marked = cpu();
 	must(pfs_sweep_choose(sw, &f, &err), &err);
 	CHECK(f.live_objects >= t->objects, "%llu live", (unsigned long long)f.live_objects);
 	printf("mark of %u objects %.3f s\n", t->objects, marked - listed);
 	printf("list of packs that hold %u objects %.3f s\n", t->objects, listed - start);
-	printf("# marked: %llu objects, %.0f MB, in %llu packs\n",
-	       (unsigned long long)f.live_objects, (double)f.live_bytes / 1e6,
-	       (unsigned long long)f.packs);
+	printf("# marked: %.3f s of processor time; %llu objects, %.0f MB, in %llu packs\n",
+	       cpu_marked - cpu_listed, (unsigned long long)f.live_objects,
+	       (double)f.live_bytes / 1e6, (unsigned long long)f.packs);
 	pfs_sweep_free(&sw);
 	world_close(&w);
 }
@@ -289,7 +300,7 @@ static void measure_collection(const struct task *t)
 	struct putter p = { 0 };
 	struct pfs_gc_report r;
 	struct pfs_error err = { 0 };
-	double start, took, anon;
+	double start, took, anon, spent;
 	pthread_t thread;
 	struct world w;
 
@@ -300,8 +311,10 @@ static void measure_collection(const struct task *t)
 	CHECK(pthread_create(&thread, NULL, put_on, &p) == 0, "a thread");
 	anon = status_mb("RssAnon");
 	start = now();
+	spent = cpu();
 	must(pfs_gc_run(w.h, &o, &r, &err), &err);
 	took = now() - start;
+	spent = cpu() - spent;
 	__atomic_store_n(&p.stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 	printf("collection, %u %% garbage %.2f s\n", t->percent, took);
@@ -311,8 +324,10 @@ static void measure_collection(const struct task *t)
 	       p.longest * 1e3);
 	printf("collection, %u %% garbage: memory %.1f MB\n", t->percent,
 	       status_mb("VmHWM") - anon);
-	printf("# %u %%: %.1f MB freed, %.1f MB copied, %llu packs removed, %u puts meanwhile\n",
-	       t->percent, (double)r.freed_bytes / 1e6, (double)r.copied_bytes / 1e6,
+	printf("# %u %%: %.2f s of processor time, %.1f MB freed, %.1f MB copied, %llu packs "
+	       "removed, "
+	       "%u puts meanwhile\n",
+	       t->percent, spent, (double)r.freed_bytes / 1e6, (double)r.copied_bytes / 1e6,
 	       (unsigned long long)r.packs_removed, p.puts);
 	world_close(&w);
 }
