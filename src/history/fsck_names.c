@@ -92,6 +92,9 @@ static int check_parent(struct pfs_fsck *f, struct pfs_error *err)
 
 	if (!f->row->has_parent || pfs_meta_has_commit(f->h->meta, f->row->repo, &f->row->parent))
 		return 0;
+	/* The repo was deleted while we looked, and took both. */
+	if (!pfs_meta_has_commit(f->h->meta, f->row->repo, &f->row->id))
+		return 0;
 	pfs_fsck_tell(f, PFS_FINDING_NAMES, "%s: its parent %s is not in the metadata", f->who,
 		      pfs_commit_id_format(&f->row->parent, id));
 	return need_row(f, f->row->repo, &f->row->parent, err);

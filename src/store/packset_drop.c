@@ -58,6 +58,7 @@ static void drop(struct pfs_packset *set, struct pfs_pack *pack, const struct le
 	pack->objects = pack->object_bytes = 0;
 	pack->run_objects = pack->run_bytes = 0;
 	__atomic_store_n(&pack->dropped, 1, __ATOMIC_RELEASE);
+	set->drops++;
 	pfs_locality_forget(&set->near, pack->number);
 	pfs_rwlock_unlock(&set->lock);
 }

@@ -64,7 +64,8 @@ static enum pfs_idtable_answer ask_table(struct pfs_packset *set, const struct p
 
 /* When it is ABSENT in the table, *out_runs are to be asked, counted. */
 static enum pfs_idtable_answer ask_memory(struct pfs_packset *set, const struct pfs_id *id,
-					  struct pfs_place *out, struct pfs_indexruns **out_runs)
+					  struct pfs_place *out, struct pfs_indexruns **out_runs,
+					  uint64_t *out_drops)
 {
 	enum pfs_idtable_answer answer;
 
@@ -72,6 +73,7 @@ static enum pfs_idtable_answer ask_memory(struct pfs_packset *set, const struct 
 	answer = ask_table(set, id, out);
 	if (answer == PFS_IDTABLE_ABSENT)
 		*out_runs = pfs_indexruns_ref(set->runs);
+	*out_drops = set->drops;
 	pfs_rwlock_unlock(&set->lock);
 	return answer;
 }
@@ -138,12 +140,27 @@ static bool repair(struct pfs_packset *set, const struct pfs_indexruns *runs, co
 	return rc == 0;
 }
 
+/*
+ * Whether packs went, or the index was made anew, since memory was asked: what
+ * lay there is found elsewhere by now, and we have missed it.
+ */
+static bool has_moved(struct pfs_packset *set, const struct pfs_indexruns *runs, uint64_t drops)
+{
+	bool moved;
+
+	pfs_rwlock_read(&set->lock);
+	moved = set->runs != runs || set->drops != drops;
+	pfs_rwlock_unlock(&set->lock);
+	return moved;
+}
+
 static bool find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_place *out)
 {
-	for (int repairs = 0;; repairs++) {
+	for (int repairs = 0;;) {
 		PFS_AUTO(pfs_indexruns_unref) struct pfs_indexruns *runs = NULL;
 		struct pfs_error why = { 0 };
-		enum pfs_idtable_answer answer = ask_memory(set, id, out, &runs);
+		uint64_t drops;
+		enum pfs_idtable_answer answer = ask_memory(set, id, out, &runs, &drops);
 		int rc;
 
 		if (answer != PFS_IDTABLE_ABSENT)
@@ -156,9 +173,11 @@ static bool find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_pl
 		rc = pfs_packset_search(set, runs, id, UINT32_MAX, out, &why);
 		if (rc == 1 && pfs_locality_hit(&set->near, out->pack))
 			load_neighbours(set, out->pack);
+		if (rc == 0 && has_moved(set, runs, drops))
+			continue;
 		if (rc >= 0)
 			return rc == 1;
-		if (repairs == REPAIRS_MAX || !repair(set, runs, why.text))
+		if (repairs++ == REPAIRS_MAX || !repair(set, runs, why.text))
 			return false;
 	}
 }
@@ -263,8 +282,9 @@ void pfs_packset_set(struct pfs_packset *set, const struct pfs_id *id,
 	for (bool done = false; !done;) {
 		PFS_AUTO(pfs_indexruns_unref) struct pfs_indexruns *runs = NULL;
 		struct pfs_place ignored, in_runs;
+		uint64_t drops;
 		/* Only to count right: what cannot be read will be counted when it is made anew. */
-		bool older = ask_memory(set, id, &ignored, &runs) == PFS_IDTABLE_ABSENT &&
+		bool older = ask_memory(set, id, &ignored, &runs, &drops) == PFS_IDTABLE_ABSENT &&
 			     pfs_packset_search(set, runs, id, UINT32_MAX, &in_runs, NULL) == 1;
 
 		pfs_rwlock_write(&set->lock);

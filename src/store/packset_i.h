@@ -36,6 +36,7 @@ struct pfs_packset {
 	struct pfs_rwlock lock;  /* PFS_RANK_PACKSET; protects all down to `ready` */
 	struct pfs_pack **packs; /* by number, NULL where none is; what it points to stays */
 	size_t n_packs, packs_cap;
+	uint64_t drops;           /* of packs, ever */
 	struct pfs_idtable table; /* what is not in runs */
 	size_t promised;          /* sets that were reserved and have not come yet */
 	struct pfs_indexruns *runs;
