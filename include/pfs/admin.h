@@ -41,7 +41,7 @@ struct pfs_gc_report {
 	uint64_t packs_removed;                /* dry run: that would be */
 	uint64_t copied_bytes;                 /* of live records in those */
 	uint64_t freed_bytes;                  /* of dead and double records in those */
-	uint64_t left_bytes;                   /* of such in packs where rewriting does not pay */
+	uint64_t left_bytes;    /* of such in packs where rewriting does not pay, or failed */
 	uint64_t packs_damaged; /* kept, since a live record in them cannot be read */
 	bool stopped;           /* it was told to, before the end */
 };

@@ -224,6 +224,7 @@ static int rewrite(struct gc *g, struct pfs_gc_report *r, struct pfs_error *err)
 	r->copied_bytes += done.copied_bytes;
 	r->freed_bytes += done.freed_bytes;
 	r->packs_damaged += done.packs_damaged;
+	r->left_bytes += done.left_bytes;
 	g->kept_bytes += done.kept_bytes;
 	g->stopped = g->stopped || rc == 1;
 	return rc < 0 ? rc : 0;

@@ -31,6 +31,7 @@ struct swept {
 	bool was_open;     /* when it was listed: it may have got more since */
 	bool chosen, condemned;
 	bool stays; /* it could not be taken whole */
+	bool gone;
 	uint64_t bytes, garbage;
 	uint64_t leaned_on; /* times that deltas of other condemned packs lean on garbage of it */
 	struct leanings leanings;
@@ -369,30 +370,24 @@ int pfs_sweep_choose(struct pfs_sweep *sw, struct pfs_sweep_figures *out, struct
 	return 0;
 }
 
-/* A pack that is still written to has to be finished first. */
-static int close_chosen(struct pfs_sweep *sw, struct swept *s, struct pfs_error *err)
+/*
+ * A pack that is still written to has to be finished first: 1 when it is. One that
+ * was given up, since writing to it failed, stays until the store is opened again.
+ */
+static int close_chosen(struct pfs_sweep *sw, const struct swept *s, struct pfs_error *err)
 {
-	int rc;
-
-	if (!s->was_open)
-		return 0;
-	rc = pfs_packlog_seal(sw->parts.log, s->pack, err);
-	if (rc == 0)
-		s->chosen = false;
-	return rc < 0 ? rc : 0;
+	return s->was_open ? pfs_packlog_seal(sw->parts.log, s->pack, err) : 1;
 }
 
 int pfs_sweep_condemn(struct pfs_sweep *sw, struct pfs_error *err)
 {
 	int rc = pfs_fault("sweep.condemn", err);
 
-	for (size_t i = 0; rc == 0 && i < sw->packs.n; i++) {
+	for (size_t i = 0; rc >= 0 && i < sw->packs.n; i++) {
 		struct swept *s = &sw->packs.items[i];
 
-		if (!s->chosen)
-			continue;
-		rc = close_chosen(sw, s, err);
-		if (rc < 0 || !s->chosen)
+		rc = s->chosen ? close_chosen(sw, s, err) : 0;
+		if (rc != 1)
 			continue;
 		s->condemned = true;
 		pfs_packset_condemn(sw->parts.set, s->pack, true);
@@ -595,6 +590,7 @@ static int finish_pack(struct pfs_sweep *sw, struct pfs_mover *m, struct swept *
 		return rc;
 	count_leanings(sw, s, -1);
 	s->condemned = false;
+	s->gone = true;
 	done->freed_bytes += s->garbage;
 	return 0;
 }
@@ -627,6 +623,9 @@ int pfs_sweep_finish(struct pfs_sweep *sw, struct pfs_sweep_done *out, struct pf
 		order_packs(sw);
 		rc = finish_packs(sw, &m, out, err);
 	}
+	for (size_t i = 0; i < sw->packs.n; i++)
+		if (sw->packs.items[i].chosen && !sw->packs.items[i].gone)
+			out->left_bytes += sw->packs.items[i].garbage;
 	out->packs_removed = m.removed;
 	out->copied_bytes = m.copied;
 	pfs_mover_fini(&m);

@@ -104,6 +104,7 @@ int pfs_sweep_condemn(struct pfs_sweep *sw, struct pfs_error *err);
 /* What was done. 0; 1 when it was told to stop before the end. `out` is set in every case. */
 struct pfs_sweep_done {
 	uint64_t packs_removed, copied_bytes, freed_bytes, packs_damaged;
+	uint64_t left_bytes; /* of garbage in chosen packs that did not go after all */
 	uint64_t kept_bytes; /* bases of garbage, copied since that could not go first */
 };
 int pfs_sweep_finish(struct pfs_sweep *sw, struct pfs_sweep_done *out, struct pfs_error *err);
