@@ -4,7 +4,11 @@
  * Whatever was named reads back byte for byte, fsck finds nothing, and the next
  * collection ends with exactly the objects that one without trouble leaves.
  *
- *	crash_gc [all]    without `all` only some of the I/O errors and full disks
+ * Then the same under kill -9 at random moments, where one thread commits and
+ * another makes repos, deletes them and collects.
+ *
+ *	crash_gc [all [SECONDS]]    without `all` only some of the I/O errors and full
+ *	                            disks; 4 seconds of the second part
  *
  * The store that is collected has everything a pack can have: records, deltas
  * whose base goes, bundles of which some members go, a file that was adopted and
@@ -17,8 +21,11 @@
 #include "base/fault.h"
 #include <pfs/admin.h>
 
+#include <pthread.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ROUNDS     3
@@ -426,7 +433,7 @@ static void copy_folder(const char *from, const char *to)
 }
 
 /* True while the collection did reach fault point `at`; *objects is what every one leaves. */
-static bool story(const char *template, enum pfs_fault_mode mode, unsigned at, uint64_t *objects)
+static bool story(const char *prepared, enum pfs_fault_mode mode, unsigned at, uint64_t *objects)
 {
 	struct scratch dir = scratch_new();
 	unsigned promised = 0;
@@ -436,7 +443,7 @@ static bool story(const char *template, enum pfs_fault_mode mode, unsigned at, u
 	pid_t child;
 
 	snprintf(data, sizeof(data), "%.200s/data", dir.path);
-	copy_folder(template, data);
+	copy_folder(prepared, data);
 	CHECK(pipe(ends) == 0, "pipe");
 	child = fork();
 	CHECK(child >= 0, "fork");
@@ -461,7 +468,7 @@ static bool story(const char *template, enum pfs_fault_mode mode, unsigned at, u
 	return WEXITSTATUS(status) != 0;
 }
 
-static void cut_off_everywhere(const char *template, bool all)
+static void cut_off_everywhere(const char *prepared, bool all)
 {
 	static const struct {
 		enum pfs_fault_mode mode;
@@ -472,11 +479,11 @@ static void cut_off_everywhere(const char *template, bool all)
 		      { PFS_FAULT_NOSPACE, "nospace", 7 } };
 	uint64_t objects = 0;
 
-	CHECK(!story(template, PFS_FAULT_NONE, UINT32_MAX, &objects), "without trouble");
+	CHECK(!story(prepared, PFS_FAULT_NONE, UINT32_MAX, &objects), "without trouble");
 	for (size_t m = 0; m < sizeof(modes) / sizeof(*modes); m++) {
 		unsigned at = 1;
 
-		while (story(template, modes[m].mode, at, &objects))
+		while (story(prepared, modes[m].mode, at, &objects))
 			at += all ? 1 : modes[m].some;
 		printf("%s: %u points, all whole, %llu objects left\n", modes[m].name, at - 1,
 		       (unsigned long long)objects);
@@ -485,10 +492,137 @@ static void cut_off_everywhere(const char *template, bool all)
 	}
 }
 
+/* --- kill -9 --------------------------------------------------------------- */
+
+struct worker {
+	struct world *w;
+	int tell;
+};
+
+static void *commit_on(void *arg)
+{
+	struct worker *k = arg;
+	struct pfs_commit *list = NULL;
+	struct pfs_error err = { 0 };
+	size_t n = 0;
+	char byte = 'c';
+
+	must(pfs_commit_list(k->w->h, "kept", NULL, 0, &list, &n, &err), &err);
+	pfs_commits_free(&list, n);
+	for (unsigned number = (unsigned)n;; number++) {
+		must(commit_late(k->w, number, &err), &err);
+		CHECK(write(k->tell, &byte, 1) == 1, "pipe");
+	}
+	return NULL;
+}
+
+static void collect_on(struct world *w)
+{
+	struct pfs_gc_report r;
+	struct pfs_error err = { 0 };
+
+	for (;;) {
+		must(drop_gone(w, &err), &err);
+		must(collect(w, NULL, &r, &err), &err);
+		make(w, "gone");
+		for (unsigned round = 0; round < ROUNDS; round++)
+			play_round(w, "gone", round);
+	}
+}
+
+/* Until somebody kills us. */
+static void work_on(const char *data, int tell_fd)
+{
+	struct worker k = { .tell = tell_fd };
+	struct pfs_error err = { 0 };
+	struct world w;
+	pthread_t thread;
+
+	must(world_open(&w, data, &err), &err);
+	k.w = &w;
+	CHECK(pthread_create(&thread, NULL, commit_on, &k) == 0, "a thread");
+	collect_on(&w);
+}
+
+/* The newest commits and an old one; the others are of the same objects. How many there are. */
+static unsigned expect_some(struct world *w, unsigned round)
+{
+	struct pfs_commit *list = NULL;
+	struct pfs_error err = { 0 };
+	size_t n = 0;
+
+	must(pfs_commit_list(w->h, "kept", NULL, 0, &list, &n, &err), &err);
+	for (size_t i = 0; i < n; i++)
+		if (i < 3 || i == round * 7919 % n)
+			expect_commit(w, &list[i].root, (unsigned)(n - i));
+	pfs_commits_free(&list, n);
+	return (unsigned)n;
+}
+
+static unsigned check_killed(const char *data, unsigned round, unsigned promised)
+{
+	struct pfs_error err = { 0 };
+	struct world w;
+	unsigned n;
+
+	must(world_open(&w, data, &err), &err);
+	expect_whole(&w);
+	n = expect_some(&w, round);
+	CHECK(n >= promised && n <= promised + 1, "round %u: %u commits, %u promised", round, n,
+	      promised);
+	world_close(&w);
+	return n;
+}
+
+static unsigned kill_one(const char *data, unsigned round, unsigned commits)
+{
+	struct timespec moment;
+	int ends[2], status;
+	char byte;
+	pid_t child;
+
+	CHECK(pipe(ends) == 0, "pipe");
+	child = fork();
+	CHECK(child >= 0, "fork");
+	if (child == 0) {
+		close(ends[0]);
+		work_on(data, ends[1]);
+	}
+	close(ends[1]);
+	moment = (struct timespec){ .tv_nsec = 5000000 + (long)(round * 2654435761u % 150000000) };
+	nanosleep(&moment, NULL);
+	kill(child, SIGKILL);
+	CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status), "round %u: it ended",
+	      round);
+	while (read(ends[0], &byte, 1) == 1)
+		commits++;
+	close(ends[0]);
+	return check_killed(data, round, commits);
+}
+
+static void kill_often(const char *data, int seconds)
+{
+	unsigned rounds = 0, commits = ROUNDS;
+	struct pfs_gc_report r;
+	struct pfs_error err = { 0 };
+	time_t end = time(NULL) + seconds;
+	struct world w;
+
+	for (; time(NULL) < end; rounds++)
+		commits = kill_one(data, rounds + 1, commits);
+	must(world_open(&w, data, &err), &err);
+	must(drop_gone(&w, &err), &err);
+	must(collect(&w, NULL, &r, &err), &err);
+	expect_tidy(&w);
+	expect_some(&w, 0);
+	world_close(&w);
+	printf("killed %u times: %u commits, all whole\n", rounds, commits);
+}
+
 int main(int argc, char **argv)
 {
 	struct scratch dir;
-	char template[240];
+	char prepared[240];
 
 #ifdef NDEBUG
 	return 77; /* a release build has no fault points */
@@ -499,10 +633,11 @@ int main(int argc, char **argv)
 	/* Small enough that there are several packs. */
 	pfs_packwriter_set_targets(150000, 30000);
 	dir = scratch_new();
-	snprintf(template, sizeof(template), "%.200s/template", dir.path);
-	CHECK(mkdir(template, 0755) == 0, "%s", template);
-	in_child(prepare, template);
-	cut_off_everywhere(template, argc > 1 && strcmp(argv[1], "all") == 0);
+	snprintf(prepared, sizeof(prepared), "%.200s/prepared", dir.path);
+	CHECK(mkdir(prepared, 0755) == 0, "%s", prepared);
+	in_child(prepare, prepared);
+	cut_off_everywhere(prepared, argc > 1 && strcmp(argv[1], "all") == 0);
+	kill_often(prepared, argc > 2 ? atoi(argv[2]) : 4);
 	scratch_fini(&dir);
 	return 0;
 }
