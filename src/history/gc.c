@@ -165,8 +165,9 @@ static int mark_workspaces(struct gc *g, const struct filter *f, struct pfs_erro
 	const struct pfs_seat_look look = { look_open, look_closed, g };
 	int rc = mark_branches(g, f, &look, err);
 
+	/* Nobody's branch, but held: or it has been, until a moment ago, one that we did not list. */
 	if (rc == 0 && f->whose != ONLY)
-		rc = pfs_seats_look_doomed(&g->h->seats, &look, err);
+		rc = pfs_seats_look_open(&g->h->seats, f->whose != ALL, &look, err);
 	return rc < 0 ? rc : mark_found(g, err);
 }
 

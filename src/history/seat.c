@@ -244,8 +244,8 @@ void pfs_seats_doom(struct pfs_seats *s, const char *folder)
 		remove_folder(s, folder);
 }
 
-/* All seats that are open, or all that are open and doomed, held for a visit. */
-static size_t hold_all(struct pfs_seats *s, bool doomed, struct pfs_seat ***out)
+/* All seats that are open: those with a branch, those that are doomed, or both; held for a visit. */
+static size_t hold_all(struct pfs_seats *s, bool alive, bool doomed, struct pfs_seat ***out)
 {
 	struct pfs_seat **list, *seat;
 	size_t n = 0, pos = 0;
@@ -253,7 +253,7 @@ static size_t hold_all(struct pfs_seats *s, bool doomed, struct pfs_seat ***out)
 	pfs_lock(&s->lock);
 	list = calloc(s->by_folder.len + 1, sizeof(struct pfs_seat *));
 	while (list && (seat = pfs_map_next(&s->by_folder, &pos))) {
-		if (seat->busy || seat->doomed != doomed)
+		if (seat->busy || !(seat->doomed ? doomed : alive))
 			continue;
 		if (seat->refs++ == 0)
 			s->idle--;
@@ -291,7 +291,7 @@ int pfs_seats_tick(struct pfs_seats *s, int64_t age_ms, int64_t idle_ms, struct 
 	struct pfs_error *first =
 		err; /* one branch's trouble is told, the others still get their turn */
 	struct pfs_seat **list;
-	size_t n = hold_all(s, false, &list);
+	size_t n = hold_all(s, true, false, &list);
 	int rc = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -357,11 +357,11 @@ int pfs_seats_look(struct pfs_seats *s, const char *folder, const struct pfs_sea
 	return rc;
 }
 
-int pfs_seats_look_doomed(struct pfs_seats *s, const struct pfs_seat_look *look,
-			  struct pfs_error *err)
+int pfs_seats_look_open(struct pfs_seats *s, bool only_doomed, const struct pfs_seat_look *look,
+			struct pfs_error *err)
 {
 	struct pfs_seat **list;
-	size_t n = hold_all(s, true, &list);
+	size_t n = hold_all(s, !only_doomed, true, &list);
 	int rc = list ? 0 : pfs_fail_nomem(err, "the open workspaces");
 
 	for (size_t i = 0; i < n; i++) {

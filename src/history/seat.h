@@ -69,9 +69,13 @@ struct pfs_seat_look {
 int pfs_seats_look(struct pfs_seats *s, const char *folder, const struct pfs_seat_look *look,
 		   struct pfs_error *err);
 
-/* At all that are open though their branch is gone, since somebody still holds them. */
-int pfs_seats_look_doomed(struct pfs_seats *s, const struct pfs_seat_look *look,
-			  struct pfs_error *err);
+/*
+ * At all that are open, or only at those that are so though their branch is
+ * gone, since somebody still holds them. For a moment, while it goes, a branch
+ * has no row any more and its seat is not doomed yet.
+ */
+int pfs_seats_look_open(struct pfs_seats *s, bool only_doomed, const struct pfs_seat_look *look,
+			struct pfs_error *err);
 
 /* The branch is gone: remove the folder, now or when the last holder lets go. */
 void pfs_seats_doom(struct pfs_seats *s, const char *folder);
