@@ -14,6 +14,7 @@
  * whose base goes, bundles of which some members go, a file that was adopted and
  * of which every other piece goes, packs that are full and packs being written.
  */
+#include "../cold.h"
 #include "../world.h"
 #include "store/adoption.h"
 #include "store/packwriter.h"
@@ -347,6 +348,7 @@ static void tell(const char *data, int fd)
 
 	while (world_open(&w, data, &err) < 0)
 		CHECK(++tries < TRIES, "does not open again: %s", err.text);
+	store_without_cache(w.store);
 	b.w = &w;
 	tries = 0;
 	while (drop_gone(&w, &err) < 0)

@@ -10,6 +10,7 @@
  * is put again in the next, in the middle of a collection. Every read is
  * compared with what it must be.
  */
+#include "../cold.h"
 #include "../world.h"
 #include "store/packset.h"
 #include "store/packwriter.h"
@@ -368,6 +369,7 @@ int main(int argc, char **argv)
 	pfs_packwriter_set_targets(400000, 60000);
 	pfs_packset_set_batch(400);
 	must(world_open(&w, dir.path, &err), &err);
+	store_without_cache(w.store);
 	end_s = now() + (argc > 1 ? atof(argv[1]) : 8);
 	for (unsigned i = 0; i < WRITERS; i++) {
 		snprintf(repos[i].name, sizeof(repos[i].name), "repo%u", i);
