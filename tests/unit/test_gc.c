@@ -482,6 +482,9 @@ static void outlive_its_repo(size_t size, bool nameless, bool changed)
 		must(pfs_workspace_remove_name(ws, root, "a", 1, false, &err), &err);
 	pfs_node_unref(&root);
 	pfs_node_unref(&n);
+	/* Nor is it in the tree that the workspace stands on any more. */
+	if (nameless)
+		commit(&s, "gone");
 	drop(&s, "gone");
 	for (int again = 0; again < 2; again++) {
 		run(&s, false, true);
