@@ -149,7 +149,8 @@ static int check_object(struct pfs_packcheck *c, const struct pfs_pack *pack,
 		return pfs_fail_nomem(err, "checking a pack");
 	if (rc == 0 && !pfs_id_equal(&got, &rec->id))
 		rc = pfs_fail(&why, PFS_E_CORRUPT, "bytes do not match their id");
-	if (rc < 0) {
+	/* The base of a delta may go as soon as its pack has gone. */
+	if (rc < 0 && !__atomic_load_n(&pack->dropped, __ATOMIC_ACQUIRE)) {
 		tell_at(c, pack, scan->at, why.text);
 		lose(c, pack, scan->at, (enum pfs_kind)rec->type, &rec->id);
 	}
