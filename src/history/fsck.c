@@ -168,8 +168,8 @@ static int note_broken(void *arg, enum pfs_kind kind, const struct pfs_id *id,
 	return pfs_fsck_miss(arg, kind, id, why->text, err);
 }
 
-static int look_below(struct pfs_fsck *f, enum pfs_kind kind, const struct pfs_id *id,
-		      struct pfs_error *err)
+int pfs_fsck_look_below(struct pfs_fsck *f, enum pfs_kind kind, const struct pfs_id *id,
+			struct pfs_error *err)
 {
 	struct pfs_reach r = {
 		.st = f->h->store, .visit = check_object, .broken = note_broken, .arg = f
@@ -191,7 +191,7 @@ static int look_at_commit(struct pfs_fsck *f, void *arg, struct pfs_error *err)
 	if (rc < 0)
 		return rc;
 	if (f->how->level >= PFS_FSCK_REACH)
-		return look_below(f, PFS_KIND_DIRNODE, root, err);
+		return pfs_fsck_look_below(f, PFS_KIND_DIRNODE, root, err);
 	if (!pfs_id_is_zero(root) && !pfs_store_is_whole(f->h->store, PFS_KIND_DIRNODE, root))
 		return pfs_fsck_miss(f, PFS_KIND_DIRNODE, root, "not in any pack, or damaged there",
 				     err);
@@ -269,6 +269,8 @@ static int look(struct pfs_fsck *f, struct pfs_error *err)
 		rc = pfs_fsck_each_commit(f, look_at_commit, NULL, &why);
 	if (rc == 0)
 		rc = pfs_fsck_check_names(f, &why);
+	if (rc == 0 && f->how->level >= PFS_FSCK_REACH && !f->out->stopped)
+		rc = pfs_fsck_check_spaces(f, &why);
 	/* A database that cannot be read was told of; what it names cannot be looked at. */
 	if (rc == PFS_E_CORRUPT || rc == PFS_E_IO) {
 		pfs_fsck_tell(f, PFS_FINDING_NAMES, "%s", why.text);
@@ -335,6 +337,9 @@ static int run(struct pfs_fsck *f, struct pfs_error *err)
 		rc = look_again(f, err);
 	if (rc == 0 && r->remaining > 0 && f->how->level >= PFS_FSCK_REACH && !r->stopped)
 		rc = pfs_fsck_trace(f, err);
+	if (rc == 0 && r->remaining > 0 && f->how->level >= PFS_FSCK_REACH && !r->stopped)
+		rc = pfs_fsck_trace_spaces(f, err);
+	r->remaining += f->gone_for_good;
 	return rc;
 }
 
@@ -352,7 +357,15 @@ int pfs_fsck_run(struct pfs_history *h, const struct pfs_fsck_options *options,
 		how.level = PFS_FSCK_REACH;
 	if (how.level > PFS_FSCK_FULL)
 		return pfs_fail(err, PFS_E_INVALID, "fsck: level %d, there are 1 to 3", how.level);
+	/*
+	 * A commit that has lost its row keeps nothing: a collection must not go on
+	 * with what it found out before the row was given back.
+	 */
+	if (how.repair)
+		pfs_lock(&h->gc_lock);
 	rc = run(&f, err);
+	if (how.repair)
+		pfs_unlock(&h->gc_lock);
 	forget(&f);
 	if (rc == 0)
 		*out = report;

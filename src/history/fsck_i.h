@@ -3,7 +3,8 @@
  *
  *	fsck.c        the order of things; packs, database, what is reached
  *	fsck_names.c  rows and records: do they say the same, which rows are lost
- *	fsck_trace.c  what is missing, by path
+ *	fsck_spaces.c what is not committed, and by path what of it is missing
+ *	fsck_trace.c  what is missing from commits, by path
  *	fsck_mend.c   from where it comes back
  *
  * Threads: one at a time per look.
@@ -27,6 +28,7 @@ struct pfs_fsck {
 	struct pfs_idset told;    /* of these, what was told as missing */
 	struct pfs_idset seen;    /* nodes that were looked below */
 	struct pfs_idset records; /* digests that rows name */
+	uint64_t gone_for_good;   /* what was not committed, is lost, and will not be told of again */
 
 	/* Commits that names lead to and that have no row. */
 	struct pfs_lost_row {
@@ -66,8 +68,24 @@ int pfs_fsck_check_names(struct pfs_fsck *f, struct pfs_error *err);
  */
 int pfs_fsck_mend_names(struct pfs_fsck *f, struct pfs_error *err);
 
-/* Paths that need what is lost. */
+/* One object and what is below it, all of which f->who needs. */
+int pfs_fsck_look_below(struct pfs_fsck *f, enum pfs_kind kind, const struct pfs_id *id,
+			struct pfs_error *err);
+
+/*
+ * What is not committed: what workspaces need of the store, their files, their
+ * journals. With f->how->repair a workspace of which bytes or the journal are
+ * lost can be opened again.
+ */
+int pfs_fsck_check_spaces(struct pfs_fsck *f, struct pfs_error *err);
+
+/* Paths that need what is lost: in commits, in workspaces. */
 int pfs_fsck_trace(struct pfs_fsck *f, struct pfs_error *err);
+int pfs_fsck_trace_spaces(struct pfs_fsck *f, struct pfs_error *err);
+
+/* Move a workspace that is not open to <data>/lost; *out_to is where it is, the caller's. */
+int pfs_fsck_put_aside(struct pfs_fsck *f, const char *folder, char **out_to,
+		       struct pfs_error *err);
 
 /* Store anew what is lost and still somewhere. */
 int pfs_fsck_mend_content(struct pfs_fsck *f, struct pfs_error *err);

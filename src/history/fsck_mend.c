@@ -5,12 +5,15 @@
 #include "history/fsck_i.h"
 #include "store/health.h"
 #include "tree/content.h"
+#include "base/fault.h"
 #include "base/io.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 static void tell_copy(void *arg, enum pfs_kind kind, const struct pfs_id *id)
@@ -104,5 +107,39 @@ int pfs_fsck_mend_content(struct pfs_fsck *f, struct pfs_error *err)
 	rc = pfs_store_mend(f->h->store, &f->lost, tell_copy, f, err);
 	if (rc == 0 && count_lost(f) > 0)
 		put_workspaces(f);
+	return rc;
+}
+
+static int move(const char *from, const char *to, struct pfs_error *err)
+{
+	int rc = pfs_fault("fsck.put_aside", err);
+
+	if (rc == 0 && rename(from, to) < 0)
+		rc = pfs_fail_errno(err, errno, "rename %s", from);
+	return rc;
+}
+
+int pfs_fsck_put_aside(struct pfs_fsck *f, const char *folder, char **out_to,
+		       struct pfs_error *err)
+{
+	const char *spaces = f->h->workspaces;
+	char *lost = NULL, *from = NULL, *to = NULL;
+	int rc;
+
+	if (asprintf(&lost, "%.*s/lost", (int)(strrchr(spaces, '/') - spaces), spaces) < 0)
+		lost = NULL;
+	if (asprintf(&from, "%s/%s", spaces, folder) < 0)
+		from = NULL;
+	if (lost && asprintf(&to, "%s/%s", lost, folder) < 0)
+		to = NULL;
+	rc = from && to ? pfs_io_mkdir_all(AT_FDCWD, lost, err) : pfs_fail_nomem(err, "a name");
+	if (rc == 0)
+		rc = move(from, to, err);
+	free(lost);
+	free(from);
+	if (rc == 0)
+		*out_to = to;
+	else
+		free(to);
 	return rc;
 }

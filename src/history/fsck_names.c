@@ -479,31 +479,17 @@ static int restore_branches(struct pfs_fsck *f, const struct unnamed *u, struct 
 /* The next start would take workspaces that no branch names for those of deleted ones. */
 static int put_aside(struct pfs_fsck *f, const struct strays *strays, struct pfs_error *err)
 {
-	char *lost = NULL, *from = NULL, *to = NULL;
 	int rc = 0;
 
-	if (strays->n == 0)
-		return 0;
-	if (asprintf(&lost, "%.*s/lost", (int)(strrchr(f->h->workspaces, '/') - f->h->workspaces),
-		     f->h->workspaces) < 0)
-		return pfs_fail_nomem(err, "a name");
-	rc = pfs_io_mkdir_all(AT_FDCWD, lost, err);
 	for (size_t i = 0; rc == 0 && i < strays->n; i++) {
-		if (asprintf(&from, "%s/%s", f->h->workspaces, strays->list[i].folder) < 0)
-			from = NULL;
-		if (asprintf(&to, "%s/%s", lost, strays->list[i].folder) < 0)
-			to = NULL;
-		if (!from || !to)
-			rc = pfs_fail_nomem(err, "a name");
-		else if (rename(from, to) < 0)
-			rc = pfs_fail_errno(err, errno, "rename %s", from);
-		else
+		char *to = NULL;
+
+		rc = pfs_fsck_put_aside(f, strays->list[i].folder, &to, err);
+		if (rc == 0)
 			pfs_fsck_tell(f, PFS_FINDING_NOTE,
 				      "a workspace of no known branch is now %s", to);
-		free(from);
 		free(to);
 	}
-	free(lost);
 	return rc;
 }
 

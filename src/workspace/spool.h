@@ -49,6 +49,9 @@ int pfs_spool_create(struct pfs_spool *s, uint64_t ino, struct pfs_spool_name *o
 		     struct pfs_error *err);
 /* An existing one, for reading and writing. */
 int pfs_spool_reopen(struct pfs_spool *s, const struct pfs_spool_name *name, struct pfs_error *err);
+/* The file is there and has `size` bytes at least, zeros where they were lost: durable. */
+int pfs_spool_fill(struct pfs_spool *s, const struct pfs_spool_name *name, uint64_t size,
+		   struct pfs_error *err);
 /* For a descriptor that somebody may keep open: itself, or closed and PFS_E_LIMIT when few are left. */
 int pfs_spool_spare(int fd, struct pfs_error *err);
 
