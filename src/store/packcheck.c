@@ -45,12 +45,27 @@ static void lose(struct pfs_packcheck *c, const struct pfs_pack *pack, uint64_t 
 		c->x->lost(c->x->arg, kind, id);
 }
 
+/* A pack that is being written has no footer, but all of its objects are in memory. */
+static void lose_found_at(struct pfs_packcheck *c, const struct pfs_pack *pack, uint64_t off)
+{
+	struct pfs_idtable_entry *list = NULL;
+	size_t n = 0;
+
+	if (pfs_packset_list_at(c->set, pack, off, &list, &n, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		lose(c, pack, off, (enum pfs_kind)list[i].place.type, &list[i].id);
+	free(list);
+}
+
 /* All that the footer knows to lie there: a record that cannot be read does not tell. */
 static void lose_all_at(struct pfs_packcheck *c, const struct pfs_pack *pack,
 			const struct pfs_packfooter *f, uint64_t end, uint64_t off)
 {
 	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
 
+	if (!f)
+		lose_found_at(c, pack, off);
 	if (!f || pfs_packlist_make(pack, f, end, &list, NULL) < 0)
 		return;
 	for (size_t i = 0; i < list.n; i++)

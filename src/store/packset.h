@@ -104,6 +104,14 @@ void pfs_packset_return(struct pfs_packset *set, struct pfs_pack *pack);
 bool pfs_packset_find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_place *out);
 
 /*
+ * What is found at this place of a pack that is not in the index yet, as one that
+ * is being written never is: ids and places, owned by the caller.
+ */
+struct pfs_idtable_entry;
+int pfs_packset_list_at(struct pfs_packset *set, const struct pfs_pack *pack, uint64_t off,
+			struct pfs_idtable_entry **out, size_t *out_n, struct pfs_error *err);
+
+/*
  * Whether it is there, not only in a condemned pack, and was not found damaged:
  * a put of the same bytes need not store them.
  */

@@ -1,5 +1,6 @@
 #include "store/packset_i.h"
 #include "base/io.h"
+#include "base/vec.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -310,6 +311,31 @@ void pfs_packset_doubt(struct pfs_packset *set, const struct pfs_id *id,
 	else if (pack->covered && !is_dropped(pack) && reserve_locked(set, 1, NULL) == 0)
 		pfs_idtable_set(&set->table, id, &doubted, false);
 	pfs_rwlock_unlock(&set->lock);
+}
+
+struct entries PFS_VEC(struct pfs_idtable_entry);
+PFS_VEC_DEFINE(push_entry, struct entries, struct pfs_idtable_entry, "objects of a record")
+
+int pfs_packset_list_at(struct pfs_packset *set, const struct pfs_pack *pack, uint64_t off,
+			struct pfs_idtable_entry **out, size_t *out_n, struct pfs_error *err)
+{
+	struct entries found = { 0 };
+	struct pfs_idtable_entry e;
+	size_t pos = 0;
+	int rc = 0;
+
+	pfs_rwlock_read(&set->lock);
+	while (rc == 0 && pfs_idtable_next(&set->table, &pos, &e))
+		if (e.place.pack == pack->number && e.place.off == off && !e.lost && !e.older)
+			rc = push_entry(&found, e, err);
+	pfs_rwlock_unlock(&set->lock);
+	if (rc < 0) {
+		free(found.items);
+		return rc;
+	}
+	*out = found.items;
+	*out_n = found.n;
+	return 0;
 }
 
 void pfs_packset_lose(struct pfs_packset *set, const struct pfs_id *id)

@@ -237,6 +237,22 @@ Test(fsck, a_flipped_bit_is_found_by_place_by_path_and_by_commit)
 	cr_expect_null(strstr(said.all, "whole,\n"));
 }
 
+Test(fsck, a_flipped_bit_in_a_pack_that_is_being_written_is_named_likewise)
+{
+	struct pfs_fsck_report r;
+
+	write_text("text", 1);
+	commit();
+	damage_text(1);
+	r = fsck(PFS_FSCK_FULL, false);
+	cr_expect_eq(r.damages, 1, "%s", said.all);
+	cr_expect_eq(r.missing, 1, "%s", said.all);
+	cr_expect_eq(r.affected, 1, "%s", said.all);
+	write_text("a copy of it", 1);
+	r = fsck(PFS_FSCK_FULL, true);
+	cr_expect_eq(r.remaining, 0, "%s", said.all);
+}
+
 Test(fsck, bytes_that_a_workspace_still_has_are_stored_anew)
 {
 	char text[3000];
