@@ -144,6 +144,24 @@ PFS_API int pfs_fsck_run(struct pfs_history *h, const struct pfs_fsck_options *o
 PFS_API int pfs_fsck_data(const char *data, const struct pfs_fsck_options *options,
 			  struct pfs_fsck_report *out, struct pfs_error *err);
 
+/* What there is, in figures: exact, and nothing is read for it but the folders of workspaces. */
+struct pfs_stats {
+	uint64_t repos, branches, commits;
+	uint64_t head_bytes;      /* of the files in the newest commits of all branches, as they are read */
+	uint64_t workspace_bytes; /* on disk, of what is not committed; with the journals */
+
+	uint64_t objects;
+	uint64_t object_bytes; /* before compression */
+	uint64_t deltas;       /* objects kept as what they have beyond another one */
+	uint64_t bundled;      /* objects kept with others in one record */
+	uint64_t packs;
+	uint64_t pack_bytes;                   /* on disk, adopted files with them */
+	uint64_t adopted_files, adopted_bytes; /* packs that are files as they were */
+	uint64_t index_bytes, index_memory;    /* on disk, and not */
+	uint64_t index_rebuilds;               /* since the instance was opened */
+};
+PFS_API int pfs_stats_read(struct pfs_history *h, struct pfs_stats *out, struct pfs_error *err);
+
 /*
  * Scrubbing: every byte of the store, a piece at a time, for ever. Reads about
  * `budget_bytes`, a pack at least, and goes on where the last step ended, also

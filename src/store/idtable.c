@@ -190,6 +190,13 @@ static struct pfs_idtable_entry tell(const struct pfs_identry *e)
 	};
 }
 
+uint64_t pfs_idtable_bytes(const struct pfs_idtable *t)
+{
+	return (uint64_t)t->n_segments *
+		       (SEGMENT_ENTRIES * sizeof(struct pfs_identry) + sizeof(*t->segments)) +
+	       (uint64_t)t->n_slots * sizeof(*t->slots);
+}
+
 bool pfs_idtable_next(const struct pfs_idtable *t, size_t *pos, struct pfs_idtable_entry *out)
 {
 	if (*pos >= t->n)

@@ -69,6 +69,9 @@ struct pfs_idtable_entry {
 	bool lost, older; /* older: there is a newer entry of this id */
 };
 
+/* What it takes in memory. */
+uint64_t pfs_idtable_bytes(const struct pfs_idtable *t);
+
 /* Walk over all entries, in the order they were set: *pos starts at 0; false at the end. */
 bool pfs_idtable_next(const struct pfs_idtable *t, size_t *pos, struct pfs_idtable_entry *out);
 

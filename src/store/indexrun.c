@@ -185,6 +185,12 @@ uint64_t pfs_indexrun_bytes(const struct pfs_indexrun *run)
 	return pfs_idxhdr_pages(&run->h) * PFS_IDXPAGE_SIZE;
 }
 
+uint64_t pfs_indexrun_memory(const struct pfs_indexrun *run)
+{
+	return sizeof(*run) + (uint64_t)run->h.blocks * PFS_IDXBLOOM_SIZE +
+	       (uint64_t)run->n_pages * PFS_IDXFENCE_SIZE;
+}
+
 bool pfs_indexrun_may_hold(const struct pfs_indexrun *run, const struct pfs_id *id)
 {
 	size_t block = pfs_idxbloom_block(id, run->h.blocks);

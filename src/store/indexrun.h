@@ -33,6 +33,7 @@ void pfs_indexrun_unref(struct pfs_indexrun **run);
 
 const struct pfs_idxrun *pfs_indexrun_what(const struct pfs_indexrun *run);
 uint64_t pfs_indexrun_bytes(const struct pfs_indexrun *run); /* of the file */
+uint64_t pfs_indexrun_memory(const struct pfs_indexrun *run);
 
 /* Whether the Bloom filter lets the id through. */
 bool pfs_indexrun_may_hold(const struct pfs_indexrun *run, const struct pfs_id *id);

@@ -282,7 +282,10 @@ void pfs_packset_count(struct pfs_packset *set, struct pfs_packset_totals *out)
 		out->pack_bytes += __atomic_load_n(&pack->size, __ATOMIC_ACQUIRE);
 	}
 	out->index_runs = set->runs->n;
-	for (size_t i = 0; i < set->runs->n; i++)
+	out->index_memory = pfs_idtable_bytes(&set->table);
+	for (size_t i = 0; i < set->runs->n; i++) {
 		out->index_bytes += pfs_indexrun_bytes(set->runs->runs[i]);
+		out->index_memory += pfs_indexrun_memory(set->runs->runs[i]);
+	}
 	pfs_rwlock_unlock(&set->lock);
 }

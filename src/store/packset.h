@@ -158,6 +158,7 @@ struct pfs_packset_totals {
 	uint64_t objects, object_bytes, packs, pack_bytes;
 	uint64_t in_memory;               /* entries of the table */
 	uint64_t index_runs, index_bytes; /* on disk */
+	uint64_t index_memory;            /* bytes: the table, and what runs keep there */
 	uint64_t index_rebuilds;          /* since open */
 };
 void pfs_packset_count(struct pfs_packset *set, struct pfs_packset_totals *out);

@@ -126,6 +126,7 @@ struct pfs_store_stats {
 	uint64_t put_objects, put_duplicates; /* since open */
 	uint64_t cache_hits, cache_misses;
 	uint64_t index_runs, index_bytes; /* on disk; what is not there is in memory */
+	uint64_t index_memory;            /* bytes, for both */
 	uint64_t index_rebuilds;          /* since open */
 };
 void pfs_store_stats(struct pfs_store *st, struct pfs_store_stats *out);

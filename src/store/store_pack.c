@@ -243,6 +243,7 @@ static void packs_stats(void *self, struct pfs_store_stats *out)
 	add_kept(p, out);
 	out->index_runs = totals.index_runs;
 	out->index_bytes = totals.index_bytes;
+	out->index_memory = totals.index_memory;
 	out->index_rebuilds = totals.index_rebuilds;
 }
 
