@@ -3,7 +3,7 @@
  * looks at a data folder itself when there is no pfsd.
  */
 #include "daemon/facts_admin.h"
-#include "base/json.h"
+#include "base/clock.h"
 
 #include <string.h>
 
@@ -53,6 +53,46 @@ int pfs_facts_share(const struct pfs_gc_share *s, struct pfs_buf *out, struct pf
 				  number(s->store_bytes), "workspace_bytes",
 				  number(s->workspace_bytes)),
 			out, err);
+}
+
+static json_t *time_of(int64_t ns)
+{
+	char text[PFS_CLOCK_TEXT_SIZE];
+
+	return ns ? json_string(pfs_clock_format(ns, text)) : json_null();
+}
+
+static json_t *stats_of_store(const struct pfs_stats *s)
+{
+	double ratio = s->pack_bytes ? (double)s->head_bytes / (double)s->pack_bytes : 0;
+
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f}", "objects",
+			 number(s->objects), "object_bytes", number(s->object_bytes), "deltas",
+			 number(s->deltas), "bundled", number(s->bundled), "packs",
+			 number(s->packs), "pack_bytes", number(s->pack_bytes), "adopted_files",
+			 number(s->adopted_files), "adopted_bytes", number(s->adopted_bytes),
+			 "head_ratio", ratio);
+}
+
+int pfs_facts_stats(const struct pfs_stats *s, const struct pfs_upkeep *u, json_t *v,
+		    struct pfs_error *err)
+{
+	json_t *more = json_pack(
+		"{s:{s:o, s:o, s:o, s:o, s:o}, s:o, s:{s:o, s:o, s:o}, s:{s:o, s:o, s:o}, "
+		"s:{s:o, s:o, s:o, s:o, s:o}}",
+		"names", "repos", number(s->repos), "branches", number(s->branches), "commits",
+		number(s->commits), "head_bytes", number(s->head_bytes), "workspace_bytes",
+		number(s->workspace_bytes), "store", stats_of_store(s), "index", "disk_bytes",
+		number(s->index_bytes), "memory_bytes", number(s->index_memory), "rebuilds",
+		number(s->index_rebuilds), "garbage", "collected", time_of(u->gc_ended_ns),
+		"freed_bytes", number(u->gc_freed_bytes), "left_bytes", number(u->gc_left_bytes),
+		"scrub", "rounds", number(u->scrub.rounds), "began",
+		time_of(u->scrub.round_began_ns), "ended", time_of(u->scrub.round_ended_ns),
+		"damages", number(u->scrub.damages), "last_damages", number(u->scrub.last_damages));
+	int rc = more ? json_object_update(v, more) : -1;
+
+	json_decref(more);
+	return rc < 0 ? pfs_fail_nomem(err, "statistics") : 0;
 }
 
 static const char *kind_name(enum pfs_finding_kind kind)

@@ -8,13 +8,17 @@
 #ifndef PFS_DAEMON_FACTS_ADMIN_H
 #define PFS_DAEMON_FACTS_ADMIN_H
 
-#include "base/buf.h"
+#include "base/json.h"
 #include <pfs/admin.h>
 
 /* Each appends one line. */
 int pfs_facts_gc(const struct pfs_gc_report *r, bool dry_run, struct pfs_buf *out,
 		 struct pfs_error *err);
 int pfs_facts_share(const struct pfs_gc_share *s, struct pfs_buf *out, struct pfs_error *err);
+
+/* Objects "names", "store", "index", "garbage" and "scrub", set in `v`. */
+int pfs_facts_stats(const struct pfs_stats *s, const struct pfs_upkeep *u, json_t *v,
+		    struct pfs_error *err);
 
 /* Findings, and behind them the report or why there is none. */
 int pfs_facts_finding(const struct pfs_finding *f, struct pfs_buf *out, struct pfs_error *err);

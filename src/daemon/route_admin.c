@@ -1,8 +1,8 @@
+#include "daemon/facts_admin.h"
 #include "daemon/route.h"
 #include "daemon/keeper.h"
 #include "base/clock.h"
 #include "base/io.h"
-#include "base/json.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -58,6 +58,17 @@ static int64_t resident_bytes(void)
 	return strtoll(end, NULL, 10) * sysconf(_SC_PAGESIZE);
 }
 
+static int add_figures(struct pfs_daemon *d, json_t *v, struct pfs_error *err)
+{
+	struct pfs_upkeep upkeep;
+	struct pfs_stats stats;
+	int rc = pfs_stats_read(d->history, &stats, err);
+
+	if (rc == 0)
+		rc = pfs_instance_upkeep(d->instance, &upkeep, err);
+	return rc < 0 ? rc : pfs_facts_stats(&stats, &upkeep, v, err);
+}
+
 int route_stats(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
 	struct pfs_daemon *d = rq->daemon;
@@ -74,7 +85,9 @@ int route_stats(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *
 
 	if (!v || json_object_set_new(v, "upkeep", pfs_keeper_json(d->keeper)) < 0)
 		return pfs_fail_nomem(err, "statistics");
+	rc = add_figures(d, v, err);
 	rp->content_type = "application/json";
-	rc = pfs_json_format(v, &rp->body, err);
+	if (rc == 0)
+		rc = pfs_json_format(v, &rp->body, err);
 	return rc < 0 ? rc : pfs_buf_add_u8(&rp->body, '\n', err);
 }

@@ -162,6 +162,10 @@ claim "version" pfs version
 says "of both" "pfsd"
 claim "stats" pfs stats
 says "has the requests" "Requests:"
+says "and the store" "pack bytes:"
+same "with exact figures" "$(pfs list repo --raw | wc -l)" "$(pfs stats --raw | python3 -c 'import json,sys; v = json.load(sys.stdin); print(v["names"]["repos"])')"
+same "of the disk too" "$(find "$DATA/store/packs" "$DATA/store/open" -name '*.pk' -printf '%s\n' | awk '{ n += $1 } END { print n }')" \
+	"$(pfs stats --raw | python3 -c 'import json,sys; v = json.load(sys.stdin); print(v["store"]["pack_bytes"])')"
 claim "gc" pfs gc
 says "tells what lives" "alive"
 claim "gc --dry-run" pfs gc --dry-run
