@@ -359,7 +359,10 @@ static int open_spool(const char *folder, struct pfs_spool *out, struct pfs_erro
 {
 	PFS_AUTO(pfs_fd_close) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return fd < 0 ? pfs_fail_errno(err, errno, "%s", folder) : pfs_spool_open(fd, out, err);
+	int rc = fd < 0 ? pfs_fail_errno(err, errno, "%s", folder) : pfs_spool_open(fd, out, err);
+
+	/* Files are looked for where they would be after the next start. */
+	return rc < 0 ? rc : pfs_spool_upgrade(out, err);
 }
 
 int pfs_workspace_audit_closed(const char *folder, bool mend, const struct pfs_workspace_audit *a,
@@ -378,7 +381,7 @@ int pfs_workspace_audit_closed(const char *folder, bool mend, const struct pfs_w
 	if (!r)
 		return pfs_fail_nomem(err, "what a workspace needs");
 	pfs_map_init(&r->rows);
-	r->spool.dir = -1;
+	pfs_spool_init(&r->spool);
 	r->mend = mend;
 	rc = open_spool(folder, &r->spool, err);
 	if (rc == 0)

@@ -187,24 +187,6 @@ int pfs_spool_reopen(struct pfs_spool *s, const struct pfs_spool_name *name, str
 	return fd < 0 ? pfs_wrap(err, fd, "spool") : fd;
 }
 
-int pfs_spool_fill(struct pfs_spool *s, const struct pfs_spool_name *name, uint64_t size,
-		   struct pfs_error *err)
-{
-	char text[PFS_SPOOL_NAME_SIZE];
-	PFS_AUTO(pfs_fd_close)
-	int fd = pfs_io_open(s->dir, pfs_spool_format(name, text), O_RDWR | O_CREAT | O_NOFOLLOW,
-			     0600, err);
-	struct stat st;
-
-	if (fd < 0)
-		return pfs_wrap(err, fd, "spool");
-	if (fstat(fd, &st) < 0 ||
-	    ((uint64_t)st.st_size < size && ftruncate(fd, (off_t)size) < 0) || fsync(fd) < 0 ||
-	    fsync(s->dir) < 0)
-		return pfs_fail_errno(err, errno, "spool file %s", text);
-	return 0;
-}
-
 int pfs_spool_stat(struct pfs_spool *s, const struct pfs_spool_name *name, int fd,
 		   struct pfs_spool_stat *out, struct pfs_error *err)
 {
@@ -341,6 +323,37 @@ static int sync_names(struct pfs_spool *s, const struct unsynced *u, struct pfs_
 	if (rc == 0 && u->folders)
 		rc = pfs_io_fsync(s->dir, "the spool", err);
 	return rc;
+}
+
+static int fill(int fd, const char *text, uint64_t size, struct pfs_error *err)
+{
+	struct stat st;
+	int rc = pfs_fault("spool.fill", err);
+
+	if (rc < 0)
+		return rc;
+	if (fstat(fd, &st) < 0 ||
+	    ((uint64_t)st.st_size < size && ftruncate(fd, (off_t)size) < 0))
+		return pfs_fail_errno(err, errno, "spool file %s", text);
+	return pfs_io_fsync(fd, "a spool file", err);
+}
+
+int pfs_spool_fill(struct pfs_spool *s, const struct pfs_spool_name *name, uint64_t size,
+		   struct pfs_error *err)
+{
+	char text[PFS_SPOOL_NAME_SIZE];
+	PFS_AUTO(pfs_fd_close)
+	int fd = pfs_io_open(s->dir, pfs_spool_format(name, text), O_RDWR | O_NOFOLLOW, 0, err);
+	int rc;
+
+	if (fd == PFS_E_NOTFOUND)
+		fd = create(s, name, err);
+	if (fd < 0)
+		return pfs_wrap(err, fd, "spool");
+	rc = fill(fd, text, size, err);
+	if (rc == 0)
+		rc = sync_folder(s, folder_of(name), err);
+	return rc < 0 ? rc : pfs_io_fsync(s->dir, "the spool", err);
 }
 
 int pfs_spool_sync(struct pfs_spool *s, const struct pfs_spool_name *names, size_t n,
