@@ -46,13 +46,18 @@ void pfs_pack_table_path(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_P
 	out[strlen(out) - 1] = 't';
 }
 
+/* Gone for good, before anything else goes. */
 static int remove_file(int dir, const char *path, struct pfs_error *err)
 {
 	int rc = pfs_fault("pack.unlink", err);
 
 	if (rc == 0 && unlinkat(dir, path, 0) < 0 && errno != ENOENT)
 		return pfs_fail_errno(err, errno, "remove %s", path);
-	return rc;
+	if (rc == 0)
+		rc = pfs_fault("pack.removed", err);
+	if (rc == 0)
+		rc = pfs_io_sync_folder(dir, path, err);
+	return rc == PFS_E_NOTFOUND ? 0 : rc;
 }
 
 int pfs_pack_remove(int dir, const struct pfs_pack *pack, struct pfs_error *err)

@@ -63,9 +63,10 @@ void pfs_pack_path(const unsigned char uuid[PFS_UUID_SIZE], uint8_t kind, bool s
 void pfs_pack_table_path(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK_PATH_SIZE]);
 
 /*
- * Remove the file of a sealed pack. Of an adopted one the table goes first: what
- * a crash leaves is a file without a table, which is removed when the store is
- * opened, and not a table whose file was lost.
+ * Remove the file of a sealed pack, durably: after a power cut no pack is back
+ * that leans on one removed after it. Of an adopted one the table goes first:
+ * what a crash leaves is a file without a table, which is removed when the store
+ * is opened, and not a table whose file was lost.
  */
 int pfs_pack_remove(int dir, const struct pfs_pack *pack, struct pfs_error *err);
 
