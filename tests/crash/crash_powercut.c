@@ -158,6 +158,7 @@ int main(void)
 {
 	uint64_t cuts = number_of("PFS_POWERCUT_CUTS", CUTS);
 	uint64_t seed = number_of("PFS_POWERCUT_SEED", (uint64_t)pfs_clock_ns());
+	struct powerstory_work done;
 	struct powerstory *s;
 	struct scratch dir;
 	int status, bad = 0;
@@ -170,8 +171,12 @@ int main(void)
 	s = powerstory_new();
 	end = tell(s, dir.path);
 	scratch_fini(&dir);
-	printf("%u operations, %u flushes, %u promises; seed %llu\n", end, powercut_flushes(),
-	       powerstory_promises(s), (unsigned long long)seed);
+	done = powerstory_work(s);
+	printf("%u operations, %u flushes, %u promises; packs: %u adopted, %u repacked, %u "
+	       "collected; seed %llu\n",
+	       end, powercut_flushes(), powerstory_promises(s), done.adopted, done.repacked,
+	       done.collected, (unsigned long long)seed);
+	CHECK(done.adopted && done.repacked && done.collected, "the story is not what it was");
 	fflush(stdout);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		pid_t pid = fork();

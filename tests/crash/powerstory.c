@@ -5,6 +5,7 @@
 #include "history/gc.h"
 #include "store/packset.h"
 #include "store/packwriter.h"
+#include "workspace/workspace_i.h"
 
 #include <limits.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #define COMMITS_MAX 256u
 #define FILE_MAX    (PFS_PATCHED_SIZE_MIN + 150000u)
 #define PATCHES_MAX 4u
+#define LENT_MIN    140000u /* files from here on are adopted, not copied */
 #define TRIES       4
 #define NEVER       UINT_MAX
 
@@ -63,6 +65,7 @@ struct promise {
 
 struct powerstory {
 	unsigned n_claims, n_commits, n_models, errors;
+	struct powerstory_work work;
 	struct claim claims[CLAIMS_MAX];
 	struct promise commits[COMMITS_MAX];
 	struct model models[5];
@@ -122,6 +125,11 @@ struct powerstory *powerstory_new(void)
 unsigned powerstory_promises(const struct powerstory *s)
 {
 	return s->n_claims + s->n_commits;
+}
+
+struct powerstory_work powerstory_work(const struct powerstory *s)
+{
+	return s->work;
 }
 
 unsigned powerstory_errors(const struct powerstory *s)
@@ -288,6 +296,7 @@ static int enter(struct world *w, const struct model *m, const char **path,
 
 	if (rc < 0)
 		return rc;
+	(*ws)->lent_size_min = LENT_MIN;
 	*dir = pfs_workspace_root(*ws);
 	while (rc == 0 && (slash = strchr(*path, '/'))) {
 		rc = world_enter(*ws, dir, *path, (size_t)(slash - *path), &err);
@@ -499,6 +508,7 @@ static struct promise *begin_commit(struct powerstory *s, const struct model *m)
 
 static void commit(struct teller *t, struct model *m)
 {
+	struct pfs_store_stats stats;
 	struct promise *p;
 	struct pfs_commit_id id;
 
@@ -516,6 +526,9 @@ static void commit(struct teller *t, struct model *m)
 	p->id = id;
 	p->acked = powercut_now();
 	claim_all(t->s, m);
+	pfs_store_stats(t->w.store, &stats);
+	if (stats.adopted_files > t->s->work.adopted)
+		t->s->work.adopted = (unsigned)stats.adopted_files;
 }
 
 static int try_repo(struct teller *t, const struct model *m, const char *from)
@@ -559,19 +572,26 @@ static void delete_repo(struct teller *t, struct model *m)
 static int try_collect(struct teller *t)
 {
 	struct pfs_gc_options options = PFS_GC_OPTIONS_INIT;
-	struct pfs_gc_report report;
+	struct pfs_gc_report report = { 0 };
+	int rc;
 
 	options.thorough = true;
-	return pfs_gc_run(t->w.h, &options, &report, &err);
+	rc = pfs_gc_run(t->w.h, &options, &report, &err);
+	t->s->work.collected += (unsigned)report.packs_removed;
+	return rc;
 }
 
+/* Runs of the index are merged, adopted files compressed, small chunks bundled. */
 static int try_tidy(struct teller *t)
 {
+	struct pfs_tidy_options options = PFS_TIDY_OPTIONS_INIT;
+	struct pfs_tidy_report report = { 0 };
 	int rc;
 
 	do
-		rc = pfs_store_tidy(t->w.store, &err);
-	while (rc == 1);
+		rc = pfs_history_tidy(t->w.h, &options, &report, &err);
+	while (rc == 0 && report.more);
+	t->s->work.repacked += (unsigned)report.packs_rewritten;
 	return rc;
 }
 
@@ -599,7 +619,7 @@ static void tell_large(struct teller *t, unsigned round, struct model *m)
 {
 	switch (round % 4) {
 	case 0:
-		put(t, m, "huge", PFS_PATCHED_SIZE_MIN + 100000 + round, 5000 + 3 * round, false);
+		put(t, m, "huge", PFS_PATCHED_SIZE_MIN + 100000 + round, 5000 + round, false);
 		commit(t, m);
 		patch(t, m, "huge", 300000, 5000, true);
 		break;
@@ -669,7 +689,7 @@ static void tell_all(struct teller *t, unsigned rounds)
 			delete_repo(t, gone);
 			INSIST(t, try_collect(t));
 		}
-		if (round % 3 == 1)
+		if (round % 3 != 0)
 			INSIST(t, try_tidy(t));
 		if (round % 6 == 1)
 			INSIST(t, try_repair(t));

@@ -4,7 +4,7 @@
  * by a power cut or after errors, is held against that.
  *
  *	put patch remove rename sync commit      on branches, repos come and go
- *	collect repair tidy                      on all of it
+ *	collect repair tidy                      on all of it; large files are adopted
  *	        |
  *	promises: from this moment, until that one, in memory that outlives the teller
  *
@@ -69,6 +69,13 @@ void powerstory_probe(const struct powerstory *s, const char *data,
 
 /* Commits and files that were promised; for the last line of a test. */
 unsigned powerstory_promises(const struct powerstory *s);
+
+/* What the story came to: packs that were adopted at a time, rewritten by tidying, and removed by
+ * collections. */
+struct powerstory_work {
+	unsigned adopted, repacked, collected;
+};
+struct powerstory_work powerstory_work(const struct powerstory *s);
 
 /* Errors that were met while telling. */
 unsigned powerstory_errors(const struct powerstory *s);
