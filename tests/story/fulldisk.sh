@@ -1,0 +1,133 @@
+#!/bin/sh
+# The disk is full, in the middle of everything: writing, changing in place,
+# syncing, committing, collecting, starting. Each says so, nothing is lost, and
+# all of it works once there is room.
+. "$(dirname "$0")/lib.sh"
+need_root
+need_fuse
+need_command python3
+
+truncate -s 128M "$S/disk"
+mkfs.ext4 -q -F "$S/disk" 2>/dev/null || skip "needs mkfs.ext4"
+mkdir "$S/small"
+mount -o loop "$S/disk" "$S/small" 2>/dev/null || skip "needs a loop device"
+DATA=$S/small/data
+start_pfsd
+
+top=$MNT/data/master
+cli() { "$PFS" --socket "$SOCK" "$@"; }
+fsck_full() { cli fsck --level full; }
+sum() { (cd "$1" && find . -type f | sort | xargs sha256sum); }
+
+# Writes files of 300 KB below a folder until it is refused; says by what errno.
+fill() {
+	python3 - "$1" <<'EOF'
+import errno, os, sys
+os.makedirs(sys.argv[1], exist_ok=True)
+for i in range(100000):
+    try:
+        with open(f"{sys.argv[1]}/{i}", "wb", buffering=0) as f:
+            data = os.urandom(300000)
+            while data:
+                data = data[f.write(data):]
+    except OSError as e:
+        print(errno.errorcode[e.errno])
+        break
+EOF
+}
+
+# The errno of writing `count` bytes at an offset of a file and syncing them.
+overwrite() {
+	python3 - "$@" <<'EOF'
+import errno, os, sys
+try:
+    fd = os.open(sys.argv[1], os.O_WRONLY)
+    for i in range(int(sys.argv[3])):
+        os.pwrite(fd, os.urandom(1 << 20), int(sys.argv[2]) + i * (1 << 20))
+    os.fsync(fd)
+except OSError as e:
+    print(errno.errorcode[e.errno])
+EOF
+}
+
+commit_code() { curl -s -o "$S/claim.out" -w '%{http_code}' -XPOST --unix-socket "$SOCK" "http://localhost/commit?repo=data&branch=master"; }
+
+mkdir "$MNT/data" "$top" "$MNT/gone" "$MNT/gone/master" "$top/d"
+head -c 20000000 /dev/urandom >"$top/huge"
+for i in 1 2 3 4 5 6 7 8 9; do head -c 30000 /dev/urandom >"$top/d/$i"; done
+echo one >"$top/.pfs/commit"
+first=$(cat "$top/.pfs/commit")
+sum "$MNT/data/$first" >"$S/first.sums"
+whole() { sum "$MNT/data/$first" | cmp - "$S/first.sums"; }
+head -c 15000000 /dev/urandom >"$MNT/gone/master/x"
+echo gone >"$MNT/gone/master/.pfs/commit"
+
+same "writing on a full disk is ENOSPC" ENOSPC "$(fill "$top/more")"
+rm "$top/more/0"
+fill "$top/more2" >/dev/null
+(cd "$top" && find more more2 -type f -size 300000c | sort | xargs sha256sum) >"$S/more.sums"
+kept() { (cd "$top" && sha256sum --quiet -c "$S/more.sums"); }
+claim "something was written until then" test -s "$S/more.sums"
+claim "what was written until then is there" kept
+same "changing a large committed file in place is ENOSPC" ENOSPC "$(overwrite "$top/huge" 1000000 8)"
+code=$(commit_code)
+case $code in
+507) says "a commit says why" space ;;
+*) cat "$S/claim.out"; broken "a commit on a full disk is 507, got $code" ;;
+esac
+claim "it is on the branch still" kept
+claim "the first commit is whole" whole
+same "and the head" "$first" "$(cat "$top/.pfs/head")"
+# Finding out what changed needs some room, as a commit does.
+cat "$top/.pfs/status" >"$S/claim.out" 2>&1 || says "status says why" "No space left"
+claim "fsck works, and finds nothing" fsck_full
+
+# Killed and started on the full disk.
+# An fsync has no room to say where things are, and says that; when something was
+# removed there is room.
+rm "$top/more/1"
+grep -v ' more/1$' "$S/more.sums" >"$S/sums" && mv "$S/sums" "$S/more.sums"
+claim "an fsync works after a file was removed" python3 -c "import os; os.fsync(os.open('$top', os.O_RDONLY))"
+crash_pfsd
+umount -l "$MNT" 2>/dev/null
+start_pfsd
+claim "the first commit is whole after a crash on a full disk" whole
+claim "what was synced is there" kept
+
+# Garbage goes without room for more.
+claim "a repo is deleted on a full disk" cli delete repo gone --force
+claim "and collected" cli gc --thorough
+claim "which gave room" test "$(df --output=avail "$S/small" | tail -n 1)" -gt 5000
+claim "the first commit is whole" whole
+claim "the branch is as it was" kept
+
+# Full again; removing files makes room for the rest.
+same "full again" ENOSPC "$(fill "$top/again")"
+rm -r "$top/again"
+rm "$top"/more/1*
+claim "a commit works when there is room" sh -c "echo two > '$top/.pfs/commit'"
+second=$(cat "$top/.pfs/commit")
+claim "it is another one" test "$second" != "$first"
+(cd "$MNT/data/$second" && find more more2 -type f | sort | xargs sha256sum) >"$S/second.sums"
+claim "it is what was on the branch" sh -c "cd '$top' && sha256sum --quiet -c '$S/second.sums'"
+claim "the first one is whole" whole
+
+# A collection that has to copy what is wanted, with no room for it.
+rm -r "$top/more"
+echo three >"$top/.pfs/commit"
+fill "$top/last" >/dev/null
+if cli gc --thorough >"$S/claim.out" 2>&1; then
+	echo "ok - a collection found a way"
+else
+	says "a collection without room says so" space
+fi
+claim "the first commit is whole" whole
+claim "so is the second" sh -c "cd '$MNT/data/$second' && sha256sum --quiet -c '$S/second.sums'"
+rm -r "$top/last"
+claim "a collection works when there is room" cli gc --thorough
+claim "the last commit" sh -c "echo four > '$top/.pfs/commit'"
+claim "pfsd ends cleanly" stop_pfsd
+start_pfsd
+claim "all of it is there after a restart" whole
+claim "a full fsck finds nothing" fsck_full
+finish
