@@ -5,6 +5,7 @@
  * The input is a list of changes to the rows of a good journal: column, row, kind of
  * value, length, value.
  */
+#include "base/limits.h"
 #include "workspace/workspace.h"
 #include "../scratch.h"
 
@@ -32,7 +33,8 @@ static unsigned n_columns;
 static struct {
 	char name[256];
 	char text[16];
-	size_t len;
+	size_t len; /* of the text; what is behind it is a hole */
+	off_t size;
 } spooled[8];
 static unsigned n_spooled;
 static struct pfs_error err;
@@ -57,6 +59,26 @@ static void put(struct pfs_workspace *ws, struct pfs_node *in, const char *name,
 		CHECK(pfs_workspace_write(o, 0, text, strlen(text), &err) == 0, "%s", err.text);
 		pfs_workspace_close_file(&o);
 	}
+	pfs_node_unref(&n);
+}
+
+/* A large committed file, changed in place. */
+static void put_patched(struct pfs_workspace *ws, struct pfs_node *root)
+{
+	static char large[PFS_PATCHED_SIZE_MIN + 1];
+	struct pfs_node *n = NULL;
+	struct pfs_open *o = NULL;
+	struct pfs_sealed sealed;
+
+	memset(large, 'x', sizeof(large) - 1);
+	put(ws, root, "patched", PFS_ENTRY_FILE, large);
+	CHECK(pfs_workspace_seal(ws, NULL, &sealed, &err) == 0, "%s", err.text);
+	CHECK(pfs_workspace_settle(ws, &sealed, &err) == 0, "%s", err.text);
+	CHECK(pfs_workspace_lookup(ws, root, "patched", 7, &n, &err) == 0, "%s", err.text);
+	CHECK(pfs_workspace_open_file(ws, n, true, false, &o, &err) == 0, "%s", err.text);
+	CHECK(pfs_workspace_write(o, 2, "ab", 2, &err) == 0, "%s", err.text);
+	CHECK(pfs_workspace_write(o, 7000, "cd", 2, &err) == 0, "%s", err.text);
+	pfs_workspace_close_file(&o);
 	pfs_node_unref(&n);
 }
 
@@ -87,21 +109,23 @@ static void remember_spool(void)
 	CHECK(d, "%s", path);
 	while ((e = readdir(d))) {
 		int fd = e->d_name[0] == '.' ? -1 : openat(dirfd(d), e->d_name, O_RDONLY);
+		struct stat was;
 		ssize_t n;
 
 		if (fd < 0)
 			continue;
 		CHECK(n_spooled < 8, "many spool files");
 		n = read(fd, spooled[n_spooled].text, sizeof(spooled[0].text));
-		CHECK(n >= 0, "%s", e->d_name);
+		CHECK(n >= 0 && fstat(fd, &was) == 0, "%s", e->d_name);
 		spooled[n_spooled].len = (size_t)n;
+		spooled[n_spooled].size = was.st_size;
 		strcpy(spooled[n_spooled++].name, e->d_name);
 		close(fd);
 	}
 	closedir(d);
 }
 
-/* Of everything one: committed and changed, new, removed, a folder, a link. */
+/* Of everything one: committed and changed, patched, new, removed, a folder, a link. */
 static void make_good(void)
 {
 	struct pfs_root base = { .attrs.mode = 0755 };
@@ -123,6 +147,7 @@ static void make_good(void)
 	put(ws, root, "gone", PFS_ENTRY_FILE, "two");
 	CHECK(pfs_workspace_seal(ws, NULL, &sealed, &err) == 0, "%s", err.text);
 	CHECK(pfs_workspace_settle(ws, &sealed, &err) == 0, "%s", err.text);
+	put_patched(ws, root);
 	CHECK(pfs_workspace_remove_name(ws, root, "gone", 4, false, &err) == 0, "%s", err.text);
 	put(ws, root, "new", PFS_ENTRY_FILE, "three");
 	put(ws, root, "link", PFS_ENTRY_SYMLINK, "new");
@@ -138,6 +163,7 @@ static void make_good(void)
 	read_columns(db, "meta");
 	read_columns(db, "node");
 	read_columns(db, "name");
+	read_columns(db, "range");
 	sqlite3_close(db);
 }
 
@@ -157,8 +183,9 @@ static void restore(void)
 		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		if (fd < 0)
 			continue;
-		CHECK(write(fd, spooled[i].text, spooled[i].len) == (ssize_t)spooled[i].len, "%s",
-		      path);
+		CHECK(write(fd, spooled[i].text, spooled[i].len) == (ssize_t)spooled[i].len &&
+			      ftruncate(fd, spooled[i].size) == 0,
+		      "%s", path);
 		close(fd);
 	}
 }
@@ -188,7 +215,9 @@ static void bind(sqlite3_stmt *s, const uint8_t *value, size_t len, unsigned kin
 static void change(sqlite3 *db, const uint8_t *how, const uint8_t *value, size_t len)
 {
 	const struct column *c = &columns[how[0] % n_columns];
-	const char *key = strcmp(c->table, "name") == 0 ? "name" : "rowid";
+	const char *key = strcmp(c->table, "name") == 0    ? "name"
+			  : strcmp(c->table, "range") == 0 ? "off"
+							   : "rowid";
 	sqlite3_stmt *s = NULL;
 	char sql[300];
 
