@@ -7,29 +7,21 @@
  */
 #include "base/limits.h"
 #include "workspace/workspace.h"
+#include "rows.h"
 #include "../scratch.h"
 
 #include <dirent.h>
-#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define COLUMNS_MAX 64
-#define DEPTH_MAX   40
+#define DEPTH_MAX 40
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct column {
-	char table[8];
-	char name[24];
-};
 
 static struct scratch dir;
 static char folder[300], journal[320];
 static struct pfs_store *st;
 static struct pfs_buf good = PFS_BUF_INIT(1 << 24);
-static struct column columns[COLUMNS_MAX];
-static unsigned n_columns;
 static struct {
 	char name[256];
 	char text[16];
@@ -80,22 +72,6 @@ static void put_patched(struct pfs_workspace *ws, struct pfs_node *root)
 	CHECK(pfs_workspace_write(o, 7000, "cd", 2, &err) == 0, "%s", err.text);
 	pfs_workspace_close_file(&o);
 	pfs_node_unref(&n);
-}
-
-static void read_columns(sqlite3 *db, const char *table)
-{
-	sqlite3_stmt *s;
-	char sql[80];
-
-	snprintf(sql, sizeof(sql), "SELECT name FROM pragma_table_info('%s')", table);
-	CHECK(sqlite3_prepare_v2(db, sql, -1, &s, NULL) == SQLITE_OK, "%s", sql);
-	while (sqlite3_step(s) == SQLITE_ROW && n_columns < COLUMNS_MAX) {
-		struct column *c = &columns[n_columns++];
-
-		snprintf(c->table, sizeof(c->table), "%s", table);
-		snprintf(c->name, sizeof(c->name), "%s", (const char *)sqlite3_column_text(s, 0));
-	}
-	sqlite3_finalize(s);
 }
 
 static void remember_spool(void)
@@ -160,10 +136,10 @@ static void make_good(void)
 	remember_spool();
 	CHECK(pfs_io_load(AT_FDCWD, journal, &good, &err) == 0, "%s", err.text);
 	CHECK(sqlite3_open_v2(journal, &db, SQLITE_OPEN_READWRITE, "pfs") == SQLITE_OK, "open");
-	read_columns(db, "meta");
-	read_columns(db, "node");
-	read_columns(db, "name");
-	read_columns(db, "range");
+	read_columns(db, "meta", "rowid");
+	read_columns(db, "node", "rowid");
+	read_columns(db, "name", "name");
+	read_columns(db, "range", "off");
 	sqlite3_close(db);
 }
 
@@ -188,72 +164,6 @@ static void restore(void)
 		      "%s", path);
 		close(fd);
 	}
-}
-
-static void bind(sqlite3_stmt *s, const uint8_t *value, size_t len, unsigned kind)
-{
-	uint64_t v = 0;
-
-	for (size_t i = 0; i < len && i < 8; i++)
-		v |= (uint64_t)value[i] << 8 * i;
-	switch (kind % 4) {
-	case 0:
-		sqlite3_bind_int64(s, 1, (sqlite3_int64)v);
-		break;
-	case 1:
-		sqlite3_bind_blob64(s, 1, value, len, SQLITE_STATIC);
-		break;
-	case 2:
-		sqlite3_bind_text(s, 1, (const char *)value, (int)len, SQLITE_STATIC);
-		break;
-	default:
-		sqlite3_bind_null(s, 1);
-	}
-}
-
-/* One row gets another value, or goes. */
-static void change(sqlite3 *db, const uint8_t *how, const uint8_t *value, size_t len)
-{
-	const struct column *c = &columns[how[0] % n_columns];
-	const char *key = strcmp(c->table, "name") == 0    ? "name"
-			  : strcmp(c->table, "range") == 0 ? "off"
-							   : "rowid";
-	sqlite3_stmt *s = NULL;
-	char sql[300];
-
-	if (how[2] % 8 == 7)
-		snprintf(sql, sizeof(sql),
-			 "DELETE FROM %s WHERE %s = (SELECT %s FROM %s LIMIT 1 OFFSET %u)",
-			 c->table, key, key, c->table, how[1] % 8u);
-	else
-		snprintf(sql, sizeof(sql),
-			 "UPDATE OR IGNORE %s SET %s = ?1 WHERE %s ="
-			 " (SELECT %s FROM %s LIMIT 1 OFFSET %u)",
-			 c->table, c->name, key, key, c->table, how[1] % 8u);
-	CHECK(sqlite3_prepare_v2(db, sql, -1, &s, NULL) == SQLITE_OK, "%s: %s", sql,
-	      sqlite3_errmsg(db));
-	if (how[2] % 8 != 7)
-		bind(s, value, len, how[2]);
-	sqlite3_step(s); /* what the tables do not allow does not happen */
-	sqlite3_finalize(s);
-}
-
-static void change_all(const uint8_t *data, size_t size)
-{
-	sqlite3 *db = NULL;
-	size_t at = 0;
-
-	CHECK(sqlite3_open_v2(journal, &db, SQLITE_OPEN_READWRITE, "pfs") == SQLITE_OK, "open");
-	CHECK(sqlite3_exec(db, "PRAGMA synchronous=OFF; BEGIN", NULL, NULL, NULL) == SQLITE_OK,
-	      "%s", sqlite3_errmsg(db));
-	for (unsigned n = 0; at + 4 <= size && n < 32; n++) {
-		size_t len = data[at + 3] % 64, left = size - at - 4;
-
-		change(db, data + at, data + at + 4, len < left ? len : left);
-		at += 4 + (len < left ? len : left);
-	}
-	CHECK(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
-	sqlite3_close(db);
 }
 
 struct walker {
@@ -305,7 +215,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!st)
 		make_good();
 	restore();
-	change_all(data, size);
+	change_rows(journal, data, size);
 	memset(&err, 0, sizeof(err));
 	if (pfs_workspace_open(folder, st, &base, &ws, &err) < 0) {
 		if (!err.text[0])
