@@ -7,6 +7,7 @@
 #include "store/packwriter.h"
 #include "workspace/workspace_i.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <unistd.h>
 
@@ -368,6 +369,49 @@ static void put(struct teller *t, struct model *m, const char *path, uint32_t le
 		claim(t->s, m, f);
 }
 
+/* As a program does that has opened a file with O_SYNC, when its writes pass through to the spool. */
+static int try_synchronous(struct teller *t, const struct model *m, const char *path,
+			   const struct bytes *b)
+{
+	const struct pfs_node_make make = { .type = PFS_ENTRY_FILE, .mode = 0644 };
+	static unsigned char data[FILE_MAX];
+	struct pfs_workspace *ws = NULL;
+	struct pfs_node *dir = NULL, *file = NULL;
+	struct pfs_open *open = NULL;
+	int rc = enter(&t->w, m, &path, &ws, &dir);
+
+	fill(b, data);
+	if (rc == 0)
+		rc = pfs_workspace_lookup(ws, dir, path, strlen(path), &file, &err);
+	if (rc == PFS_E_NOTFOUND)
+		rc = pfs_workspace_make(ws, dir, path, strlen(path), &make, &file, &err);
+	if (rc == 0)
+		rc = pfs_workspace_open_file(ws, file, true, true, &open, &err);
+	if (rc == 0)
+		rc = pfs_workspace_sync_file(open, &err);
+	if (rc == 0 && (pwrite(pfs_workspace_local_fd(open), data, b->len, 0) != b->len ||
+			fdatasync(pfs_workspace_local_fd(open)) < 0))
+		rc = pfs_fail_errno(&err, errno ? errno : EIO, "write through");
+	if (open)
+		pfs_workspace_close_file(&open);
+	if (file)
+		pfs_node_unref(&file);
+	leave(&t->w, &ws, &dir);
+	return rc;
+}
+
+static void put_synchronous(struct teller *t, struct model *m, const char *path, uint32_t len,
+			    uint64_t seed)
+{
+	struct file *f = file_of(m, path);
+
+	disturb(t->s, m, path);
+	f->bytes = (struct bytes){ .seed = seed, .len = len };
+	f->absent = false;
+	INSIST(t, try_synchronous(t, m, path, &f->bytes));
+	claim(t->s, m, f);
+}
+
 static void patch(struct teller *t, struct model *m, const char *path, uint32_t off, uint32_t len,
 		  bool sync)
 {
@@ -651,6 +695,8 @@ static void tell_round(struct teller *t, unsigned round, struct model *m)
 	else
 		patch(t, m, "big", 60000, 3000, round % 4 == 1);
 	put(t, m, "tmp", 5000, round * 100 + 11, false);
+	put_synchronous(t, m, round % 2 ? "through/a" : "through/b", 3000 + round,
+			round * 100 + 12);
 	/* More at once than are flushed one by one. */
 	for (unsigned i = 0; round % 5 == 2 && i < 12; i++) {
 		sprintf(path, "many/%u", i);
