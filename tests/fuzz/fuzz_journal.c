@@ -74,29 +74,38 @@ static void put_patched(struct pfs_workspace *ws, struct pfs_node *root)
 	pfs_node_unref(&n);
 }
 
-static void remember_spool(void)
+static void remember_file(int in, const char *group, const char *name)
 {
-	char path[340];
+	int fd = openat(in, name, O_RDONLY | O_CLOEXEC);
+	struct stat was;
+	ssize_t n;
+
+	CHECK(n_spooled < 8, "many spool files");
+	n = read(fd, spooled[n_spooled].text, sizeof(spooled[0].text));
+	CHECK(n >= 0 && fstat(fd, &was) == 0, "%s", name);
+	spooled[n_spooled].len = (size_t)n;
+	spooled[n_spooled].size = was.st_size;
+	snprintf(spooled[n_spooled++].name, sizeof(spooled[0].name), "%.100s/%.100s", group, name);
+	close(fd);
+}
+
+/* spool/<group>/<file> */
+static void remember_spool(const char *group)
+{
 	struct dirent *e;
+	char path[600];
 	DIR *d;
 
-	snprintf(path, sizeof(path), "%s/spool", folder);
+	snprintf(path, sizeof(path), "%s/spool/%s", folder, group);
 	d = opendir(path);
 	CHECK(d, "%s", path);
 	while ((e = readdir(d))) {
-		int fd = e->d_name[0] == '.' ? -1 : openat(dirfd(d), e->d_name, O_RDONLY);
-		struct stat was;
-		ssize_t n;
-
-		if (fd < 0)
+		if (e->d_name[0] == '.')
 			continue;
-		CHECK(n_spooled < 8, "many spool files");
-		n = read(fd, spooled[n_spooled].text, sizeof(spooled[0].text));
-		CHECK(n >= 0 && fstat(fd, &was) == 0, "%s", e->d_name);
-		spooled[n_spooled].len = (size_t)n;
-		spooled[n_spooled].size = was.st_size;
-		strcpy(spooled[n_spooled++].name, e->d_name);
-		close(fd);
+		if (*group)
+			remember_file(dirfd(d), group, e->d_name);
+		else
+			remember_spool(e->d_name);
 	}
 	closedir(d);
 }
@@ -133,7 +142,8 @@ static void make_good(void)
 	pfs_node_unref(&sub);
 	pfs_node_unref(&root);
 	pfs_workspace_close(&ws);
-	remember_spool();
+	remember_spool("");
+	CHECK(n_spooled, "no spool files");
 	CHECK(pfs_io_load(AT_FDCWD, journal, &good, &err) == 0, "%s", err.text);
 	CHECK(sqlite3_open_v2(journal, &db, SQLITE_OPEN_READWRITE, "pfs") == SQLITE_OK, "open");
 	read_columns(db, "meta", "rowid");
@@ -156,6 +166,9 @@ static void restore(void)
 	/* Spool files that no row named were removed. */
 	for (unsigned i = 0; i < n_spooled; i++) {
 		snprintf(path, sizeof(path), "%s/spool/%s", folder, spooled[i].name);
+		*strrchr(path, '/') = 0;
+		mkdir(path, 0700);
+		path[strlen(path)] = '/';
 		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		if (fd < 0)
 			continue;
