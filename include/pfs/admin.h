@@ -47,8 +47,8 @@ struct pfs_gc_report {
 };
 
 /*
- * Collect garbage. PFS_E_CORRUPT or PFS_E_NOTFOUND when a tree cannot be read
- * whole: then nobody knows what is garbage and nothing is removed.
+ * Collect garbage. PFS_E_CORRUPT when a tree cannot be read whole: then nobody
+ * knows what is garbage and nothing is removed.
  */
 PFS_API int pfs_gc_run(struct pfs_history *h, const struct pfs_gc_options *options,
 		       struct pfs_gc_report *out, struct pfs_error *err);

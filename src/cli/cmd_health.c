@@ -257,7 +257,9 @@ static int look_ourselves(struct look *l, const char *data, const char *level,
 	how.arg = how.stop_arg = l;
 	rc = pfs_fsck_data(data, &how, &report, err);
 	if (rc == PFS_E_BUSY)
-		return pfs_wrap(err, rc, "without --data pfs asks the pfsd that has it");
+		return pfs_fail(err, rc,
+				"%s: a pfsd has it open; pfs fsck without --data asks that one",
+				data);
 	if (rc == 0 && l->rc < 0)
 		rc = pfs_fail(err, l->rc, "%s", l->err.text);
 	if (rc == 0)

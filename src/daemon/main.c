@@ -212,6 +212,18 @@ static bool parse_keeper(int c, const char *text, struct pfs_keeper_options *k)
 	return c == 'S' || n <= (c == 'G' ? 24 * 365 : 365 * 86400);
 }
 
+static void refuse(int c, const char *text)
+{
+	static const char *const allowed[] = {
+		['M'] = "--maintenance is on or off",
+		['R'] = "--rest is a number of seconds, a year at most",
+		['G'] = "--gc-every is a number of hours, a year at most; 0: only after deletions",
+		['S'] = "--scrub-rate is a number of bytes, perhaps with K, M or G; 0: never",
+	};
+
+	fprintf(stderr, "pfsd: %s, not \"%s\"\n", allowed[c], text);
+}
+
 static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option known[] = {
@@ -255,8 +267,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 		case 'S':
 			if (parse_keeper(c, optarg, &o->keeper))
 				break;
-			fprintf(stderr, "pfsd: \"%s\" makes no sense there\n", optarg);
-			return -1;
+			refuse(c, optarg);
+			exit(pfs_code_exit(PFS_E_INVALID));
 		case 'v':
 			pfs_log_set_level(PFS_LOG_DEBUG);
 			break;

@@ -50,8 +50,9 @@ static int take_lock(struct pfs_instance *pfs, struct pfs_error *err)
 	if (flock(pfs->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	if (errno == EWOULDBLOCK)
-		return pfs_fail(err, PFS_E_BUSY, "another process has the instance in %s",
-				pfs->data);
+		return pfs_fail(
+			err, PFS_E_BUSY,
+			"another process, perhaps a pfsd, has it open; stop that one first");
 	return pfs_fail_errno(err, errno, "lock %s", path);
 }
 

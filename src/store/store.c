@@ -216,6 +216,18 @@ int pfs_store_get(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id 
 	return 0;
 }
 
+int pfs_store_need(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id,
+		   const struct pfs_object **out, struct pfs_error *err)
+{
+	int rc = pfs_store_get(st, kind, id, out, err);
+	char hex[PFS_ID_HEX_SIZE];
+
+	if (rc != PFS_E_NOTFOUND)
+		return rc;
+	return pfs_fail(err, PFS_E_CORRUPT, "object %s is lost: run pfs fsck to see what needs it",
+			pfs_id_format(id, hex));
+}
+
 bool pfs_store_has(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id)
 {
 	return pfs_hasher_knows(kind) && st->ops->has(st->self, kind, id);

@@ -100,6 +100,13 @@ struct pfs_object {
 int pfs_store_get(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id,
 		  const struct pfs_object **out, struct pfs_error *err);
 
+/*
+ * The same for an object that something stored names: when it is not there it was
+ * lost, which is PFS_E_CORRUPT, and no way to say that a file does not exist.
+ */
+int pfs_store_need(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id,
+		   const struct pfs_object **out, struct pfs_error *err);
+
 const struct pfs_object *pfs_object_ref(const struct pfs_object *o);
 void pfs_object_unref(const struct pfs_object **o); /* stores NULL; NULL inside is fine */
 

@@ -94,7 +94,7 @@ static int load_chunk(struct pfs_content_reader *r, const struct extent *x, stru
 
 	if (r->chunk && pfs_id_equal(&r->chunk_id, &x->id) && r->chunk->len == x->end - x->start)
 		return 0;
-	rc = pfs_store_get(r->st, PFS_KIND_CHUNK, &x->id, &o, err);
+	rc = pfs_store_need(r->st, PFS_KIND_CHUNK, &x->id, &o, err);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "chunk %s", pfs_id_format(&x->id, hex));
 	pfs_object_unref(&r->chunk);

@@ -115,7 +115,7 @@ static int look_into(struct pfs_reach *r, const struct pfs_reach_item *item, str
 {
 	PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
 	struct pfs_error why = { 0 };
-	int rc = pfs_store_get(r->st, item->kind, &item->id, &o, &why);
+	int rc = pfs_store_need(r->st, item->kind, &item->id, &o, &why);
 
 	if (rc == 0)
 		rc = item->kind == PFS_KIND_DIRNODE ? open_dirnode(r, o, &why)

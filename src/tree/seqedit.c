@@ -64,7 +64,7 @@ static int add_items_of(struct pfs_sequence *s, unsigned level, const struct pfs
 	struct pfs_seqnode_iter it;
 	int rc;
 
-	rc = pfs_store_get(s->st, PFS_KIND_SEQNODE, id, &o, err);
+	rc = pfs_store_need(s->st, PFS_KIND_SEQNODE, id, &o, err);
 	if (rc == 0)
 		rc = pfs_seqnode_open(o->data, o->len, &node, err);
 	if (rc < 0)

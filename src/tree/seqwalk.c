@@ -49,7 +49,7 @@ static int load_node(struct pfs_seqwalk *w, const struct expected *want, struct 
 	struct pfs_seqnode node;
 	int rc;
 
-	rc = pfs_store_get(w->st, PFS_KIND_SEQNODE, &want->id, &o, err);
+	rc = pfs_store_need(w->st, PFS_KIND_SEQNODE, &want->id, &o, err);
 	if (rc == 0)
 		rc = pfs_seqnode_open(o->data, o->len, &node, err);
 	if (rc == 0)

@@ -15,7 +15,7 @@ int pfs_walk_load(struct pfs_store *st, const struct pfs_id *id, const struct pf
 	PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
 	int rc;
 
-	rc = pfs_store_get(st, PFS_KIND_DIRNODE, id, &o, err);
+	rc = pfs_store_need(st, PFS_KIND_DIRNODE, id, &o, err);
 	if (rc == 0)
 		rc = pfs_treenode_open(o->data, o->len, out, err);
 	if (rc < 0)

@@ -22,7 +22,7 @@ static int load(struct pfs_store *st, const struct pfs_id *id, struct loaded *ou
 
 	if (pfs_id_is_zero(id))
 		return 0;
-	rc = pfs_store_get(st, PFS_KIND_XATTRS, id, &out->hold, err);
+	rc = pfs_store_need(st, PFS_KIND_XATTRS, id, &out->hold, err);
 	if (rc == 0)
 		rc = pfs_xattrs_open(out->hold->data, out->hold->len, &out->set, err);
 	return rc < 0 ? pfs_wrap(err, rc, "attributes %s", pfs_id_format(id, hex)) : 0;

@@ -131,6 +131,7 @@ static void says_notfound_for_what_was_never_put(struct pfs_store *st)
 	memset(&id, 0xee, sizeof(id));
 	CHECK(!pfs_store_has(st, PFS_KIND_CHUNK, &id), "has");
 	CHECK(pfs_store_get(st, PFS_KIND_CHUNK, &id, &o, NULL) == PFS_E_NOTFOUND, "get");
+	CHECK(pfs_store_need(st, PFS_KIND_CHUNK, &id, &o, NULL) == PFS_E_CORRUPT, "need");
 	CHECK(o == (const void *)st, "a failed get wrote to out");
 }
 

@@ -85,6 +85,10 @@ exits "of no name" 2 pfs gc --would-free ''
 before=$(store_bytes)
 claim "delete repo" pfs delete repo gone --force
 
+# What was open in the mount keeps the last commit until the kernel lets go of it.
+all_is_garbage() { [ "$(pfs gc --dry-run --thorough --raw | field freed_bytes)" = "$promised" ]; }
+claim "nobody has the repo open any more" wait_for 30 all_is_garbage
+
 # ---- dry run
 claim "gc --dry-run" pfs gc --dry-run --thorough
 says "says so" "nothing was changed"

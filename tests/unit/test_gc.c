@@ -441,7 +441,7 @@ Test(gc, a_tree_that_cannot_be_read_whole_stops_it)
 	house_up(&s);
 	cr_assert(pfs_store_parts(s.w.store, &parts));
 	pfs_packset_lose(parts.set, &root.dir);
-	cr_expect_eq(pfs_gc_run(s.h, NULL, &r, &err), PFS_E_NOTFOUND);
+	cr_expect_eq(pfs_gc_run(s.h, NULL, &r, &err), PFS_E_CORRUPT);
 	cr_expect(strstr(err.text, "commit number"), "%s", err.text);
 	house_down(&s);
 	house_up(&s);

@@ -629,7 +629,7 @@ Test(merge, a_missing_node_is_an_error_that_names_the_path)
 	rb = dir_of(&b, 1);
 	ro = dir_of(&o, 1);
 	rt = dir_of(&t, 1);
-	cr_expect_eq(pfs_merge_trees(st, &rb, &ro, &rt, &how, NULL, &out, &err), PFS_E_NOTFOUND);
+	cr_expect_eq(pfs_merge_trees(st, &rb, &ro, &rt, &how, NULL, &out, &err), PFS_E_CORRUPT);
 	cr_expect(strstr(err.text, "merge \"d"), "%s", err.text);
 	cr_expect_eq(out.bytes[0], 5);
 }

@@ -216,7 +216,7 @@ static int go_on(void *arg, enum pfs_kind kind, const struct pfs_id *id,
 {
 	struct told *t = arg;
 
-	cr_expect_eq(why->code, PFS_E_NOTFOUND);
+	cr_expect_eq(why->code, PFS_E_CORRUPT);
 	t->broken++;
 	return 0;
 }
@@ -250,7 +250,7 @@ Test(reach, a_node_that_is_not_there_is_named_or_passed_over)
 		cr_assert_eq(pfs_store_put(st, PFS_KIND_DIRNODE, o->data, o->len, &id, NULL), 0);
 	}
 	r.st = st;
-	cr_expect_eq(pfs_reach_dir(&r, &top, &err), PFS_E_NOTFOUND);
+	cr_expect_eq(pfs_reach_dir(&r, &top, &err), PFS_E_CORRUPT);
 	cr_expect(strstr(err.text, pfs_id_format(&below[1], hex)), "%s", err.text);
 	pfs_idset_fini(&t->seen);
 	r.broken = go_on;

@@ -171,6 +171,6 @@ Test(xattrs, refuses_names_that_cannot_be)
 	cr_expect_eq(pfs_xattrs_set(st, &set, "", "x", 1, &out, &err), PFS_E_INVALID);
 	cr_expect_eq(out.bytes[0], 7);
 	set.bytes[0] = 1;
-	cr_expect_eq(pfs_xattrs_set(st, &set, "a", "x", 1, &out, &err), PFS_E_NOTFOUND);
+	cr_expect_eq(pfs_xattrs_set(st, &set, "a", "x", 1, &out, &err), PFS_E_CORRUPT);
 	cr_expect(strstr(err.text, "attributes 01"), "%s", err.text);
 }
