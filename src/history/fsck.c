@@ -1,6 +1,7 @@
 /* Looking for damage: packs, database, and everything that names lead to. */
 #include "history/fsck_i.h"
 #include "store/health.h"
+#include "store/session.h"
 #include "tree/reach.h"
 
 #include <stdarg.h>
@@ -256,12 +257,15 @@ static void forget(struct pfs_fsck *f)
 static int look(struct pfs_fsck *f, struct pfs_error *err)
 {
 	struct pfs_error why = { 0 };
+	uint64_t damages;
 	int rc;
 
 	f->who = "";
 	rc = look_at_store(f, err);
+	damages = f->out->damages;
 	if (rc == 0 && pfs_meta_check(f->h->meta, tell_damage, f) == 0)
 		rc = pfs_meta_check_rows(f->h->meta, tell_damage, f, err);
+	f->meta_wrong = f->out->damages > damages;
 	if (rc < 0)
 		return rc;
 	rc = pfs_meta_is_new(f->h->meta, &f->names_lost, &why);
@@ -301,7 +305,32 @@ static int mend(struct pfs_fsck *f, struct pfs_error *err)
 	return rc < 0 ? rc : pfs_store_sync(f->h->store, err);
 }
 
-/* What is left, counted by looking again. */
+static bool has_all(const struct pfs_idset *of, const struct pfs_idset *ids)
+{
+	for (size_t i = 0; i < ids->cap; i++)
+		if (!pfs_id_is_zero(&ids->slots[i]) && !pfs_idset_has(of, &ids->slots[i]))
+			return false;
+	return true;
+}
+
+/*
+ * Whether all that anybody needs is whole, so that what is not is needed by
+ * nobody. Not when it cannot be told what is needed, and not when something was
+ * found to be damaged after the barrier.
+ */
+static bool is_complete(const struct pfs_fsck *before, const struct pfs_fsck *f)
+{
+	const struct pfs_fsck_report *r = f->out;
+
+	return f->how->level >= PFS_FSCK_REACH && !r->stopped && r->missing == 0 && r->names == 0 &&
+	       !f->meta_wrong && !f->names_lost && before->gone_for_good == 0 &&
+	       has_all(&before->lost, &f->lost);
+}
+
+/*
+ * What is left, counted by looking again: after everybody who was told before
+ * that a damaged object is stored has named it.
+ */
 static int look_again(struct pfs_fsck *f, struct pfs_error *err)
 {
 	const struct pfs_fsck_options how = { .size = sizeof(how),
@@ -310,9 +339,16 @@ static int look_again(struct pfs_fsck *f, struct pfs_error *err)
 					      .stop_arg = f->how->stop_arg };
 	struct pfs_fsck_report left = { 0 };
 	struct pfs_fsck again = { .h = f->h, .how = &how, .out = &left, .silent = true };
-	int rc = look(&again, err);
-	struct pfs_idset lost = again.lost;
+	struct pfs_idset lost;
+	int rc;
 
+	if (pfs_session_barrier(f->h->store, f->how->stop, f->how->stop_arg) == 1) {
+		f->out->stopped = true;
+		return 0;
+	}
+	rc = look(&again, err);
+	f->complete = rc == 0 && is_complete(f, &again);
+	lost = again.lost;
 	again.lost = f->lost;
 	f->lost = lost;
 	forget(&again);
@@ -335,6 +371,8 @@ static int run(struct pfs_fsck *f, struct pfs_error *err)
 	r->remaining = r->missing + r->names;
 	if (rc == 0 && f->how->repair && found > 0 && !r->stopped)
 		rc = look_again(f, err);
+	if (rc == 0 && f->how->repair && r->damages > 0 && !r->stopped)
+		rc = pfs_fsck_renew(f, err);
 	if (rc == 0 && r->remaining > 0 && f->how->level >= PFS_FSCK_REACH && !r->stopped)
 		rc = pfs_fsck_trace(f, err);
 	if (rc == 0 && r->remaining > 0 && f->how->level >= PFS_FSCK_REACH && !r->stopped)

@@ -22,7 +22,9 @@ struct pfs_fsck {
 	struct pfs_fsck_report *out;
 	bool silent; /* count, and tell nobody: the look after mending */
 
-	bool index_wrong;      /* it does not agree with a pack */
+	bool index_wrong;         /* it does not agree with a pack */
+	bool meta_wrong;          /* the database does not hold what was written to it */
+	bool complete;            /* all that anybody needs was found whole, after mending */
 	bool names_lost;          /* nothing was ever written to the metadata */
 	struct pfs_idset lost;    /* objects that are needed, or were, and cannot be read */
 	struct pfs_idset told;    /* of these, what was told as missing */
@@ -89,6 +91,9 @@ int pfs_fsck_put_aside(struct pfs_fsck *f, const char *folder, char **out_to,
 
 /* Store anew what is lost and still somewhere. */
 int pfs_fsck_mend_content(struct pfs_fsck *f, struct pfs_error *err);
+
+/* Rewrite the packs in which damage was found, as far as nothing is lost by it. */
+int pfs_fsck_renew(struct pfs_fsck *f, struct pfs_error *err);
 
 /* Call `each` for all rows of commits, oldest first, f->row and f->who set. */
 int pfs_fsck_each_commit(struct pfs_fsck *f,

@@ -4,6 +4,7 @@
  */
 #include "history/fsck_i.h"
 #include "store/health.h"
+#include "store/renew.h"
 #include "tree/content.h"
 #include "base/fault.h"
 #include "base/io.h"
@@ -98,16 +99,62 @@ static void put_workspaces(struct pfs_fsck *f)
 		closedir(dir);
 }
 
+/* What leans on something that comes to be whole in one round is whole in the next. */
+static int mend_from_packs(struct pfs_fsck *f, struct pfs_error *err)
+{
+	size_t before, left = count_lost(f);
+	int rc = 0;
+
+	do {
+		before = left;
+		rc = pfs_store_mend(f->h->store, &f->lost, tell_copy, f, err);
+		left = count_lost(f);
+	} while (rc == 0 && left > 0 && left < before);
+	return rc;
+}
+
 int pfs_fsck_mend_content(struct pfs_fsck *f, struct pfs_error *err)
 {
+	size_t left;
 	int rc;
 
 	if (f->lost.len == 0)
 		return 0;
-	rc = pfs_store_mend(f->h->store, &f->lost, tell_copy, f, err);
-	if (rc == 0 && count_lost(f) > 0)
-		put_workspaces(f);
-	return rc;
+	rc = mend_from_packs(f, err);
+	left = rc == 0 ? count_lost(f) : 0;
+	if (left == 0)
+		return rc;
+	put_workspaces(f);
+	return count_lost(f) < left ? mend_from_packs(f, err) : 0;
+}
+
+static void tell_renewed(void *arg, const char *what)
+{
+	pfs_fsck_tell(arg, PFS_FINDING_MENDED, "%s", what);
+}
+
+static void tell_kept(void *arg, const char *what)
+{
+	pfs_fsck_tell(arg, PFS_FINDING_NOTE, "%s", what);
+}
+
+static bool told_to_stop(void *arg)
+{
+	return pfs_fsck_stopped(arg);
+}
+
+int pfs_fsck_renew(struct pfs_fsck *f, struct pfs_error *err)
+{
+	const struct pfs_renewal how = {
+		.complete = f->complete,
+		.renewed = tell_renewed,
+		.kept = tell_kept,
+		.arg = f,
+		.stop = told_to_stop,
+		.stop_arg = f,
+	};
+
+	return pfs_store_renew(f->h->store, &how, err);
 }
 
 static int move(const char *from, const char *to, struct pfs_error *err)

@@ -25,6 +25,7 @@ struct pfs_pack {
 	int condemned; /* what lies here only is not there for puts; atomic */
 	int dropped;   /* nothing is found here any more; atomic */
 	int leftover;  /* dropped, and its file is to be removed still; atomic */
+	int damaged;   /* who looked at it last found damage in its bytes; atomic */
 	int unsettled; /* being written: durable up to here only; both atomic */
 	uint64_t durable;
 	uint32_t deltas,

@@ -278,6 +278,7 @@ static int check_places(struct pfs_packcheck *c, const struct pfs_pack *pack,
 		if (!what || __atomic_load_n(&pack->dropped, __ATOMIC_ACQUIRE))
 			continue;
 		tell_at(c, pack, list.items[i].place.off, what);
+		c->misplaced++;
 		if (c->x->misplaced)
 			c->x->misplaced(c->x->arg);
 	}
@@ -400,9 +401,19 @@ static int check_adopted(struct pfs_packcheck *c, const struct pfs_pack *pack, i
 	return c->x->thorough ? check_pieces(c, pack, fd, &f, plain, err) : 0;
 }
 
+/* A look that is not thorough, or that came to an early end, clears no pack of what another found. */
+static void note_damage(const struct pfs_packcheck *c, struct pfs_pack *pack, uint64_t damages)
+{
+	if (damages)
+		__atomic_store_n(&pack->damaged, 1, __ATOMIC_RELEASE);
+	else if (c->x->thorough && !c->stopped)
+		__atomic_store_n(&pack->damaged, 0, __ATOMIC_RELEASE);
+}
+
 int pfs_packcheck_run(struct pfs_packcheck *c, struct pfs_pack *pack, struct pfs_error *err)
 {
 	unsigned char *plain = malloc(PFS_OBJECT_SIZE_MAX);
+	uint64_t before = c->damages - c->misplaced;
 	struct pfs_error why = { 0 };
 	int fd;
 	int rc;
@@ -420,6 +431,7 @@ int pfs_packcheck_run(struct pfs_packcheck *c, struct pfs_pack *pack, struct pfs
 						    : check_open_pack(c, pack, fd, plain, err);
 		pfs_packset_return(c->set, pack);
 	}
+	note_damage(c, pack, c->damages - c->misplaced - before);
 	free(plain);
 	return rc;
 }

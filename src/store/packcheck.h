@@ -19,12 +19,14 @@ struct pfs_packcheck {
 	unsigned char store_uuid[PFS_UUID_SIZE];
 	const struct pfs_examination *x;
 	uint64_t damages;
+	uint64_t misplaced; /* of these: what is wrong with the index */
 	bool stopped; /* within the pack that was looked at last */
 };
 
 /*
- * Report each damage of one pack, and doubt the objects that it takes; negative
- * only when checking itself failed.
+ * Report each damage of one pack, and doubt the objects that it takes; whether
+ * there was any the pack tells from then on. Negative only when checking itself
+ * failed.
  */
 int pfs_packcheck_run(struct pfs_packcheck *c, struct pfs_pack *pack, struct pfs_error *err);
 

@@ -265,6 +265,16 @@ void pfs_packset_complete(struct pfs_packset *set, struct pfs_pack *pack)
 	pfs_rwlock_unlock(&set->lock);
 }
 
+uint64_t pfs_packset_found_in(struct pfs_packset *set, const struct pfs_pack *pack)
+{
+	uint64_t n;
+
+	pfs_rwlock_read(&set->lock);
+	n = pack->objects;
+	pfs_rwlock_unlock(&set->lock);
+	return n;
+}
+
 void pfs_packset_count(struct pfs_packset *set, struct pfs_packset_totals *out)
 {
 	*out = (struct pfs_packset_totals){ 0 };

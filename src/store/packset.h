@@ -154,6 +154,9 @@ int pfs_packset_check(struct pfs_packset *set, bool thorough,
 		      void (*tell)(void *arg, const char *what, const char *text), void *arg,
 		      struct pfs_error *err);
 
+/* How many objects are found in this pack. */
+uint64_t pfs_packset_found_in(struct pfs_packset *set, const struct pfs_pack *pack);
+
 struct pfs_packset_totals {
 	uint64_t objects, object_bytes, packs, pack_bytes;
 	uint64_t in_memory;               /* entries of the table */

@@ -50,6 +50,7 @@ struct pfs_packlog;
 /* What a store of packs is made of, for who rewrites them; borrowed. */
 struct pfs_store_parts {
 	int dir;
+	const unsigned char *uuid; /* the store's */
 	struct pfs_packset *set;
 	struct pfs_packlog *log;
 };

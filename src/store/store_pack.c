@@ -251,7 +251,12 @@ static void packs_parts(void *self, struct pfs_store_parts *out)
 {
 	struct packs *p = self;
 
-	*out = (struct pfs_store_parts){ .dir = p->dir, .set = p->set, .log = p->log };
+	*out = (struct pfs_store_parts){
+		.dir = p->dir,
+		.uuid = p->super.uuid,
+		.set = p->set,
+		.log = p->log,
+	};
 }
 
 static int packs_tidy(void *self, struct pfs_error *err)

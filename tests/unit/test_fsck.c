@@ -268,7 +268,7 @@ Test(fsck, bytes_that_a_workspace_still_has_are_stored_anew)
 	damage_text(1);
 	r = fsck(PFS_FSCK_FULL, true);
 	cr_expect_eq(r.missing, 1, "%s", said.all);
-	cr_expect_eq(r.mended, 1, "%s", said.all);
+	cr_expect_eq(r.mended, 2, "the object, and its pack: %s", said.all);
 	cr_expect_eq(r.remaining, 0);
 	cr_expect_eq(r.affected, 0, "nothing is to be told of any more");
 	expect_said("stored anew from ");
@@ -276,6 +276,190 @@ Test(fsck, bytes_that_a_workspace_still_has_are_stored_anew)
 	must(world_read(&w, "books", &id, "text", text, sizeof(text), &err), &err);
 	cr_expect_str_eq(text, text_of(1));
 	cr_expect_eq(fsck(PFS_FSCK_REACH, false).missing, 0);
+}
+
+/* --- damaged packs are rewritten --------------------------------------------------- */
+
+static void expect_text(const struct pfs_commit_id *id, const char *path, unsigned n)
+{
+	char text[3000];
+	struct pfs_error err = { 0 };
+
+	must(world_read(&w, "books", id, path, text, sizeof(text), &err), &err);
+	cr_expect_str_eq(text, text_of(n), "%s", path);
+}
+
+/* Repaired, and from then on there is nothing to tell of, now and after the next start. */
+static void expect_renewed(uint64_t damages)
+{
+	struct pfs_fsck_report r = fsck(PFS_FSCK_FULL, true);
+
+	cr_expect_eq(r.damages, damages, "%s", said.all);
+	cr_expect_eq(r.remaining, 0, "%s", said.all);
+	expect_said(": rewritten without its damage");
+	for (int again = 0; again < 2; again++) {
+		r = fsck(PFS_FSCK_FULL, false);
+		cr_expect_eq(r.damages + r.missing + r.names, 0, "%s", said.all);
+		reopen();
+	}
+}
+
+Test(fsck, a_pack_whose_damage_was_mended_is_rewritten)
+{
+	struct pfs_commit_id id;
+
+	write_text("text", 1);
+	write_text("other", 2);
+	id = commit();
+	fill_up(100);
+	write_text("a copy of it", 1);
+	reopen();
+	damage_text(1);
+	expect_renewed(1);
+	expect_text(&id, "text", 1);
+	expect_text(&id, "other", 2);
+}
+
+Test(fsck, a_pack_that_is_being_written_is_rewritten_likewise)
+{
+	struct pfs_commit_id id;
+
+	write_text("text", 1);
+	write_text("other", 2);
+	id = commit();
+	write_text("a copy of it", 1);
+	damage_text(1);
+	expect_renewed(1);
+	expect_text(&id, "text", 1);
+	expect_text(&id, "other", 2);
+}
+
+Test(fsck, a_pack_that_is_open_and_nobody_writes_to_since_it_is_damaged_is_rewritten)
+{
+	struct pfs_commit_id id;
+
+	write_text("text", 1);
+	write_text("other", 2);
+	id = commit();
+	write_text("a copy of it", 1);
+	damage_text(1);
+	reopen();
+	expect_renewed(1);
+	expect_text(&id, "text", 1);
+	expect_text(&id, "other", 2);
+}
+
+Test(fsck, a_damaged_pack_of_which_something_needed_is_lost_stays_until_there_is_a_copy)
+{
+	struct pfs_fsck_report r;
+	struct pfs_commit_id id;
+
+	write_text("text", 1);
+	write_text("other", 2);
+	id = commit();
+	fill_up(100);
+	reopen();
+	damage_text(1);
+	for (int again = 0; again < 2; again++) {
+		r = fsck(PFS_FSCK_FULL, true);
+		cr_expect_eq(r.damages, 1, "%s", said.all);
+		cr_expect_eq(r.remaining, 1, "%s", said.all);
+		expect_said(": kept as it is, since something that is missing may be in it");
+		reopen();
+	}
+	write_text("a copy of it", 1);
+	expect_renewed(1);
+	expect_text(&id, "text", 1);
+	expect_text(&id, "other", 2);
+}
+
+Test(fsck, damage_that_nobody_needs_goes_with_its_pack)
+{
+	struct pfs_error err = { 0 };
+
+	must(pfs_repo_create(w.h, "other", &err), &err);
+	must(world_branch(&w, "other", "master", &err), &err);
+	must(world_write(&w, "other", "master", "text", text_of(1), &err), &err);
+	must(pfs_commit_branch(w.h, "other", "master", NULL, &(struct pfs_commit_id){ 0 }, &err),
+	     &err);
+	fill_up(100);
+	must(pfs_branch_delete(w.h, "other", "master", true, &err), &err);
+	must(pfs_repo_delete(w.h, "other", true, &err), &err);
+	reopen();
+	damage_text(1);
+	expect_renewed(1);
+}
+
+/* In the header, or in the trailer, which both tell of the whole pack. */
+static bool damage_end(const char *path, const void *at_head, size_t len)
+{
+	FILE *f = strstr(path, "/packs/") ? fopen(path, "r+") : NULL;
+	int c;
+
+	if (!f)
+		return false;
+	cr_assert_eq(fseek(f, at_head ? 40 : -10, at_head ? SEEK_SET : SEEK_END), 0);
+	c = fgetc(f);
+	cr_assert_eq(fseek(f, -1, SEEK_CUR), 0);
+	fputc(c ^ 1, f);
+	fclose(f);
+	return true;
+}
+
+Test(fsck, a_pack_with_a_damaged_header_or_footer_is_rewritten)
+{
+	struct pfs_commit_id id;
+
+	write_text("text", 1);
+	write_text("other", 2);
+	id = commit();
+	fill_up(100);
+	for (int head = 0; head < 2; head++) {
+		for (int closed = 0; closed < 2; closed++) {
+			struct pfs_fsck_report r;
+
+			if (closed)
+				world_close(&w);
+			cr_assert(below(dir.path, damage_end, head ? "head" : NULL, 0));
+			if (closed)
+				reopen();
+			r = fsck(PFS_FSCK_FULL, false);
+			expect_renewed(r.damages);
+			expect_text(&id, "text", 1);
+			expect_text(&id, "other", 2);
+		}
+	}
+}
+
+static bool give_away(const char *path, const void *arg, size_t len)
+{
+	unsigned char raw[PFS_PACKHDR_SIZE];
+	struct pfs_packhdr h;
+	FILE *f = strstr(path, "/packs/") ? fopen(path, "r+") : NULL;
+
+	if (!f)
+		return false;
+	cr_assert_eq(fread(raw, 1, sizeof(raw), f), sizeof(raw));
+	cr_assert_eq(pfs_packhdr_decode(raw, &h, NULL), 0);
+	h.store_uuid[0] ^= 1;
+	pfs_packhdr_encode(&h, raw);
+	rewind(f);
+	cr_assert_eq(fwrite(raw, 1, sizeof(raw), f), sizeof(raw));
+	fclose(f);
+	return true;
+}
+
+Test(fsck, a_pack_of_another_store_is_left_alone)
+{
+	write_text("text", 1);
+	commit();
+	fill_up(100);
+	cr_assert(below(dir.path, give_away, NULL, 0));
+	for (int again = 0; again < 2; again++) {
+		cr_expect_gt(fsck(PFS_FSCK_FULL, true).damages, 0);
+		expect_said("belongs to another store");
+		expect_said(": kept as it is, since it belongs to another store");
+	}
 }
 
 Test(fsck, a_pack_that_is_gone_is_noticed_and_its_paths_are_named)
