@@ -107,10 +107,12 @@ claim "reading the rest does not" cmp deep "$MNT/books/$C1/dir/deep"
 cp alone "$M/again"
 exits "with a copy it is mended" 1 pfs fsck --level full --repair
 says "from there" "mended: "
+says "and the pack is rewritten" ": rewritten without its damage"
 same "the last line sums it up" mended "$(last | cut -d: -f1)"
 claim "and reads back" cmp alone "$MNT/books/$C1/alone"
-exits "the damaged bytes are still there, and nobody needs them" 1 pfs fsck --level full --repair
-exits "what is needed is whole" 0 pfs fsck
+exits "and nothing is left of the damage" 0 pfs fsck --level full
+same "so all is clean" clean "$(last | cut -d: -f1)"
+claim "what lay beside it is whole too" sh -c "cmp twice '$MNT/books/$C1/twice' && cmp deep '$MNT/books/$C2/dir/deep'"
 rm "$M/again"
 
 # ---- the index
