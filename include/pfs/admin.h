@@ -135,7 +135,10 @@ struct pfs_fsck_report {
  * committed yet, or in the other copy of the superblock, is stored anew; a
  * commit that names lead to and that has lost its row gets it back from its
  * record; all commits get theirs back when the names are lost altogether. What
- * cannot be mended is told and left as it is.
+ * cannot be mended is told and left as it is. Packs in which damage was found
+ * are rewritten without it (MENDED), or kept (NOTE) when something that is
+ * missing may be in them, or for want of room: then the next look tells of the
+ * damage again.
  */
 PFS_API int pfs_fsck_run(struct pfs_history *h, const struct pfs_fsck_options *options,
 			 struct pfs_fsck_report *out, struct pfs_error *err);

@@ -114,6 +114,8 @@ static void expect_said(const char *text)
 
 /* --- damage ------------------------------------------------------------------ */
 
+static char damaged[800]; /* the file that was damaged last */
+
 static bool damage_file(const char *path, const void *bytes, size_t len)
 {
 	static char all[1 << 20];
@@ -130,6 +132,7 @@ static bool damage_file(const char *path, const void *bytes, size_t len)
 	if (at) {
 		fseek(f, at - all + 40, SEEK_SET);
 		fputc(at[40] ^ 1, f);
+		snprintf(damaged, sizeof(damaged), "%s", path);
 	}
 	fclose(f);
 	return at;
@@ -320,15 +323,24 @@ Test(fsck, a_pack_whose_damage_was_mended_is_rewritten)
 	expect_text(&id, "other", 2);
 }
 
+static void use_large_packs(void)
+{
+	world_close(&w);
+	pfs_packwriter_set_targets(1 << 20, 1 << 20);
+	reopen();
+}
+
 Test(fsck, a_pack_that_is_being_written_is_rewritten_likewise)
 {
 	struct pfs_commit_id id;
 
+	use_large_packs();
 	write_text("text", 1);
 	write_text("other", 2);
 	id = commit();
 	write_text("a copy of it", 1);
 	damage_text(1);
+	cr_assert(strstr(damaged, "/open/"), "%s", damaged);
 	expect_renewed(1);
 	expect_text(&id, "text", 1);
 	expect_text(&id, "other", 2);
@@ -338,11 +350,13 @@ Test(fsck, a_pack_that_is_open_and_nobody_writes_to_since_it_is_damaged_is_rewri
 {
 	struct pfs_commit_id id;
 
+	use_large_packs();
 	write_text("text", 1);
 	write_text("other", 2);
 	id = commit();
 	write_text("a copy of it", 1);
 	damage_text(1);
+	cr_assert(strstr(damaged, "/open/"), "%s", damaged);
 	reopen();
 	expect_renewed(1);
 	expect_text(&id, "text", 1);
