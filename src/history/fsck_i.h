@@ -30,7 +30,7 @@ struct pfs_fsck {
 	struct pfs_idset told;    /* of these, what was told as missing */
 	struct pfs_idset seen;    /* nodes that were looked below */
 	struct pfs_idset records; /* digests that rows name */
-	uint64_t gone_for_good;   /* what was not committed, is lost, and will not be told of again */
+	uint64_t gone_for_good; /* what was not committed, is lost, and will not be told of again */
 
 	/* Commits that names lead to and that have no row. */
 	struct pfs_lost_row {

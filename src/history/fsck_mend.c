@@ -166,8 +166,7 @@ static int move(const char *from, const char *to, struct pfs_error *err)
 	return rc;
 }
 
-int pfs_fsck_put_aside(struct pfs_fsck *f, const char *folder, char **out_to,
-		       struct pfs_error *err)
+int pfs_fsck_put_aside(struct pfs_fsck *f, const char *folder, char **out_to, struct pfs_error *err)
 {
 	const char *spaces = f->h->workspaces;
 	char *lost = NULL, *from = NULL, *to = NULL;

@@ -20,7 +20,7 @@ struct pfs_packcheck {
 	const struct pfs_examination *x;
 	uint64_t damages;
 	uint64_t misplaced; /* of these: what is wrong with the index */
-	bool stopped; /* within the pack that was looked at last */
+	bool stopped;       /* within the pack that was looked at last */
 };
 
 /*

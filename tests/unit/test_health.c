@@ -1,4 +1,5 @@
 #include "store/health.h"
+#include "store/renew.h"
 #include "store/packwriter.h"
 #include "../scratch.h"
 
@@ -299,4 +300,97 @@ Test(health, a_store_is_examined_in_pieces)
 		steps++;
 	} while (after && steps < 1000);
 	cr_expect(steps > 3 && steps < 1000, "%u steps", steps);
+}
+
+/* --- damaged packs --- */
+
+static void note_lost(void *arg, enum pfs_kind kind, const struct pfs_id *id)
+{
+	cr_assert_geq(pfs_idset_add(arg, id, NULL), 0);
+}
+
+static void note_what(void *arg, const char *what)
+{
+	struct told *t = arg;
+
+	snprintf(t->text, sizeof(t->text), "%s", what);
+	t->mended++;
+}
+
+static void note_kept(void *arg, const char *what)
+{
+	struct told *t = arg;
+
+	snprintf(t->text, sizeof(t->text), "%s", what);
+	t->lost++;
+}
+
+static void renew(bool complete, struct told *t)
+{
+	const struct pfs_renewal how = {
+		.complete = complete, .renewed = note_what, .kept = note_kept, .arg = t
+	};
+	struct pfs_error err = { 0 };
+
+	memset(t, 0, sizeof(*t));
+	cr_assert_eq(pfs_store_renew(st, &how, &err), 0, "%s", err.text);
+}
+
+static size_t fill_base(unsigned char out[6000], bool edited)
+{
+	scratch_fill(out, 6000, 7);
+	memcpy(out, "the base", 8);
+	if (edited)
+		memcpy(out + 2000, "edited", 6);
+	return 6000;
+}
+
+static struct pfs_id put_base(bool edited, const struct pfs_id *near)
+{
+	unsigned char data[6000];
+	struct pfs_store_item item = { .data = data, .len = fill_base(data, edited), .near = near };
+	struct pfs_error err = { 0 };
+
+	cr_assert_eq(pfs_store_put_batch(st, PFS_KIND_CHUNK, &item, 1, &err), 0, "%s", err.text);
+	return item.id;
+}
+
+/* The record of a delta is whole, and yet it cannot be read. */
+Test(health, a_delta_whose_base_was_damaged_is_kept_with_it)
+{
+	PFS_AUTO(pfs_idset_fini) struct pfs_idset wanted = { 0 };
+	PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
+	struct pfs_examination x = { .thorough = true, .lost = note_lost, .arg = &wanted };
+	struct pfs_store_stats stats;
+	struct pfs_id base, delta;
+	unsigned char data[6000];
+	struct told t;
+
+	pfs_packwriter_set_targets(20000, 20000);
+	base = put_base(false, NULL);
+	for (int i = 0; i < 5; i++)
+		fill_up(100 * i);
+	delta = put_base(true, &base);
+	for (int i = 5; i < 10; i++)
+		fill_up(100 * i);
+	pfs_store_stats(st, &stats);
+	cr_assert_eq(stats.deltas, 1);
+	damage("the base");
+	reopen();
+	cr_expect_eq(pfs_store_examine(st, &x, NULL), 1);
+	cr_assert_eq(wanted.len, 2, "the base, and what leans on it");
+	renew(false, &t);
+	cr_expect_eq(t.mended, 0);
+	cr_expect_eq(t.lost, 2, "both packs stay: %s", t.text);
+	put_base(false, NULL);
+	cr_assert_eq(pfs_store_mend(st, &wanted, NULL, NULL, NULL), 0);
+	renew(false, &t);
+	cr_expect_eq(t.mended, 2, "%s", t.text);
+	cr_expect_eq(t.lost, 0, "%s", t.text);
+	cr_expect_eq(examine(true, false, &t), 0, "%s", t.text);
+	reopen();
+	cr_expect_eq(examine(true, false, &t), 0, "%s", t.text);
+	cr_assert_eq(pfs_store_get(st, PFS_KIND_CHUNK, &delta, &o, NULL), 0);
+	fill_base(data, true);
+	cr_expect(o->len == sizeof(data) && memcmp(o->data, data, sizeof(data)) == 0);
 }
