@@ -1,3 +1,4 @@
+#include "store/adoption.h"
 #include "store/health.h"
 #include "store/renew.h"
 #include "store/packwriter.h"
@@ -5,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 static struct scratch dir;
@@ -393,4 +395,74 @@ Test(health, a_delta_whose_base_was_damaged_is_kept_with_it)
 	cr_assert_eq(pfs_store_get(st, PFS_KIND_CHUNK, &delta, &o, NULL), 0);
 	fill_base(data, true);
 	cr_expect(o->len == sizeof(data) && memcmp(o->data, data, sizeof(data)) == 0);
+}
+
+static struct pfs_id fill_piece(unsigned char out[6000], unsigned i)
+{
+	struct pfs_id id;
+
+	scratch_fill(out, 6000, 50 + i);
+	sprintf((char *)out, "piece %u", i);
+	pfs_store_id(st, PFS_KIND_CHUNK, out, 6000, &id);
+	return id;
+}
+
+static void adopt_pieces(unsigned n)
+{
+	struct pfs_adoption *a = NULL;
+	struct pfs_error err = { 0 };
+	unsigned char data[6000];
+	char path[400];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/adoptee", dir.path);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	cr_assert(fd >= 0);
+	cr_assert_eq(pfs_adoption_begin(st, &a, &err), 0, "%s", err.text);
+	for (unsigned i = 0; i < n; i++) {
+		struct pfs_store_item item = { .data = data, .len = sizeof(data) };
+
+		fill_piece(data, i);
+		cr_assert_eq(write(fd, data, sizeof(data)), sizeof(data));
+		cr_assert_eq(pfs_adoption_add(a, i * sizeof(data), &item, 1, &err), 0, "%s",
+			     err.text);
+	}
+	close(fd);
+	cr_assert_eq(pfs_adoption_commit(&a, AT_FDCWD, path, &err), 0, "%s", err.text);
+	cr_assert_eq(unlink(path), 0);
+	cr_assert_eq(pfs_store_sync(st, NULL), 0);
+}
+
+Test(health, of_an_adopted_file_with_damage_the_rest_is_moved)
+{
+	struct pfs_store_stats stats;
+	unsigned char data[6000];
+	struct pfs_id id;
+	struct told t;
+
+	adopt_pieces(4);
+	pfs_store_stats(st, &stats);
+	cr_assert_eq(stats.adopted_files, 1);
+	damage("piece 2");
+	cr_expect_eq(examine(true, false, &t), 1);
+	cr_expect_eq(t.lost, 1);
+	renew(false, &t);
+	cr_expect(t.mended == 0 && t.lost == 1, "%s", t.text);
+	id = fill_piece(data, 2);
+	cr_assert_eq(pfs_store_put(st, PFS_KIND_CHUNK, data, sizeof(data), &id, NULL), 0);
+	renew(false, &t);
+	cr_expect(t.mended == 1 && t.lost == 0, "%s", t.text);
+	for (int again = 0; again < 2; again++) {
+		cr_expect_eq(examine(true, false, &t), 0, "%s", t.text);
+		pfs_store_stats(st, &stats);
+		cr_expect_eq(stats.adopted_files, 0);
+		for (unsigned i = 0; i < 4; i++) {
+			PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
+
+			id = fill_piece(data, i);
+			cr_assert_eq(pfs_store_get(st, PFS_KIND_CHUNK, &id, &o, NULL), 0);
+			cr_expect_eq(memcmp(o->data, data, sizeof(data)), 0);
+		}
+		reopen();
+	}
 }
