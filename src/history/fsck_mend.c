@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static void tell_copy(void *arg, enum pfs_kind kind, const struct pfs_id *id)
 {
@@ -166,6 +167,21 @@ static int move(const char *from, const char *to, struct pfs_error *err)
 	return rc;
 }
 
+/* <lost>/<folder>, or with a number behind it when one of it was moved there before; the caller's. */
+static char *free_name(const char *lost, const char *folder)
+{
+	char *name = NULL;
+
+	if (asprintf(&name, "%s/%s", lost, folder) < 0)
+		return NULL;
+	for (unsigned n = 2; access(name, F_OK) == 0; n++) {
+		free(name);
+		if (asprintf(&name, "%s/%s.%u", lost, folder, n) < 0)
+			return NULL;
+	}
+	return name;
+}
+
 int pfs_fsck_put_aside(struct pfs_fsck *f, const char *folder, char **out_to, struct pfs_error *err)
 {
 	const char *spaces = f->h->workspaces;
@@ -176,8 +192,8 @@ int pfs_fsck_put_aside(struct pfs_fsck *f, const char *folder, char **out_to, st
 		lost = NULL;
 	if (asprintf(&from, "%s/%s", spaces, folder) < 0)
 		from = NULL;
-	if (lost && asprintf(&to, "%s/%s", lost, folder) < 0)
-		to = NULL;
+	if (lost)
+		to = free_name(lost, folder);
 	rc = from && to ? pfs_io_mkdir_all(AT_FDCWD, lost, err) : pfs_fail_nomem(err, "a name");
 	if (rc == 0)
 		rc = move(from, to, err);

@@ -209,6 +209,18 @@ static int check_still_there(struct pfs_history *h, const struct pfs_place *at,
 			at->branch.name, at->repo.name);
 }
 
+/* What cannot be opened was not touched. */
+static int advise(struct pfs_history *h, struct pfs_error *err)
+{
+	const struct pfs_error why = *err;
+
+	return pfs_fail(err, PFS_E_CORRUPT,
+			"%.600s; `pfs fsck` says what is lost, and with --repair the branch can "
+			"be used again: a workspace that cannot be opened is moved to %.*s/lost",
+			why.text, (int)(strrchr(h->workspaces, '/') - h->workspaces),
+			h->workspaces);
+}
+
 int pfs_place_seat(struct pfs_history *h, const struct pfs_place *at, struct pfs_seat **out,
 		   struct pfs_error *err)
 {
@@ -223,6 +235,8 @@ int pfs_place_seat(struct pfs_history *h, const struct pfs_place *at, struct pfs
 		if (rc < 0)
 			pfs_seats_drop(&h->seats, &seat);
 	}
+	if (rc == PFS_E_CORRUPT && err)
+		rc = advise(h, err);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "workspace of %s@%s", at->repo.name, at->branch.name);
 	*out = seat;

@@ -370,9 +370,10 @@ int pfs_workspace_audit_closed(const char *folder, bool mend, const struct pfs_w
 {
 	char path[PFS_PATH_SIZE_MAX + 1];
 	struct reading *r;
+	bool journaled = false;
 	int rc;
 
-	if (snprintf(path, sizeof(path), "%s/journal.db", folder) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s/spool", folder) >= (int)sizeof(path))
 		return pfs_fail(err, PFS_E_NAMETOOLONG, "folder %.100s...", folder);
 	/* Looking must not make one. */
 	if (access(path, F_OK) < 0)
@@ -385,6 +386,8 @@ int pfs_workspace_audit_closed(const char *folder, bool mend, const struct pfs_w
 	r->mend = mend;
 	rc = open_spool(folder, &r->spool, err);
 	if (rc == 0)
+		rc = pfs_journal_is_there(folder, &r->spool, &journaled, err);
+	if (rc == 0 && journaled)
 		rc = read_journal(folder, r, a, err);
 	/* Told behind what was mended: who hears of it may look at it already. */
 	if (rc == 0)

@@ -30,7 +30,8 @@ int pfs_workspace_audit(struct pfs_workspace *ws, const struct pfs_workspace_aud
 
 /*
  * The same of one that is not open, and that nobody opens meanwhile. A folder
- * that was never one has nothing. PFS_E_CORRUPT when the journal cannot be read.
+ * that was never one has nothing. PFS_E_CORRUPT when the journal cannot be read,
+ * or is gone and files are there.
  *
  * `mend` puts zeros where bytes are lost, and tells of them: a workspace
  * without one of its files cannot be opened, and then all the others are out of

@@ -2,10 +2,13 @@
 #include "base/fault.h"
 #include "page/pagedb.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define APPLICATION_ID 0x70667377 /* "pfsw" */
 #define FORMAT_VERSION 3
@@ -633,6 +636,28 @@ static int start(struct pfs_journal *j, const struct pfs_root *base, struct pfs_
 	if (rc == 0)
 		pfs_pagedb_rest(j->db);
 	return rc < 0 ? rc : prepare_all(j, err);
+}
+
+int pfs_journal_is_there(const char *folder, struct pfs_spool *spool, bool *out,
+			 struct pfs_error *err)
+{
+	char path[PFS_PATH_SIZE_MAX + 1];
+	bool files = false;
+	struct stat st;
+	int rc;
+
+	if (snprintf(path, sizeof(path), "%s/journal.db", folder) >= (int)sizeof(path))
+		return pfs_fail(err, PFS_E_NAMETOOLONG, "folder %.100s...", folder);
+	*out = stat(path, &st) == 0 && st.st_size > 0;
+	if (*out)
+		return 0;
+	if (access(path, F_OK) < 0 && errno != ENOENT)
+		return pfs_fail_errno(err, errno, "%s", path);
+	rc = pfs_spool_has_files(spool, &files, err);
+	if (rc == 0 && files)
+		return pfs_fail(err, PFS_E_CORRUPT,
+				"journal.db is lost, which had the names of the files in spool/");
+	return rc;
 }
 
 int pfs_journal_open(const char *folder, const struct pfs_root *base_when_new,

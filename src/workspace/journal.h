@@ -16,6 +16,7 @@
 
 #include "workspace/room.h"
 #include "base/buf.h"
+#include "workspace/spool.h"
 #include "workspace/workspace.h"
 
 enum pfs_file_state {
@@ -100,6 +101,14 @@ int pfs_journal_batch_add(struct pfs_journal_batch *b, const struct pfs_journal_
 			  struct pfs_error *err);
 
 struct pfs_journal;
+
+/*
+ * Whether the workspace has one. It is made, durable, before the first file of the
+ * spool, so files in the spool and no journal is damage: PFS_E_CORRUPT. An empty
+ * one says as much as none.
+ */
+int pfs_journal_is_there(const char *folder, struct pfs_spool *spool, bool *out,
+			 struct pfs_error *err);
 
 /* PFS_E_BUSY when another process has it. */
 int pfs_journal_open(const char *folder, const struct pfs_root *base_when_new,

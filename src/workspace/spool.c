@@ -440,6 +440,7 @@ struct walk {
 	bool (*wanted)(void *arg, const struct pfs_spool_name *name);
 	void *arg;
 	uint64_t folder;
+	bool met; /* a file */
 };
 
 /* Every name in a folder of the spool, or in the spool itself. */
@@ -522,4 +523,30 @@ int pfs_spool_upgrade(struct pfs_spool *s, struct pfs_error *err)
 	struct walk w = { .s = s };
 
 	return list(&w, ".", move_in, err);
+}
+
+static int meet_file(struct walk *w, const char *text, struct pfs_error *err)
+{
+	struct pfs_spool_name name;
+
+	(void)err;
+	w->met |= parse_name(text, &name);
+	return 0;
+}
+
+static int meet(struct walk *w, const char *text, struct pfs_error *err)
+{
+	if (parse_folder(text, &w->folder))
+		return list(w, text, meet_file, err);
+	return meet_file(w, text, err);
+}
+
+int pfs_spool_has_files(struct pfs_spool *s, bool *out, struct pfs_error *err)
+{
+	struct walk w = { .s = s };
+	int rc = list(&w, ".", meet, err);
+
+	if (rc == 0)
+		*out = w.met;
+	return rc;
 }

@@ -94,6 +94,9 @@ void pfs_spool_unlink_many(struct pfs_spool *s, const struct pfs_spool_name *nam
 /* Files of before there were folders get into theirs. When nobody else has the workspace. */
 int pfs_spool_upgrade(struct pfs_spool *s, struct pfs_error *err);
 
+/* Whether there is any file of somebody's bytes. */
+int pfs_spool_has_files(struct pfs_spool *s, bool *out, struct pfs_error *err);
+
 /* Remove every file `wanted` does not claim, and put the serial past all others. */
 int pfs_spool_sweep(struct pfs_spool *s,
 		    bool (*wanted)(void *arg, const struct pfs_spool_name *name), void *arg,

@@ -43,6 +43,7 @@ static int open_folder(struct pfs_workspace *ws, const char *folder, const struc
 		       struct pfs_error *err)
 {
 	PFS_AUTO(pfs_fd_close) int fd = -1;
+	bool journaled;
 	int rc = pfs_io_mkdir_all(AT_FDCWD, folder, err);
 
 	if (rc < 0)
@@ -51,6 +52,8 @@ static int open_folder(struct pfs_workspace *ws, const char *folder, const struc
 	if (fd < 0)
 		return fd;
 	rc = pfs_spool_open(fd, &ws->spool, err);
+	if (rc == 0)
+		rc = pfs_journal_is_there(folder, &ws->spool, &journaled, err);
 	if (rc == 0)
 		rc = pfs_journal_open(folder, base, &ws->journal, err);
 	if (rc == PFS_E_NOSPACE && pfs_spool_release(&ws->spool))

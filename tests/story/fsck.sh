@@ -168,6 +168,21 @@ start_pfsd
 same "the branch stands on its last commit" new "$(cat "$M/new")"
 claim "and without what came later" test ! -e "$M/later"
 
+printf 'later still\n' >"$M/later"
+claim "pfsd stops" stop_pfsd
+rm -f "$journal" "$journal-wal" "$journal-shm"
+start_pfsd
+refuse "without its journal a workspace is not opened" cat "$M/later"
+claim "pfsd stops" stop_pfsd
+claim "and no file of it goes" test -n "$(find "$DATA/workspaces" -path '*/spool/*-*' -type f)"
+exits "a journal that is gone is found" 4 pfs fsck --data "$DATA" --repair
+says "with its branch" "not committed on books@master"
+claim "and its files are kept" \
+	sh -c "find '$DATA/lost' -path '*/spool/*-*' -type f -exec cat {} + | grep -q 'later still'"
+exits "the rest is clean" 0 pfs fsck --data "$DATA"
+start_pfsd
+same "the branch stands on its last commit" new "$(cat "$M/new")"
+
 # ---- stopped
 kill -STOP "$PFSD_PID"
 "$PFS" fsck --level full >stopped.out 2>&1 &

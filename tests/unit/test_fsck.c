@@ -709,6 +709,71 @@ Test(fsck, a_workspace_that_lost_its_journal_is_put_aside)
 	commit();
 }
 
+static bool remove_journal(const char *path, const void *part, size_t len)
+{
+	const char *end = strrchr(path, '/');
+
+	if (strcmp(end, "/journal.db-wal") == 0)
+		unlink(path);
+	return strcmp(end, "/journal.db") == 0 && unlink(path) == 0;
+}
+
+static bool empty_journal(const char *path, const void *part, size_t len)
+{
+	return strcmp(strrchr(path, '/'), "/journal.db") == 0 && truncate(path, 0) == 0;
+}
+
+static bool is_spool_file(const char *path, const void *part, size_t len)
+{
+	return strstr(path, part) && strstr(path, "/spool/") && strchr(strrchr(path, '/'), '-');
+}
+
+static bool has_spool_files(const char *below_folder)
+{
+	return below(dir.path, is_spool_file, below_folder, 0);
+}
+
+static void check_lost_journal(bool (*lose)(const char *path, const void *part, size_t len))
+{
+	struct pfs_fsck_report r;
+	struct pfs_workspace *ws = NULL;
+	struct pfs_error err = { 0 };
+
+	write_text("first", 1);
+	commit();
+	write_text("new", 2);
+	world_close(&w);
+	cr_assert(below(dir.path, lose, NULL, 0), "no journal");
+	reopen();
+	r = fsck(PFS_FSCK_REACH, false);
+	cr_expect_eq(r.missing, 1, "%s", said.all);
+	expect_said("what is not committed on books@master");
+	expect_said("journal.db is lost");
+	cr_expect_eq(pfs_history_workspace(w.h, "books", "master", &ws, &err), PFS_E_CORRUPT);
+	cr_expect(strstr(err.text, "fsck"), "%s", err.text);
+	cr_expect(strstr(err.text, "books@master"), "%s", err.text);
+	cr_expect(has_spool_files("/workspaces/"), "opening must not remove anything");
+	r = fsck(PFS_FSCK_REACH, true);
+	cr_expect_eq(r.mended, 1, "%s", said.all);
+	cr_expect_eq(r.remaining, 1, "%s", said.all);
+	cr_expect(has_spool_files("/lost/"), "%s", said.all);
+	r = fsck(PFS_FSCK_REACH, false);
+	cr_expect_eq(r.missing, 0, "%s", said.all);
+	cr_expect_eq(count_changes(), 0);
+	write_text("third", 3);
+	commit();
+}
+
+Test(fsck, files_without_a_journal_are_damage_and_put_aside)
+{
+	check_lost_journal(remove_journal);
+}
+
+Test(fsck, files_with_an_empty_journal_are_likewise)
+{
+	check_lost_journal(empty_journal);
+}
+
 /* --- a folder that nobody has open ------------------------------------------------ */
 
 static int fsck_data(bool repair, struct pfs_fsck_report *r)
