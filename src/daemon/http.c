@@ -58,6 +58,40 @@ bool pfs_request_has(const struct pfs_request *rq, const char *name)
 	return pfs_uri_get(&rq->uri, name) != NULL;
 }
 
+/* All switches that routes know. */
+static const char *const switches[] = { "dry_run", "follow",  "force",         "inspect",
+					"list",    "literal", "rebuild_index", "recursive",
+					"repair",  "thorough" };
+
+static bool means_on(const char *value)
+{
+	return !*value || strcmp(value, "1") == 0 || strcmp(value, "true") == 0;
+}
+
+static bool means_off(const char *value)
+{
+	return strcmp(value, "0") == 0 || strcmp(value, "false") == 0;
+}
+
+bool pfs_request_is_on(const struct pfs_request *rq, const char *name)
+{
+	const char *value = pfs_uri_get(&rq->uri, name);
+
+	return value && means_on(value);
+}
+
+static int check_switches(const struct pfs_request *rq, struct pfs_error *err)
+{
+	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
+		const char *value = pfs_uri_get(&rq->uri, switches[i]);
+
+		if (value && !means_on(value) && !means_off(value))
+			return pfs_fail(err, PFS_E_INVALID, "%s=%.40s: true or false is wanted",
+					switches[i], value);
+	}
+	return 0;
+}
+
 int pfs_request_number(const struct pfs_request *rq, const char *name, uint64_t otherwise,
 		       uint64_t max, uint64_t *out, struct pfs_error *err)
 {
@@ -303,6 +337,8 @@ static int begin(struct exchange *x, const struct pfs_http_server *s, const char
 		rc = pfs_uri_parse(x->target, &rq->uri, &x->err);
 	if (rc == 0)
 		rc = pfs_route_find(rq, &x->rp, &x->err);
+	if (rc == 0)
+		rc = check_switches(rq, &x->err);
 	if (rc < 0)
 		return rc;
 	rq->body.limit = rq->route->body_max;

@@ -41,6 +41,12 @@ const char *pfs_request_header(const struct pfs_request *rq, const char *name);
 const char *pfs_request_get(const struct pfs_request *rq, const char *name, const char *otherwise);
 bool pfs_request_has(const struct pfs_request *rq, const char *name);
 
+/*
+ * A switch: "?force", "force=true" or "force=1" is on; absent, "force=false" or
+ * "force=0" is off. A request with any other value never gets to its route.
+ */
+bool pfs_request_is_on(const struct pfs_request *rq, const char *name);
+
 /* A parameter that is a number from 0 to `max`. PFS_E_INVALID names it. */
 int pfs_request_number(const struct pfs_request *rq, const char *name, uint64_t otherwise,
 		       uint64_t max, uint64_t *out, struct pfs_error *err);

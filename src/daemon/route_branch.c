@@ -65,7 +65,7 @@ int route_branch_rename(struct pfs_request *rq, struct pfs_reply *rp, struct pfs
 int route_branch_delete(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
 	int rc = pfs_branch_delete(rq->daemon->history, get_repo(rq), rq->captures[0],
-				   pfs_request_has(rq, "force"), err);
+				   pfs_request_is_on(rq, "force"), err);
 
 	if (rc < 0)
 		return rc;

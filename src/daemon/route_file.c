@@ -532,7 +532,7 @@ static int list_files(struct pfs_request *rq, const struct place *p, unsigned fl
 	is_dir = !pfs_finder_is_pattern(f) && first.attr.type == PFS_TYPE_DIR;
 	if (is_dir)
 		flags |= PFS_FINDER_CHILDREN;
-	if (pfs_request_has(rq, "recursive"))
+	if (pfs_request_is_on(rq, "recursive"))
 		flags |= PFS_FINDER_BELOW;
 	pfs_finder_close(&f);
 	rc = open_finder(p, flags | PFS_FINDER_NOFOLLOW, &f, err);
@@ -570,8 +570,8 @@ int pfs_route_send_files(struct pfs_request *rq, const char *repo, const char *r
 			 const char *pattern, struct pfs_reply *rp, struct pfs_error *err)
 {
 	struct place p = { rq->daemon->view, repo, rev, pattern };
-	bool list = pfs_request_has(rq, "list");
-	unsigned flags = pfs_request_has(rq, "literal") ? PFS_FINDER_LITERAL : 0;
+	bool list = pfs_request_is_on(rq, "list");
+	unsigned flags = pfs_request_is_on(rq, "literal") ? PFS_FINDER_LITERAL : 0;
 	int rc;
 
 	rc = list ? list_files(rq, &p, flags, rp, err) : send_found(rq, &p, flags, rp, err);

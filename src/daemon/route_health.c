@@ -41,8 +41,8 @@ int route_gc_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error
 	struct pfs_gc_report r;
 	int rc;
 
-	o.dry_run = pfs_request_has(rq, "dry_run");
-	o.thorough = pfs_request_has(rq, "thorough");
+	o.dry_run = pfs_request_is_on(rq, "dry_run");
+	o.thorough = pfs_request_is_on(rq, "thorough");
 	o.stop = is_over;
 	o.stop_arg = &patience;
 	rc = pfs_gc_run(rq->daemon->history, &o, &r, err);
@@ -123,8 +123,8 @@ int route_fsck_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_err
 
 	if (rc < 0)
 		return rc;
-	how.repair = pfs_request_has(rq, "repair");
-	how.rebuild_index = pfs_request_has(rq, "rebuild_index");
+	how.repair = pfs_request_is_on(rq, "repair");
+	how.rebuild_index = pfs_request_is_on(rq, "rebuild_index");
 	l = malloc(sizeof(*l));
 	if (!l)
 		return pfs_fail_nomem(err, "looking for damage");

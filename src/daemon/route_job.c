@@ -161,7 +161,7 @@ int route_job_log(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return pfs_fail_nomem(err, "sending a log");
-	*f = (struct follower){ .rq = rq, .id = id, .follow = pfs_request_has(rq, "follow") };
+	*f = (struct follower){ .rq = rq, .id = id, .follow = pfs_request_is_on(rq, "follow") };
 	memcpy(f->pipeline, job.pipeline, sizeof(f->pipeline));
 	rp->arg = f;
 	rp->free = follower_free;

@@ -30,7 +30,7 @@ int route_pipeline_get(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_
 
 	if (rc < 0)
 		return rc;
-	if (!pfs_request_has(rq, "inspect"))
+	if (!pfs_request_is_on(rq, "inspect"))
 		return pfs_buf_add_str(&rp->body, p.text, err);
 	rp->content_type = "application/json";
 	return pfs_facts_pipeline(&p, &rp->body, err);

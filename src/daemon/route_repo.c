@@ -43,8 +43,8 @@ int route_repo_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_err
 
 int route_repo_delete(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
-	int rc = pfs_repo_delete(rq->daemon->history, rq->captures[0], pfs_request_has(rq, "force"),
-				 err);
+	int rc = pfs_repo_delete(rq->daemon->history, rq->captures[0],
+				 pfs_request_is_on(rq, "force"), err);
 
 	if (rc < 0)
 		return rc;

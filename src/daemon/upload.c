@@ -251,7 +251,7 @@ static int remove_name(struct pfs_request *rq, struct pfs_handle *dir, const cha
 		return rc;
 	if (attr.type != PFS_TYPE_DIR)
 		return pfs_view_unlink(v, dir, name, err);
-	if (pfs_request_has(rq, "recursive"))
+	if (pfs_request_is_on(rq, "recursive"))
 		rc = remove_below(v, h, 0, err);
 	return rc < 0 ? rc : pfs_view_rmdir(v, dir, name, err);
 }
