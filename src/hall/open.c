@@ -9,6 +9,7 @@
  */
 #include "hall/room.h"
 #include "hall/version.h"
+#include "base/fault.h"
 #include "base/io.h"
 #include "history/history.h"
 #include "meta/meta.h"
@@ -24,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PATH_SIZE (PATH_MAX + 16) /* realpath's, and the longest name below */
@@ -86,6 +88,51 @@ static int check_names(struct pfs_instance *pfs, struct pfs_error *err)
 			(unsigned long long)stats.objects, pfs->data);
 }
 
+/* A page in a corner that nobody reads today is found today; those of a log that could not be moved
+ * into the database yet are newer. */
+static void note_page(void *arg, const char *text)
+{
+	struct pfs_error *err = arg;
+
+	if (!err->code)
+		pfs_fail(err, PFS_E_CORRUPT, "%s", text);
+}
+
+static int check_pages(struct pfs_instance *pfs, struct pfs_error *err)
+{
+	struct pfs_error why = { 0 };
+	char log[PATH_SIZE];
+	struct stat st;
+
+	snprintf(log, sizeof(log), "%s/meta.db-wal", pfs->data);
+	if ((stat(log, &st) < 0 || st.st_size == 0) &&
+	    pfs_meta_check(pfs->meta, note_page, &why) > 0)
+		return pfs_fail(err, PFS_E_CORRUPT, "%s", why.text);
+	return 0;
+}
+
+static int open_database(struct pfs_instance *pfs, struct pfs_error *err)
+{
+	struct pfs_error why = { 0 };
+	char path[PATH_SIZE];
+	int rc;
+
+	snprintf(path, sizeof(path), "%s/meta.db", pfs->data);
+	rc = pfs_meta_open(path, &pfs->meta, &why);
+	if (rc == 0)
+		rc = check_pages(pfs, &why);
+	if (rc == PFS_E_CORRUPT)
+		return pfs_fail(
+			err, rc,
+			"%s; `pfs fsck --data %s` says what is damaged, and with --repair "
+			"makes the database anew from what can be read and from the records "
+			"of commits",
+			why.text, pfs->data);
+	if (rc < 0 && err)
+		*err = why;
+	return rc;
+}
+
 static int open_names_and_content(struct pfs_instance *pfs, struct pfs_error *err)
 {
 	char path[PATH_SIZE];
@@ -95,8 +142,7 @@ static int open_names_and_content(struct pfs_instance *pfs, struct pfs_error *er
 	rc = pfs_store_open(path, &pfs->store, err);
 	if (rc < 0)
 		return rc;
-	snprintf(path, sizeof(path), "%s/meta.db", pfs->data);
-	rc = pfs_meta_open(path, &pfs->meta, err);
+	rc = open_database(pfs, err);
 	if (rc == 0)
 		rc = check_names(pfs, err);
 	if (rc == 0)
@@ -202,25 +248,95 @@ static void tell(const struct pfs_fsck_options *how, enum pfs_finding_kind kind,
 		how->report(how->arg, &finding);
 }
 
-/* Out of the way, and kept: whatever is in it may be of use to somebody. */
-static int put_database_aside(const char *path, struct pfs_error *err)
+/* Who hears of damage of the database. */
+struct hearer {
+	const struct pfs_fsck_options *how;
+	struct pfs_fsck_report *count;
+};
+
+static void tell_page(void *arg, const char *text)
 {
-	static const char *const ends[] = { "", "-wal", "-shm" };
-	char from[PATH_SIZE + 8], to[PATH_SIZE + 16];
+	struct hearer *h = arg;
+
+	tell(h->how, PFS_FINDING_DAMAGE, text, h->count);
+}
+
+static void tell_lost(void *arg, const char *what)
+{
+	struct hearer *h = arg;
+	char text[200];
+
+	snprintf(text, sizeof(text), "%s of the damaged meta.db cannot be read whole%s", what,
+		 strstr(what, "pipeline")
+			 ? " and are lost: record each pipeline again with `pfs create pipeline`"
+		 : strstr(what, "commits") ? ": they are restored from the records of commits"
+					   : " and are lost");
+	tell(h->how, PFS_FINDING_NOTE, text, h->count);
+}
+
+static const char *const ends[] = { "", "-wal", "-shm" };
+
+/* <path>.damaged-N, which nothing has yet. */
+static void find_name(const char *path, char out[PATH_SIZE + 32])
+{
+	unsigned n = 0;
+
+	do
+		snprintf(out, PATH_SIZE + 32, "%s.damaged-%u", path, ++n);
+	while (access(out, F_OK) == 0);
+}
+
+/* Out of the way, and kept: whatever is in it may be of use to somebody. */
+static int put_database_aside(const char *path, const char *to, struct pfs_error *err)
+{
+	char from[PATH_SIZE + 8], name[PATH_SIZE + 40];
 
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
 		snprintf(from, sizeof(from), "%s%s", path, ends[i]);
-		snprintf(to, sizeof(to), "%s.broken%s", path, ends[i]);
-		if (rename(from, to) < 0 && errno != ENOENT)
+		snprintf(name, sizeof(name), "%s%s", to, ends[i]);
+		if (rename(from, name) < 0 && errno != ENOENT)
 			return pfs_fail_errno(err, errno, "rename %s", from);
 	}
 	return 0;
 }
 
-/* The database, or, when there is none or it cannot be read, an empty one: in memory but for repair. */
+/* The new one takes the name when it is whole; a stop before leaves the damaged one, or none. */
+static int make_anew(struct pfs_instance *pfs, const char *path, struct hearer *h,
+		     struct pfs_error *err)
+{
+	char made[PATH_SIZE + 8], from[PATH_SIZE + 16], aside[PATH_SIZE + 32];
+	char text[PATH_SIZE + 100];
+	int rc;
+
+	snprintf(made, sizeof(made), "%s.new", path);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+		snprintf(from, sizeof(from), "%s%s", made, ends[i]);
+		unlink(from);
+	}
+	find_name(path, aside);
+	rc = pfs_meta_rescue(path, made, tell_lost, h, err);
+	if (rc == 0)
+		rc = pfs_fault("fsck.database", err);
+	if (rc == 0)
+		rc = put_database_aside(path, aside, err);
+	if (rc == 0)
+		rc = pfs_fault("fsck.database_aside", err);
+	if (rc == 0 && rename(made, path) < 0)
+		rc = pfs_fail_errno(err, errno, "rename %s", made);
+	if (rc == 0)
+		rc = pfs_io_sync_folder(AT_FDCWD, path, err);
+	if (rc < 0)
+		return rc;
+	snprintf(text, sizeof(text), "meta.db was made anew; the damaged one is now %s", aside);
+	tell(h->how, PFS_FINDING_NOTE, text, h->count);
+	return pfs_meta_open(path, &pfs->meta, err);
+}
+
+/* The database, or, when there is none or it is damaged, another one: in memory but for repair. */
 static int open_names(struct pfs_instance *pfs, const struct pfs_fsck_options *how,
 		      struct pfs_fsck_report *count, struct pfs_error *err)
 {
+	struct hearer h = { how, count };
 	struct pfs_error why = { 0 };
 	char path[PATH_SIZE];
 	int rc = 0;
@@ -231,16 +347,23 @@ static int open_names(struct pfs_instance *pfs, const struct pfs_fsck_options *h
 		return pfs_meta_open(how->repair ? path : ":memory:", &pfs->meta, err);
 	}
 	rc = pfs_meta_open(path, &pfs->meta, &why);
-	if (rc == 0 || (rc != PFS_E_CORRUPT && rc != PFS_E_IO)) {
-		if (rc < 0 && err)
+	if (rc == 0 && pfs_meta_check(pfs->meta, tell_page, &h) == 0)
+		return 0;
+	if (rc < 0 && rc != PFS_E_CORRUPT && rc != PFS_E_IO) {
+		if (err)
 			*err = why;
 		return rc;
 	}
-	tell(how, PFS_FINDING_DAMAGE, why.text, count);
-	if (!how->repair)
-		return pfs_meta_open(":memory:", &pfs->meta, err);
-	rc = put_database_aside(path, err);
-	return rc < 0 ? rc : pfs_meta_open(path, &pfs->meta, err);
+	if (rc < 0)
+		tell(how, PFS_FINDING_DAMAGE, why.text, count);
+	pfs_meta_close(&pfs->meta);
+	if (how->repair)
+		return make_anew(pfs, path, &h, err);
+	tell(how, PFS_FINDING_NOTE,
+	     "--repair moves the damaged meta.db aside and makes it anew from what can be read of "
+	     "it and from the records of commits",
+	     count);
+	return pfs_meta_open(":memory:", &pfs->meta, err);
 }
 
 static int open_to_look(struct pfs_instance *pfs, const char *data,

@@ -254,6 +254,23 @@ static void forget(struct pfs_fsck *f)
 	f->n_rows = f->cap_rows = 0;
 }
 
+/* Nobody may have a database that is made anew: pfs_fsck_data does it. */
+static int look_at_database(struct pfs_fsck *f, struct pfs_error *err)
+{
+	const char *spaces = f->h->workspaces;
+	int rc;
+
+	f->bad_pages = (uint64_t)pfs_meta_check(f->h->meta, tell_damage, f);
+	if (f->bad_pages > 0)
+		pfs_fsck_tell(f, PFS_FINDING_NOTE,
+			      "the database is made anew while nobody has it: stop pfsd, then "
+			      "`pfs fsck --data %.*s --repair`",
+			      (int)(strrchr(spaces, '/') - spaces), spaces);
+	rc = f->bad_pages ? 0 : pfs_meta_check_rows(f->h->meta, tell_damage, f, err);
+	f->bad_pages += rc > 0;
+	return rc;
+}
+
 static int look(struct pfs_fsck *f, struct pfs_error *err)
 {
 	struct pfs_error why = { 0 };
@@ -263,8 +280,8 @@ static int look(struct pfs_fsck *f, struct pfs_error *err)
 	f->who = "";
 	rc = look_at_store(f, err);
 	damages = f->out->damages;
-	if (rc == 0 && pfs_meta_check(f->h->meta, tell_damage, f) == 0)
-		rc = pfs_meta_check_rows(f->h->meta, tell_damage, f, err);
+	if (rc == 0)
+		rc = look_at_database(f, err);
 	f->meta_wrong = f->out->damages > damages;
 	if (rc < 0)
 		return rc;
@@ -352,7 +369,7 @@ static int look_again(struct pfs_fsck *f, struct pfs_error *err)
 	again.lost = f->lost;
 	f->lost = lost;
 	forget(&again);
-	f->out->remaining = left.missing + left.names;
+	f->out->remaining = left.missing + left.names + again.bad_pages;
 	f->out->stopped |= left.stopped;
 	return rc;
 }
@@ -368,7 +385,7 @@ static int run(struct pfs_fsck *f, struct pfs_error *err)
 	if (rc == 0 && f->how->repair && !r->stopped)
 		rc = mend(f, err);
 	found = r->damages + r->missing + r->names;
-	r->remaining = r->missing + r->names;
+	r->remaining = r->missing + r->names + f->bad_pages;
 	if (rc == 0 && f->how->repair && found > 0 && !r->stopped)
 		rc = look_again(f, err);
 	if (rc == 0 && f->how->repair && r->damages > 0 && !r->stopped)

@@ -22,6 +22,7 @@ struct pfs_fsck {
 	struct pfs_fsck_report *out;
 	bool silent; /* count, and tell nobody: the look after mending */
 
+	uint64_t bad_pages;       /* of the database, or rows that do not fit */
 	bool index_wrong;         /* it does not agree with a pack */
 	bool meta_wrong;          /* the database does not hold what was written to it */
 	bool complete;            /* all that anybody needs was found whole, after mending */

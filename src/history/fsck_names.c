@@ -217,8 +217,8 @@ int pfs_fsck_check_names(struct pfs_fsck *f, struct pfs_error *err)
 	f->out->unnamed_records = u.met.len;
 	if (f->names_lost && u.met.len > 0)
 		pfs_fsck_tell(f, PFS_FINDING_NAMES,
-			      "meta.db is empty, but the store has the records of %zu commits: "
-			      "the names are lost",
+			      "no database knows of a repo, but the store has the records of %zu "
+			      "commits: the names are lost",
 			      u.met.len);
 	else if (u.met.len > 0)
 		pfs_fsck_tell(f, PFS_FINDING_NOTE,
@@ -508,6 +508,16 @@ static int restore_all(struct pfs_fsck *f, struct unnamed *u, size_t *restored,
 	return rc;
 }
 
+static void tell_what_records_have_not(struct pfs_fsck *f)
+{
+	pfs_fsck_tell(f, PFS_FINDING_NOTE,
+		      "pipelines and jobs are not in the records of commits: record each pipeline "
+		      "again with `pfs create pipeline`");
+	pfs_fsck_tell(f, PFS_FINDING_NOTE,
+		      "repos that were deleted may be back, when their commits were not collected "
+		      "yet: delete them again; empty repos and branches without a commit are gone");
+}
+
 int pfs_fsck_mend_names(struct pfs_fsck *f, struct pfs_error *err)
 {
 	PFS_AUTO(unnamed_fini) struct unnamed u = { .f = f, .gather = true };
@@ -527,6 +537,8 @@ int pfs_fsck_mend_names(struct pfs_fsck *f, struct pfs_error *err)
 		rc = restore_branches(f, &u, &strays, err);
 	if (rc == 0)
 		rc = put_aside(f, &strays, err);
+	if (rc == 0)
+		tell_what_records_have_not(f);
 	free(strays.list);
 	return rc;
 }

@@ -36,11 +36,26 @@ static int code_of(sqlite3 *sq, int extended)
 	}
 }
 
+static void advise(struct pfs_db *db, struct pfs_error *err)
+{
+	const char *path = sqlite3_db_filename(db->sq, "main");
+	const char *end = path ? strrchr(path, '/') : NULL;
+	struct pfs_error why;
+
+	if (!err || !end)
+		return;
+	why = *err;
+	pfs_fail(err, why.code, "%.600s; stop pfsd, then `pfs fsck --data %.*s --repair`", why.text,
+		 (int)(end - path), path);
+}
+
 int pfs_db_fail(struct pfs_db *db, struct pfs_error *err)
 {
 	int extended = sqlite3_extended_errcode(db->sq);
 	int rc = pfs_pagedb_fail(db->sq, err);
 
+	if (rc < 0 && db->in_use)
+		advise(db, err);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "metadata");
 	rc = pfs_fail(err, code_of(db->sq, extended), "metadata: %s", sqlite3_errmsg(db->sq));

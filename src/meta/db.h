@@ -29,6 +29,7 @@
 struct pfs_db {
 	sqlite3 *sq;
 	struct pfs_map statements; /* text -> sqlite3_stmt */
+	bool in_use; /* open and looked through: what is damaged now is told with what to do */
 };
 
 /* `read_only` connections refuse to write. */

@@ -55,6 +55,9 @@ int pfs_meta_open(const char *path, struct pfs_meta **out, struct pfs_error *err
 	rc = open_connections(m, err);
 	if (rc < 0)
 		return rc;
+	m->writer.in_use = true;
+	for (int i = 0; i < PFS_META_READERS; i++)
+		m->readers[i].in_use = true;
 	*out = m;
 	m = NULL;
 	return 0;

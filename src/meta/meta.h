@@ -33,6 +33,14 @@ void pfs_meta_close(struct pfs_meta **m);
 int64_t pfs_meta_check(struct pfs_meta *m, void (*damage)(void *arg, const char *text), void *arg);
 
 /*
+ * Make the database `to`, which is not there, of what can be read of the damaged
+ * one `from`, which nobody has open. `lost` hears what could not be read whole and
+ * is not in it: when that is repos, branches and commits, nothing is.
+ */
+int pfs_meta_rescue(const char *from, const char *to, void (*lost)(void *arg, const char *what),
+		    void *arg, struct pfs_error *err);
+
+/*
  * Read every row and hold rows and indexes against each other; each thing that
  * does not fit is told to `damage`. 1 when there was any, 0 when all fits.
  */

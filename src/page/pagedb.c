@@ -17,7 +17,6 @@
 #define MAGIC       "SQLite format 3"
 #define SIZE_AT     16 /* of page 1: page size, big-endian */
 #define RESERVED_AT 20
-#define ADVICE      "run pfs fsck to see what else is, and restore the file from a copy"
 
 struct name {
 	char text[PFS_PATH_SIZE_MAX + 1];
@@ -178,7 +177,7 @@ static int look_inside(const char *path, struct probe *p, enum kind *out, struct
 		return pfs_fail_errno(err, errno ? errno : EIO, "%s: read page 1", path);
 	else
 		rc = judge(page, log.has_page_one, out, &why);
-	return rc < 0 ? pfs_fail(err, rc, "%s: %s; " ADVICE, path, why.text) : 0;
+	return rc < 0 ? pfs_fail(err, rc, "%s: %s", path, why.text) : 0;
 }
 
 /* With a rollback journal beside it the file was being made, or rewritten, when the power went:
@@ -206,8 +205,7 @@ static int look(const char *path, enum kind *out, struct pfs_error *err)
 	if (rc < 0 || access(path, F_OK) < 0)
 		return rc;
 	if (size_of(path) == 0 && size_of(log.text) > PFS_PAGEWAL_HEADER_SIZE)
-		return pfs_fail(err, PFS_E_CORRUPT, "%s is empty, but %s is not: " ADVICE, path,
-				log.text);
+		return pfs_fail(err, PFS_E_CORRUPT, "%s is empty, but %s is not", path, log.text);
 	if (size_of(path) == 0)
 		return 0;
 	rc = probe_open(path, &p, err);
@@ -355,7 +353,7 @@ int pfs_pagedb_fail(sqlite3 *db, struct pfs_error *err)
 
 	if (!text)
 		return 0;
-	return pfs_fail(err, PFS_E_CORRUPT, "%s: %s; " ADVICE, path ? path : "a database", text);
+	return pfs_fail(err, PFS_E_CORRUPT, "%s: %s", path ? path : "a database", text);
 }
 
 void pfs_pagedb_rest(sqlite3 *db)

@@ -140,6 +140,33 @@ start_pfsd
 claim "pfsd starts, with all commits" cmp deep "$MNT/books/$C2/dir/deep"
 same "and what was not committed" "not committed" "$(cat "$M/open")"
 
+# ---- a page of the database
+# flip_page NUMBER
+flip_page() {
+	python3 - "$DATA/meta.db" "$1" <<'EOP'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek((int(sys.argv[2]) - 1) * 4096 + 900)
+    byte = f.read(1)[0]
+    f.seek(-1, 1)
+    f.write(bytes([byte ^ 1]))
+EOP
+}
+claim "pfsd stops" stop_pfsd
+for page in 1 2 3 5; do
+	claim "flip a bit of page $page of meta.db" flip_page $page
+	refuse "pfsd does not start on it" timeout 20 "$PFSD" --data "$DATA" --no-mount --socket "$S/no.sock" --listen 127.0.0.1:0
+	says "and tells the way" "pfs fsck --data $DATA"
+	exits "fsck finds it" 4 pfs fsck --data "$DATA"
+	says "and says what it would do" "note: --repair moves the damaged meta.db aside"
+	exits "and mends it" 1 pfs fsck --data "$DATA" --repair
+	says "and keeps the damaged one" "$DATA/meta.db.damaged-"
+	exits "then all is clean" 0 pfs fsck --data "$DATA"
+done
+start_pfsd
+claim "pfsd starts, with all commits" cmp deep "$MNT/books/$C2/dir/deep"
+same "and what was not committed" "not committed" "$(cat "$M/open")"
+
 # ---- a file of a workspace
 claim "pfsd stops" stop_pfsd
 spool=$(find "$DATA/workspaces" -path '*/spool/*-*' -type f -size -2 | head -n 1)

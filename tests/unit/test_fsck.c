@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct scratch dir;
@@ -871,9 +872,149 @@ Test(fsck, a_database_that_cannot_be_read_is_put_aside)
 	cr_expect_eq(r.damages, 1, "%s", said.all);
 	cr_assert_eq(fsck_data(true, &r), 0, "%s", said.all);
 	cr_expect_eq(r.remaining, 0, "%s", said.all);
-	snprintf(path, sizeof(path), "%s/meta.db.broken", dir.path);
+	snprintf(path, sizeof(path), "%s/meta.db.damaged-1", dir.path);
 	cr_expect_eq(access(path, F_OK), 0);
 	memset(&w, 0, sizeof(w));
+}
+
+/* One wrong byte in a page of the database, wherever it is. */
+static void flip_page(unsigned page)
+{
+	char path[400];
+	FILE *f;
+	int c;
+
+	snprintf(path, sizeof(path), "%s/meta.db", dir.path);
+	f = fopen(path, "r+");
+	cr_assert(f);
+	fseek(f, (long)(page - 1) * 4096 + 900, SEEK_SET);
+	c = fgetc(f);
+	fseek(f, -1, SEEK_CUR);
+	fputc(c ^ 1, f);
+	fclose(f);
+}
+
+static unsigned count_pages(void)
+{
+	char path[400];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/meta.db", dir.path);
+	cr_assert_eq(stat(path, &st), 0);
+	return (unsigned)(st.st_size / 4096);
+}
+
+static void check_mended_page(unsigned page)
+{
+	struct pfs_instance *pfs = NULL;
+	struct pfs_error err = { 0 };
+	struct pfs_fsck_report r;
+	struct pfs_commit c;
+
+	flip_page(page);
+	cr_expect_eq(pfs_open(dir.path, &pfs, &err), PFS_E_CORRUPT, "page %u", page);
+	cr_expect(strstr(err.text, "--repair"), "%s", err.text);
+	cr_assert_eq(fsck_data(false, &r), 0, "page %u: %s", page, said.all);
+	cr_expect(r.damages > 0 && r.mended == 0, "page %u: %s", page, said.all);
+	expect_said("--repair moves the damaged meta.db aside");
+	cr_assert_eq(fsck_data(true, &r), 0, "page %u: %s", page, said.all);
+	cr_expect_eq(r.remaining, 0, "page %u: %s", page, said.all);
+	expect_said("the damaged one is now ");
+	cr_assert_eq(fsck_data(false, &r), 0, "page %u: %s", page, said.all);
+	cr_expect_eq(r.damages + r.missing + r.names, 0, "page %u: %s", page, said.all);
+	err = (struct pfs_error){ 0 };
+	must(pfs_open(dir.path, &pfs, &err), &err);
+	must(pfs_commit_inspect(pfs_instance_history(pfs), "books", "master", &c, &err), &err);
+	cr_expect(c.has_parent, "page %u", page);
+	pfs_commit_fini(&c);
+	pfs_close(&pfs);
+}
+
+Test(fsck, a_damaged_page_of_the_database_is_mended_whichever_it_is)
+{
+	unsigned n;
+
+	make_two_commits();
+	world_close(&w);
+	n = count_pages();
+	cr_assert_gt(n, 20);
+	for (unsigned page = 1; page <= n; page++)
+		check_mended_page(page);
+	memset(&w, 0, sizeof(w));
+}
+
+static unsigned page_of(const char *table)
+{
+	char text[200];
+	PFS_AUTO(pfs_read_end) struct pfs_read r = { 0 };
+	struct pfs_error err = { 0 };
+
+	snprintf(text, sizeof(text), "SELECT rootpage FROM sqlite_master WHERE name = '%s'", table);
+	must(pfs_read_begin(&r, pfs_history_meta(w.h), text, &err), &err);
+	must(pfs_query_next(&r.q, &err), &err);
+	return (unsigned)pfs_query_i64(&r.q);
+}
+
+static bool has_pipeline(void)
+{
+	PFS_AUTO(pfs_close) struct pfs_instance *pfs = NULL;
+	PFS_AUTO(pfs_pipeline_row_fini) struct pfs_pipeline_row row = { 0 };
+	struct pfs_error err = { 0 };
+
+	must(pfs_open(dir.path, &pfs, &err), &err);
+	return pfs_meta_find_pipeline(pfs_history_meta(pfs_instance_history(pfs)), "wc", &row,
+				      &err) == 0;
+}
+
+/* Damage the page of a table or index, and mend. */
+static void check_rescue(const char *table, bool pipeline_stays)
+{
+	struct pfs_fsck_report r;
+	unsigned page;
+
+	make_two_commits();
+	sql("INSERT INTO pipelines VALUES('wc', 'books', 'master', 1, 1, 1, 'text')");
+	page = page_of(table);
+	world_close(&w);
+	flip_page(page);
+	cr_assert_eq(fsck_data(true, &r), 0, "%s", said.all);
+	cr_expect_eq(has_pipeline(), pipeline_stays, "%s: %s", table, said.all);
+	if (!pipeline_stays)
+		expect_said("create pipeline");
+	memset(&w, 0, sizeof(w));
+}
+
+Test(fsck, a_damaged_index_of_the_database_costs_nothing)
+{
+	check_rescue("commits_by_repo", true);
+	cr_expect_null(strstr(said.all, "restored"), "%s", said.all);
+}
+
+Test(fsck, damaged_pipelines_are_told_and_the_rest_stays)
+{
+	check_rescue("pipelines", false);
+	cr_expect_null(strstr(said.all, "restored"), "%s", said.all);
+}
+
+Test(fsck, damaged_names_come_from_records)
+{
+	check_rescue("commits", false);
+	expect_said("restored from its record");
+	expect_said("pipelines and jobs are not in the records");
+}
+
+Test(fsck, a_damaged_page_of_an_open_database_is_told_with_what_to_do)
+{
+	struct pfs_fsck_report r;
+
+	make_two_commits();
+	reopen();
+	flip_page(page_of("provenance_back"));
+	r = fsck(PFS_FSCK_REACH, true);
+	cr_expect_gt(r.damages, 0, "%s", said.all);
+	cr_expect_gt(r.remaining, 0, "%s", said.all);
+	expect_said("stop pfsd");
+	expect_said("--repair");
 }
 
 Test(fsck, only_a_data_folder_that_nobody_has_open_is_looked_at)
