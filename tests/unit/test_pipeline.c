@@ -218,7 +218,26 @@ Test(pipeline, deleted_leaves_an_ordinary_repo)
 	expect_ok(world_write(&w, "a", "master", "mine", "now", &err), &err);
 	expect_ok(pfs_commit_branch(w.h, "a", "master", &o, &id, &err), &err);
 	cr_expect_eq(put("a", "image i\nrun x\n", &err), PFS_E_EXISTS, "it is somebody's repo now");
+	cr_expect(strstr(err.text, "pfs delete repo a"), "%s", err.text);
 	expect_ok(pfs_repo_delete(w.h, "data", true, &err), &err);
+}
+
+Test(pipeline, takes_over_what_a_pipeline_of_its_name_left_behind)
+{
+	struct pfs_commit_options o = PFS_COMMIT_OPTIONS_INIT;
+	struct pfs_error err = { 0 };
+	struct pfs_commit_id id;
+	struct pfs_repo repo;
+
+	expect_ok(pfs_repo_create(w.h, "a", &err), &err);
+	expect_ok(world_branch(&w, "a", "master", &err), &err);
+	cr_expect_eq(put("a", "image i\nrun x\n", &err), PFS_E_EXISTS, "nobody computed it");
+	expect_ok(world_write(&w, "a", "master", "out", "put", &err), &err);
+	o.origin = PFS_ORIGIN_AUTO;
+	expect_ok(pfs_commit_branch(w.h, "a", "master", &o, &id, &err), &err);
+	must_put("a", "image i\nrun x\n");
+	expect_ok(pfs_repo_inspect(w.h, "a", &repo, &err), &err);
+	cr_expect_str_eq(repo.owner, "a");
 }
 
 Test(pipeline, forgets_logs_of_pipelines_that_are_gone)
