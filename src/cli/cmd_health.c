@@ -44,8 +44,8 @@ static void print_objects(const json_t *v, const char *name, const char *objects
 {
 	char size[PFS_PRINT_SIZE];
 
-	printf("%-9s%10s  %" PRIu64 " objects%s\n", name, pfs_print_size(count(v, bytes), size),
-	       count(v, objects), what);
+	printf("%-9s%10s  %" PRIu64 " object%s%s\n", name, pfs_print_size(count(v, bytes), size),
+	       count(v, objects), count(v, objects) == 1 ? "" : "s", what);
 }
 
 static void print_bytes(const json_t *v, const char *name, const char *bytes, const char *what)
@@ -73,8 +73,9 @@ static void print_gc(const json_t *v)
 	print_bytes(v, "left", "left_bytes",
 		    "in packs where rewriting does not pay; --thorough rewrites them too");
 	if (count(v, "packs_damaged"))
-		printf("%" PRIu64 " packs are damaged and were kept: pfs fsck --repair\n",
-		       count(v, "packs_damaged"));
+		printf("%" PRIu64 " %s damaged and kept: pfs fsck --repair\n",
+		       count(v, "packs_damaged"),
+		       count(v, "packs_damaged") == 1 ? "pack is" : "packs are");
 	if (json_is_true(json_object_get(v, "stopped")))
 		printf("stopped before the end; the next one starts over\n");
 	if (dry_run)

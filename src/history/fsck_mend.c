@@ -57,8 +57,8 @@ static void put_file(struct pfs_fsck *f, int dir, const char *name, const char *
 		return;
 	after = count_lost(f);
 	if (after < before)
-		pfs_fsck_tell(f, PFS_FINDING_MENDED, "%zu objects: stored anew from %s/%s",
-			      before - after, shown, name);
+		pfs_fsck_tell(f, PFS_FINDING_MENDED, "%zu object%s: stored anew from %s/%s",
+			      before - after, before - after == 1 ? "" : "s", shown, name);
 }
 
 /* `levels` of folders below this one may hold files too. */

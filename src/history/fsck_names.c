@@ -217,13 +217,15 @@ int pfs_fsck_check_names(struct pfs_fsck *f, struct pfs_error *err)
 	f->out->unnamed_records = u.met.len;
 	if (f->names_lost && u.met.len > 0)
 		pfs_fsck_tell(f, PFS_FINDING_NAMES,
-			      "no database knows of a repo, but the store has the records of %zu "
-			      "commits: the names are lost",
-			      u.met.len);
+			      "no database knows of a repo, but the store has the record%s of %zu "
+			      "commit%s: the names are lost",
+			      u.met.len == 1 ? "" : "s", u.met.len, u.met.len == 1 ? "" : "s");
 	else if (u.met.len > 0)
 		pfs_fsck_tell(f, PFS_FINDING_NOTE,
-			      "%zu commit records have no name: of deleted repos, or of commits "
-			      "that were stopped",
+			      u.met.len == 1 ? "%zu commit record has no name: of a deleted repo, "
+					       "or of a commit that was stopped"
+					     : "%zu commit records have no name: of deleted repos, "
+					       "or of commits that were stopped",
 			      u.met.len);
 	return 0;
 }

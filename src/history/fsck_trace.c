@@ -23,7 +23,8 @@ struct tracing {
 	struct pfs_map by_key;
 	struct affected **list; /* in the order in which they were found */
 	size_t n;
-	size_t repo_len; /* of f->who */
+	uint64_t unlisted; /* paths that are counted only */
+	size_t repo_len;   /* of f->who */
 };
 
 static void tracing_fini(struct tracing *t)
@@ -70,6 +71,8 @@ static int note_path(void *arg, const char *path, const struct pfs_id *id, struc
 		t->f->out->affected++;
 		if (t->n < PFS_FSCK_PATHS_MAX)
 			rc = add(t, key, err);
+		else
+			t->unlisted++;
 	} else if (!pfs_commit_id_equal(&a->last, &t->f->row->id)) {
 		a->last = t->f->row->id;
 		a->commits++;
@@ -108,8 +111,9 @@ static void report(struct pfs_fsck *f, const struct affected *a)
 	else
 		rc = pfs_buf_printf(&text, NULL,
 				    "%s@%s:/%s cannot be read whole, nor in %" PRIu64
-				    " commits before, down to %s",
-				    repo, last, finding.path, a->commits - 1, first);
+				    " commit%s before, down to %s",
+				    repo, last, finding.path, a->commits - 1,
+				    a->commits == 2 ? "" : "s", first);
 	finding.text = rc == 0 ? pfs_buf_str(&text) : finding.path;
 	if (f->how->report)
 		f->how->report(f->how->arg, &finding);
@@ -131,8 +135,8 @@ int pfs_fsck_trace(struct pfs_fsck *f, struct pfs_error *err)
 	rc = pfs_fsck_each_commit(f, trace_commit, &t, err);
 	for (size_t i = 0; rc == 0 && i < t.n; i++)
 		report(f, t.list[i]);
-	if (rc == 0 && f->out->affected > t.n)
-		pfs_fsck_tell(f, PFS_FINDING_NOTE, "and %" PRIu64 " more paths",
-			      f->out->affected - t.n);
+	if (rc == 0 && t.unlisted > 0)
+		pfs_fsck_tell(f, PFS_FINDING_NOTE, "and %" PRIu64 " more path%s", t.unlisted,
+			      t.unlisted == 1 ? "" : "s");
 	return rc;
 }

@@ -84,8 +84,8 @@ static int check_empty(struct pfs_history *h, const struct pfs_repo_row *repo,
 	int rc = pfs_meta_count_repo(h->meta, repo->id, &counts, err);
 
 	if (rc == 0 && counts.commits)
-		return pfs_fail(err, PFS_E_NOTEMPTY, "it has %llu commits",
-				(unsigned long long)counts.commits);
+		return pfs_fail(err, PFS_E_NOTEMPTY, "it has %llu commit%s",
+				(unsigned long long)counts.commits, counts.commits == 1 ? "" : "s");
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		at.branch = branches[i];
 		rc = check_empty_workspace(h, &at, err);

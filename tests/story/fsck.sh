@@ -83,7 +83,7 @@ exits "quick looks not that close" 0 pfs fsck --level quick
 exits "full finds it" 4 pfs fsck --level full
 says "with the pack and the place" "damage: pack "
 says "and the path, in all commits that have it" \
-	"affected: books@$C2:/alone cannot be read whole, nor in 1 commits before, down to $C1"
+	"affected: books@$C2:/alone cannot be read whole, nor in 1 commit before, down to $C1"
 same "the last line sums it up" damaged "$(last | cut -d: -f1)"
 cp claim.out found
 refuse "no other path is named" grep -E 'affected.*(twice|deep|second|open)' found

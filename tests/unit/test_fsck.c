@@ -658,6 +658,7 @@ Test(fsck, the_rest_of_a_workspace_that_lost_a_file_can_be_used_again)
 	cr_expect_eq(r.missing, 1, "%s", said.all);
 	cr_expect_eq(r.remaining, 1, "nothing brings the bytes back");
 	expect_said("books@master:/dir/new, not committed, has zeros now where bytes are lost");
+	cr_expect_null(strstr(said.all, "more path"), "it is the only one: %s", said.all);
 	r = fsck(PFS_FSCK_REACH, false);
 	cr_expect_eq(r.missing + r.remaining, 0, "%s", said.all);
 	cr_expect_eq(count_changes(), 2, "dir and dir/new");
@@ -698,6 +699,7 @@ Test(fsck, a_workspace_that_lost_its_journal_is_put_aside)
 	r = fsck(PFS_FSCK_REACH, false);
 	cr_expect_eq(r.missing, 1, "%s", said.all);
 	expect_said("what is not committed on books@master");
+	cr_expect_null(strstr(said.all, "run pfs fsck"), "it runs: %s", said.all);
 	r = fsck(PFS_FSCK_REACH, true);
 	cr_expect_eq(r.mended, 1, "%s", said.all);
 	cr_expect_eq(r.remaining, 1, "%s", said.all);
