@@ -479,6 +479,7 @@ static int serve_unix(struct program *p, struct pfs_error *err)
 
 static int start(struct program *p, struct pfs_error *err)
 {
+	const char *warning;
 	int rc = open_instance(p, err);
 
 	if (rc == 0)
@@ -491,6 +492,9 @@ static int start(struct program *p, struct pfs_error *err)
 		rc = serve_unix(p, err);
 	if (rc < 0)
 		return rc;
+	warning = pfs_instance_warning(p->daemon.instance);
+	if (warning)
+		pfs_log(PFS_LOG_WARN, "pfsd.warning why=\"%s\"", warning);
 	pfs_log(PFS_LOG_INFO, "pfsd.ready mount=%s listen=%s socket=%s features=%s version=%s",
 		p->daemon.mount ? p->daemon.mount : "-", p->address, p->options.socket,
 		p->mount ? pfs_fuse_features(p->mount) : "-", pfs_version());

@@ -214,6 +214,17 @@ struct pfs_pipelines *pfs_instance_pipelines(struct pfs_instance *pfs)
 	return pfs->pipelines;
 }
 
+const char *pfs_instance_warning(struct pfs_instance *pfs)
+{
+	struct pfs_store_stats stats;
+
+	pfs_store_stats(pfs->store, &stats);
+	if (!stats.superblock_damaged)
+		return NULL;
+	return "one of the two copies of the superblock in store/STORE is damaged: `pfs fsck "
+	       "--repair` writes it anew from the other, which is the last one";
+}
+
 int pfs_instance_tick(struct pfs_instance *pfs, struct pfs_error *err)
 {
 	return pfs_history_tick(pfs->history, err);

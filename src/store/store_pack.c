@@ -26,6 +26,7 @@ struct packs {
 	int dir;     /* the store's folder */
 	int lock_fd; /* held as long as we live: one process a store */
 	struct pfs_superblock super;
+	bool super_damaged; /* one copy of it, when the store was opened */
 	struct pfs_hasher *hasher;
 	struct pfs_packset *set;
 	struct pfs_packlog *log;
@@ -245,6 +246,7 @@ static void packs_stats(void *self, struct pfs_store_stats *out)
 	out->index_bytes = totals.index_bytes;
 	out->index_memory = totals.index_memory;
 	out->index_rebuilds = totals.index_rebuilds;
+	out->superblock_damaged = p->super_damaged;
 }
 
 static void packs_parts(void *self, struct pfs_store_parts *out)
@@ -489,8 +491,9 @@ static int load_or_create(struct packs *p, struct pfs_error *err)
 
 	if (rc < 0 && rc != PFS_E_NOTFOUND && err)
 		*err = why;
+	p->super_damaged = rc > 0;
 	if (rc != PFS_E_NOTFOUND)
-		return rc;
+		return rc < 0 ? rc : 0;
 	if (faccessat(p->dir, "packs", F_OK, 0) == 0)
 		return pfs_fail(err, PFS_E_CORRUPT,
 				"there are packs but no file STORE; restore it from a backup");

@@ -26,11 +26,22 @@ int pfs_superblock_load_copy(int dir, int copy, struct pfs_superblock *out, stru
 
 int pfs_superblock_load(int dir, struct pfs_superblock *out, struct pfs_error *err)
 {
-	int rc = pfs_superblock_load_copy(dir, 0, out, err);
+	struct pfs_error a = { 0 }, b = { 0 };
+	struct pfs_superblock other;
+	int rc = pfs_superblock_load_copy(dir, 0, out, &a);
 
+	if (rc == 0)
+		return pfs_superblock_load_copy(dir, 1, &other, NULL) == PFS_E_CORRUPT;
 	/* Only damage is a reason to look at B: a version we do not know is not in B either. */
-	if (rc == PFS_E_CORRUPT && pfs_superblock_load_copy(dir, 1, out, NULL) == 0)
-		return 0;
+	if (rc == PFS_E_CORRUPT && pfs_superblock_load_copy(dir, 1, out, &b) == 0)
+		return 1;
+	if (rc == PFS_E_CORRUPT)
+		return pfs_fail(err, rc,
+				"%.300s; %.300s; both copies are damaged, and nothing else has the "
+				"keys of the store: bring store/" FILE_NAME " back from a backup",
+				a.text, b.text);
+	if (err)
+		*err = a;
 	return rc;
 }
 

@@ -9,7 +9,10 @@
 #include "store/room.h"
 #include "format/packhdr.h"
 
-/* The superblock of the store in `dir`; from copy B when A is damaged. PFS_E_NOTFOUND: no file. */
+/*
+ * The superblock of the store in `dir`; from copy B when A is damaged. 1 when one of
+ * the two is damaged. PFS_E_NOTFOUND: no file.
+ */
 int pfs_superblock_load(int dir, struct pfs_superblock *out, struct pfs_error *err);
 
 /* Make one with a new name and secret, durable when this returns. */

@@ -167,6 +167,17 @@ start_pfsd
 claim "pfsd starts, with all commits" cmp deep "$MNT/books/$C2/dir/deep"
 same "and what was not committed" "not committed" "$(cat "$M/open")"
 
+# ---- a copy of the superblock
+claim "pfsd stops" stop_pfsd
+claim "damage one copy of the superblock" \
+	sh -c "printf x | dd of='$DATA/store/STORE' bs=1 seek=40 conv=notrunc"
+start_pfsd
+claim "pfsd starts and warns" grep 'pfsd.warning.*pfs fsck --repair' "$S/pfsd.log"
+exits "repair writes it anew" 1 pfs fsck --repair
+claim "pfsd stops" stop_pfsd
+start_pfsd
+same "and it does not warn again" 1 "$(grep -c pfsd.warning "$S/pfsd.log")"
+
 # ---- a file of a workspace
 claim "pfsd stops" stop_pfsd
 spool=$(find "$DATA/workspaces" -path '*/spool/*-*' -type f -size -2 | head -n 1)

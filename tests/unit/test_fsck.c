@@ -1019,6 +1019,57 @@ Test(fsck, a_damaged_page_of_an_open_database_is_told_with_what_to_do)
 	expect_said("--repair");
 }
 
+static void flip_superblock(long at)
+{
+	char path[400];
+	FILE *f;
+	int c;
+
+	snprintf(path, sizeof(path), "%s/store/STORE", dir.path);
+	f = fopen(path, "r+");
+	cr_assert(f);
+	fseek(f, at, SEEK_SET);
+	c = fgetc(f);
+	fseek(f, -1, SEEK_CUR);
+	fputc(c ^ 1, f);
+	fclose(f);
+}
+
+static void check_warning(bool wanted)
+{
+	PFS_AUTO(pfs_close) struct pfs_instance *pfs = NULL;
+	struct pfs_error err = { 0 };
+	const char *warning;
+
+	must(pfs_open(dir.path, &pfs, &err), &err);
+	warning = pfs_instance_warning(pfs);
+	cr_expect_eq(warning != NULL, wanted, "%s", warning ? warning : "no warning");
+	cr_expect(!warning || strstr(warning, "pfs fsck --repair"), "%s", warning);
+}
+
+Test(fsck, a_copy_of_the_superblock_that_is_damaged_is_warned_of_until_it_is_mended)
+{
+	struct pfs_instance *pfs = NULL;
+	struct pfs_error err = { 0 };
+	struct pfs_fsck_report r;
+
+	world_close(&w);
+	check_warning(false);
+	for (int copy = 0; copy < 2; copy++) {
+		flip_superblock(copy * PFS_SUPERBLOCK_SIZE + 40);
+		check_warning(true);
+		cr_assert_eq(fsck_data(true, &r), 0, "%s", said.all);
+		cr_expect_eq(r.damages, 1, "%s", said.all);
+		check_warning(false);
+	}
+	flip_superblock(40);
+	flip_superblock(PFS_SUPERBLOCK_SIZE + 40);
+	cr_expect_eq(pfs_open(dir.path, &pfs, &err), PFS_E_CORRUPT);
+	cr_expect(strstr(err.text, "copy A") && strstr(err.text, "copy B"), "%s", err.text);
+	cr_expect(strstr(err.text, "backup"), "%s", err.text);
+	memset(&w, 0, sizeof(w));
+}
+
 Test(fsck, only_a_data_folder_that_nobody_has_open_is_looked_at)
 {
 	struct pfs_fsck_report r;
