@@ -274,15 +274,12 @@ static int look_at_database(struct pfs_fsck *f, struct pfs_error *err)
 static int look(struct pfs_fsck *f, struct pfs_error *err)
 {
 	struct pfs_error why = { 0 };
-	uint64_t damages;
 	int rc;
 
 	f->who = "";
 	rc = look_at_store(f, err);
-	damages = f->out->damages;
 	if (rc == 0)
 		rc = look_at_database(f, err);
-	f->meta_wrong = f->out->damages > damages;
 	if (rc < 0)
 		return rc;
 	rc = pfs_meta_is_new(f->h->meta, &f->names_lost, &why);
@@ -340,7 +337,7 @@ static bool is_complete(const struct pfs_fsck *before, const struct pfs_fsck *f)
 	const struct pfs_fsck_report *r = f->out;
 
 	return f->how->level >= PFS_FSCK_REACH && !r->stopped && r->missing == 0 && r->names == 0 &&
-	       !f->meta_wrong && !f->names_lost && before->gone_for_good == 0 &&
+	       !f->bad_pages && !f->names_lost && before->gone_for_good == 0 &&
 	       has_all(&before->lost, &f->lost);
 }
 

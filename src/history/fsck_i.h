@@ -24,7 +24,6 @@ struct pfs_fsck {
 
 	uint64_t bad_pages;       /* of the database, or rows that do not fit */
 	bool index_wrong;         /* it does not agree with a pack */
-	bool meta_wrong;          /* the database does not hold what was written to it */
 	bool complete;            /* all that anybody needs was found whole, after mending */
 	bool names_lost;          /* nothing was ever written to the metadata */
 	struct pfs_idset lost;    /* objects that are needed, or were, and cannot be read */
