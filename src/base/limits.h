@@ -36,6 +36,7 @@
 	(4u << 20)                    /* their table is in memory until it is written: 192 to 288 MiB */
 #define PFS_PACKS_MAX      (1u << 26) /* numbers ever given to packs: 4 PiB in packs of 64 MiB */
 #define PFS_INDEX_BATCH    (1u << 18) /* objects kept in memory before they go into a run: 15 MB */
+#define PFS_DOUBTS_MAX     (1u << 14) /* damaged objects that are remembered: a file of 0.9 MB */
 #define PFS_INDEX_RUNS_MAX 1024u      /* far above what merging leaves */
 #define PFS_BUNDLE_SIZE_MAX \
 	(64u << 10) /* bytes of small objects kept together: read for any of them */

@@ -35,6 +35,8 @@ enum pfs_rank {
 	PFS_RANK_INDEX = 225, /* who makes runs */
 	PFS_RANK_PACKSET = 220,
 	PFS_RANK_PACKSET_FILES = 215, /* descriptors of sealed packs */
+	PFS_RANK_DOUBTS_FILE = 213,   /* who writes down which objects are damaged */
+	PFS_RANK_DOUBTS = 212,
 	PFS_RANK_CACHE = 210,
 	PFS_RANK_RUNTIME = 205, /* which containers are ours */
 	PFS_RANK_NET = 150,

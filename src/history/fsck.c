@@ -409,6 +409,9 @@ int pfs_fsck_run(struct pfs_history *h, const struct pfs_fsck_options *options,
 		how.level = PFS_FSCK_REACH;
 	if (how.level > PFS_FSCK_FULL)
 		return pfs_fail(err, PFS_E_INVALID, "fsck: level %d, there are 1 to 3", how.level);
+	/* Only who looks at what names lead to can tell whether anybody needs it. */
+	if (how.level < PFS_FSCK_REACH && pfs_store_knows_damage(h->store))
+		how.level = PFS_FSCK_REACH;
 	/*
 	 * A commit that has lost its row keeps nothing: a collection must not go on
 	 * with what it found out before the row was given back.

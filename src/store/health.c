@@ -1,4 +1,5 @@
 #include "store/health.h"
+#include "store/packset.h"
 #include "store/store_i.h"
 
 #include <stdlib.h>
@@ -6,6 +7,13 @@
 bool pfs_store_is_whole(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id)
 {
 	return st->ops->whole ? st->ops->whole(st->self, kind, id) : st->ops->has(st->self, kind, id);
+}
+
+bool pfs_store_knows_damage(struct pfs_store *st)
+{
+	struct pfs_store_parts parts;
+
+	return pfs_store_parts(st, &parts) && pfs_packset_doubts(parts.set) > 0;
 }
 
 static int examine(struct pfs_store *st, const struct pfs_examination *x, uint32_t *after,

@@ -7,7 +7,8 @@
  *	mend    ──▶ damaged objects of which another pack has a whole copy, stored anew
  *
  * Reading, putting and sweeping go on meanwhile. An object that was found
- * damaged is doubted from then on: pfs_store_has() says no until it is put again.
+ * damaged is doubted from then on, also by who opens the store next:
+ * pfs_store_has() says no until it is put again.
  *
  * Threads: any.
  */
@@ -18,7 +19,8 @@
 #include "base/idset.h"
 
 struct pfs_examination {
-	bool thorough; /* every byte of every record; else superblock, headers, footers */
+	bool thorough; /* every byte of every record; else superblock, headers, footers, and
+			  what was found damaged before */
 	bool index;    /* hold the index against what footers say, object by object */
 	bool mend;     /* put the good copy of the superblock over the bad one */
 
@@ -41,6 +43,9 @@ struct pfs_examination {
 
 /* Whether the object is there and nothing is known against it; no bytes are read. */
 bool pfs_store_is_whole(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id);
+
+/* Whether damage is known of, from reading or looking, that may still be needed; no bytes are read. */
+bool pfs_store_knows_damage(struct pfs_store *st);
 
 /* All of the store: 1 when there was damage, mended or not, 0 when there was none. */
 int pfs_store_examine(struct pfs_store *st, const struct pfs_examination *x, struct pfs_error *err);

@@ -103,6 +103,8 @@ static int check_members(struct pfs_packcheck *c, const struct pfs_pack *pack, u
 		if (rc < 0) {
 			tell_at(c, pack, off, why.text);
 			lose(c, pack, off, (enum pfs_kind)m.type, &m.id);
+		} else {
+			pfs_packset_trust(c->set, &m.id, pack, off);
 		}
 		plain += m.len;
 	}
@@ -169,6 +171,8 @@ static int check_object(struct pfs_packcheck *c, const struct pfs_pack *pack,
 		tell_at(c, pack, scan->at, why.text);
 		lose(c, pack, scan->at, (enum pfs_kind)rec->type, &rec->id);
 	}
+	if (rc == 0)
+		pfs_packset_trust(c->set, &rec->id, pack, scan->at);
 	return 0;
 }
 
@@ -337,6 +341,8 @@ static int check_piece(struct pfs_packcheck *c, const struct pfs_pack *pack, int
 	if (rc < 0) {
 		tell_at(c, pack, e->off, why.text);
 		lose(c, pack, e->off, (enum pfs_kind)e->type, &e->id);
+	} else {
+		pfs_packset_trust(c->set, &e->id, pack, e->off);
 	}
 	return 0;
 }
@@ -410,6 +416,30 @@ static void note_damage(const struct pfs_packcheck *c, struct pfs_pack *pack, ui
 		__atomic_store_n(&pack->damaged, 0, __ATOMIC_RELEASE);
 }
 
+/* --- what is known without reading it again --- */
+
+struct telling {
+	struct pfs_packcheck *c;
+	const struct pfs_pack *pack;
+};
+
+static void tell_known(void *arg, const struct pfs_id *id, const struct pfs_place *place)
+{
+	const struct telling *t = arg;
+
+	tell_at(t->c, t->pack, place->off, "was found damaged before");
+	if (t->c->x->lost)
+		t->c->x->lost(t->c->x->arg, (enum pfs_kind)place->type, id);
+}
+
+/* A look that reads all of it finds it again, or finds it whole. */
+static int check_known(struct pfs_packcheck *c, const struct pfs_pack *pack, struct pfs_error *err)
+{
+	struct telling t = { c, pack };
+
+	return c->x->thorough ? 0 : pfs_packset_each_doubt(c->set, pack, tell_known, &t, err);
+}
+
 int pfs_packcheck_run(struct pfs_packcheck *c, struct pfs_pack *pack, struct pfs_error *err)
 {
 	unsigned char *plain = malloc(PFS_OBJECT_SIZE_MAX);
@@ -431,7 +461,11 @@ int pfs_packcheck_run(struct pfs_packcheck *c, struct pfs_pack *pack, struct pfs
 						    : check_open_pack(c, pack, fd, plain, err);
 		pfs_packset_return(c->set, pack);
 	}
-	note_damage(c, pack, c->damages - c->misplaced - before);
 	free(plain);
+	if (rc == 0)
+		rc = check_known(c, pack, err);
+	note_damage(c, pack, c->damages - c->misplaced - before);
+	/* On a disk that is full or read-only it is known until the store is closed. */
+	pfs_packset_save_doubts(c->set, NULL);
 	return rc;
 }

@@ -25,6 +25,7 @@ int pfs_packset_new(int dir, const unsigned char store_uuid[PFS_UUID_SIZE],
 	set->flush_at = pfs_packset_batch;
 	memcpy(set->store_uuid, store_uuid, PFS_UUID_SIZE);
 	pfs_map_init(&set->unclaimed);
+	pfs_doubts_init(&set->doubts);
 	pfs_rwlock_init(&set->lock, PFS_RANK_PACKSET);
 	pfs_lock_init(&set->files, PFS_RANK_PACKSET_FILES);
 	pfs_lock_init(&set->tidy, PFS_RANK_INDEX);
@@ -51,6 +52,10 @@ void pfs_packset_free(struct pfs_packset **taken)
 	if (!set)
 		return;
 	flush_at_close(set);
+	if (set->opened)
+		pfs_packset_prune_doubts(set);
+	pfs_packset_save_doubts(set, NULL);
+	pfs_doubts_fini(&set->doubts);
 	for (size_t i = 0; i < set->n_packs; i++)
 		if (set->packs[i]) {
 			pfs_fd_close(&set->packs[i]->fd);

@@ -117,9 +117,49 @@ int pfs_packset_list_at(struct pfs_packset *set, const struct pfs_pack *pack, ui
  */
 bool pfs_packset_has(struct pfs_packset *set, const struct pfs_id *id);
 
-/* Reading it there found damage. */
+/*
+ * Reading it there found damage. That is remembered over a restart, once
+ * pfs_packset_save_doubts() has said so; it does nothing when nothing is new.
+ */
 void pfs_packset_doubt(struct pfs_packset *set, const struct pfs_id *id,
 		       const struct pfs_place *place);
+int pfs_packset_save_doubts(struct pfs_packset *set, struct pfs_error *err);
+
+/* Reading it there found the bytes that were written: whoever doubted it was wrong, or they are back. */
+void pfs_packset_trust(struct pfs_packset *set, const struct pfs_id *id,
+		       const struct pfs_pack *pack, uint64_t off);
+
+/*
+ * Opening a store: what was known to be damaged, before anything is set; and
+ * once all packs are there, doubt what is still found in those places.
+ */
+void pfs_packset_load_doubts(struct pfs_packset *set);
+int pfs_packset_apply_doubts(struct pfs_packset *set, struct pfs_error *err);
+
+/* Whether it is known to be damaged at this place, wherever it is found now. */
+bool pfs_packset_is_damaged(struct pfs_packset *set, const struct pfs_id *id,
+			    const struct pfs_place *place);
+
+/* Whether an object is to be found at `place`, not at `other`: whole before damaged, then the newer pack. */
+bool pfs_packset_prefers(struct pfs_packset *set, const struct pfs_id *id,
+			 const struct pfs_place *place, const struct pfs_place *other);
+
+/* Forget what went with its pack, or is found, durably, in a newer pack by now. */
+void pfs_packset_prune_doubts(struct pfs_packset *set);
+
+/* How many places of objects are known to be damaged. */
+size_t pfs_packset_doubts(struct pfs_packset *set);
+
+/* Call `each` for the objects that are found in this pack and doubted. */
+int pfs_packset_each_doubt(struct pfs_packset *set, const struct pfs_pack *pack,
+			   void (*each)(void *arg, const struct pfs_id *id,
+					const struct pfs_place *place),
+			   void *arg, struct pfs_error *err);
+
+/* Tell what is wrong with the file that remembers it, and write it anew. */
+void pfs_packset_check_doubts(struct pfs_packset *set,
+			      void (*tell)(void *arg, const char *what, const char *text),
+			      void *arg);
 
 /*
  * Make sure that `more` calls of pfs_packset_set cannot fail, whatever others

@@ -223,7 +223,9 @@ static int merge_pieces(struct building *b, struct pfs_error *err)
 	return add_piece(b, &what, err);
 }
 
-static int add_list(struct building *b, const struct pfs_pack *pack, struct pfs_error *err)
+/* What is known to be damaged there, or all else. */
+static int add_list(struct building *b, const struct pfs_pack *pack, bool damaged,
+		    struct pfs_error *err)
 {
 	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
 	int rc = pfs_packlist_load(b->set->dir, pack, &list, err);
@@ -240,6 +242,8 @@ static int add_list(struct building *b, const struct pfs_pack *pack, struct pfs_
 			.codec = place->codec,
 		};
 
+		if (pfs_packset_is_damaged(b->set, &rec.id, place) != damaged)
+			continue;
 		rc = pfs_indexbatch_add(&b->batch, &rec, err);
 		if (rc == 0 && b->batch.n == pfs_packset_batch)
 			rc = write_piece(b, err);
@@ -299,6 +303,17 @@ static int list_packs(struct pfs_packset *set, struct pfs_pack ***out, size_t *o
 	return 0;
 }
 
+/* Damaged copies first, so that whole ones take the place of them. */
+static int add_damaged(struct building *b, struct pfs_pack **list, size_t n, struct pfs_error *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < n && rc == 0; i++)
+		if (pfs_doubts_tell_of(&b->set->doubts, list[i]->uuid))
+			rc = add_list(b, list[i], true, err);
+	return rc;
+}
+
 static int add_lists(struct building *b, struct pfs_error *err)
 {
 	struct pfs_pack **list = NULL;
@@ -307,8 +322,9 @@ static int add_lists(struct building *b, struct pfs_error *err)
 
 	if (rc < 0)
 		return rc;
+	rc = add_damaged(b, list, n, err);
 	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = add_list(b, list[i], err);
+		rc = add_list(b, list[i], false, err);
 	free(list);
 	if (rc == 0)
 		rc = write_piece(b, err);

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define REPAIRS_MAX 2
 
@@ -277,9 +278,41 @@ static void set_locked(struct pfs_packset *set, const struct pfs_id *id,
 		__atomic_add_fetch(&set->ready, 1, __ATOMIC_RELAXED);
 }
 
+static struct pfs_doubt row_of(const struct pfs_pack *pack, const struct pfs_id *id, uint64_t off)
+{
+	struct pfs_doubt row = { .off = off, .id = *id };
+
+	memcpy(row.pack, pack->uuid, sizeof(row.pack));
+	return row;
+}
+
+bool pfs_packset_is_damaged(struct pfs_packset *set, const struct pfs_id *id,
+			    const struct pfs_place *place)
+{
+	struct pfs_doubt row;
+
+	if (pfs_doubts_count(&set->doubts) == 0)
+		return false;
+	row = row_of(pfs_packset_pack(set, place->pack), id, place->off);
+	return pfs_doubts_has(&set->doubts, &row);
+}
+
+/* What was cut off may be written anew in the same place. */
+static void forget_doubt(struct pfs_packset *set, const struct pfs_id *id,
+			 const struct pfs_place *place)
+{
+	struct pfs_doubt row;
+
+	if (place->doubted || pfs_doubts_count(&set->doubts) == 0)
+		return;
+	row = row_of(pfs_packset_pack(set, place->pack), id, place->off);
+	pfs_doubts_remove(&set->doubts, &row);
+}
+
 void pfs_packset_set(struct pfs_packset *set, const struct pfs_id *id,
 		     const struct pfs_place *place)
 {
+	forget_doubt(set, id, place);
 	for (bool done = false; !done;) {
 		PFS_AUTO(pfs_indexruns_unref) struct pfs_indexruns *runs = NULL;
 		struct pfs_place ignored, in_runs;
@@ -301,16 +334,40 @@ void pfs_packset_doubt(struct pfs_packset *set, const struct pfs_id *id,
 {
 	struct pfs_place doubted = *place, in_table;
 	const struct pfs_pack *pack;
+	struct pfs_doubt row;
+	bool there;
 
 	doubted.doubted = true;
 	pfs_rwlock_write(&set->lock);
 	pack = set->packs[place->pack];
+	there = !is_dropped(pack);
+	row = row_of(pack, id, place->off);
 	pfs_locality_forget(&set->near, place->pack);
 	if (ask_table(set, id, &in_table) != PFS_IDTABLE_ABSENT)
 		pfs_idtable_doubt(&set->table, id, place);
-	else if (pack->covered && !is_dropped(pack) && reserve_locked(set, 1, NULL) == 0)
+	else if (pack->covered && there && reserve_locked(set, 1, NULL) == 0)
 		pfs_idtable_set(&set->table, id, &doubted, false);
 	pfs_rwlock_unlock(&set->lock);
+	if (there)
+		pfs_doubts_add(&set->doubts, &row);
+}
+
+void pfs_packset_trust(struct pfs_packset *set, const struct pfs_id *id,
+		       const struct pfs_pack *pack, uint64_t off)
+{
+	const struct pfs_doubt row = row_of(pack, id, off);
+	struct pfs_place place;
+
+	if (!pfs_doubts_has(&set->doubts, &row))
+		return;
+	pfs_rwlock_write(&set->lock);
+	if (ask_table(set, id, &place) == PFS_IDTABLE_FOUND && place.pack == pack->number &&
+	    place.off == off) {
+		place.doubted = false;
+		pfs_idtable_set(&set->table, id, &place, false);
+	}
+	pfs_rwlock_unlock(&set->lock);
+	pfs_doubts_remove(&set->doubts, &row);
 }
 
 struct entries PFS_VEC(struct pfs_idtable_entry);

@@ -4,6 +4,7 @@
  *	packset.c         the packs and their descriptors
  *	packset_find.c    where is this object?
  *	packset_tidy.c    what is in memory goes into runs, runs are merged
+ *	packset_doubt.c   damage that is known, over a restart
  *	packset_drop.c    a pack goes
  *	packset_build.c   the index is loaded, checked, made anew
  *
@@ -20,6 +21,7 @@
 #ifndef PFS_STORE_PACKSET_I_H
 #define PFS_STORE_PACKSET_I_H
 
+#include "store/doubts.h"
 #include "store/index.h"
 #include "store/indexmerge.h"
 #include "store/locality.h"
@@ -58,6 +60,9 @@ struct pfs_packset {
 	uint64_t rebuilds;             /* atomic to look at */
 	char trouble
 		[PFS_PACKSET_TROUBLE_SIZE]; /* what was wrong with the index, until it is told */
+
+	struct pfs_doubts doubts; /* has locks of its own */
+	bool opened;              /* all packs are known: one that is not there has gone */
 
 	struct pfs_index found;   /* while the store is opened: what the manifest says, */
 	struct pfs_map unclaimed; /* and its packs by uuid that were not seen yet */

@@ -52,29 +52,30 @@ static int file_size(int fd, uint64_t *out, struct pfs_error *err)
 	return 0;
 }
 
-static int note(struct pfs_packset *set, const struct pfs_pack *pack,
-		const struct pfs_packlist_item *item, struct pfs_error *err)
+static int note(struct pfs_packset *set, const struct pfs_packlist_item *item,
+		struct pfs_error *err)
 {
-	struct pfs_place other;
+	struct pfs_place place = item->place, other;
 	int rc;
 
 	/* Stored twice: somebody found the older copy damaged. */
 	if (pfs_packset_find(set, &item->id, &other) &&
-	    pfs_packset_pack(set, other.pack)->seq > pack->seq)
+	    !pfs_packset_prefers(set, &item->id, &place, &other))
 		return 0;
+	place.doubted = pfs_packset_is_damaged(set, &item->id, &place);
 	rc = pfs_packset_reserve(set, 1, err);
 	if (rc == 0)
-		pfs_packset_set(set, &item->id, &item->place);
+		pfs_packset_set(set, &item->id, &place);
 	return rc;
 }
 
-static int note_all(struct pfs_packset *set, const struct pfs_pack *pack,
-		    const struct pfs_packlist *list, struct pfs_error *err)
+static int note_all(struct pfs_packset *set, const struct pfs_packlist *list,
+		    struct pfs_error *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; i < list->n && rc == 0; i++)
-		rc = note(set, pack, &list->items[i], err);
+		rc = note(set, &list->items[i], err);
 	return rc;
 }
 
@@ -90,7 +91,7 @@ static int note_findings(struct pfs_packset *set, const struct pfs_pack *pack,
 	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
 	int rc = pfs_packlist_make(pack, &found->records, end, &list, err);
 
-	return rc < 0 ? rc : note_all(set, pack, &list, err);
+	return rc < 0 ? rc : note_all(set, &list, err);
 }
 
 struct loader {
@@ -231,7 +232,7 @@ static int read_pack(struct loader *l, struct pfs_pack *pack, struct pfs_error *
 	int rc = pfs_packlist_load(l->dir, pack, &list, err);
 
 	if (rc == 0)
-		rc = note_all(l->set, pack, &list, err);
+		rc = note_all(l->set, &list, err);
 	if (rc == 0)
 		pfs_packset_complete(l->set, pack);
 	return rc;

@@ -136,6 +136,13 @@ static void format_place(struct packs *p, const struct pfs_place *place,
 		 pfs_pack_format(pfs_packset_pack(p->set, place->pack)->uuid, uuid), place->off);
 }
 
+/* When it cannot be saved it is known until the store is closed, and whoever reads is told the same. */
+static void doubt(struct packs *p, const struct pfs_id *id, const struct pfs_place *place)
+{
+	pfs_packread_doubt(&p->read, id, place);
+	pfs_packset_save_doubts(p->set, NULL);
+}
+
 static int packs_get(void *self, enum pfs_kind kind, const struct pfs_id *id,
 		     struct pfs_counted_object **out, struct pfs_error *err)
 {
@@ -150,7 +157,7 @@ static int packs_get(void *self, enum pfs_kind kind, const struct pfs_id *id,
 	if (rc == PFS_E_NOTFOUND)
 		return pfs_fail(err, rc, "no object %s", pfs_id_format(id, text));
 	if (rc == PFS_E_CORRUPT)
-		pfs_packread_doubt(&p->read, id, &place);
+		doubt(p, id, &place);
 	format_place(p, &place, text);
 	return pfs_wrap(err, rc, "%s", text);
 }
@@ -177,7 +184,7 @@ static void packs_doubt(void *self, const struct pfs_id *id)
 	struct pfs_place place;
 
 	if (pfs_packset_find(p->set, id, &place))
-		pfs_packread_doubt(&p->read, id, &place);
+		doubt(p, id, &place);
 }
 
 static void packs_place(void *self, const struct pfs_id *id, char out[PFS_STORE_PLACE_SIZE])
@@ -193,7 +200,12 @@ static int packs_sync(void *self, struct pfs_error *err)
 {
 	struct packs *p = self;
 
-	return pfs_packlog_sync(p->log, err);
+	int rc = pfs_packlog_sync(p->log, err);
+
+	/* A put may have come upon damage, when it looked for what the object resembles. */
+	if (rc == 0)
+		pfs_packset_save_doubts(p->set, NULL);
+	return rc;
 }
 
 /* Of a pack that was there before us the trailer tells, once somebody wants to know. */
@@ -366,6 +378,8 @@ static int packs_check(void *self, const struct pfs_hasher *hasher, const struct
 		rc = check_superblock(p, &c, err);
 	if (*after == 0 && rc == 0)
 		rc = pfs_packset_check(p->set, x->thorough, tell_damage, &c, err);
+	if (*after == 0 && rc == 0)
+		pfs_packset_check_doubts(p->set, tell_damage, &c);
 	while (rc == 0 && i < n && bytes < budget && !(x->stop && x->stop(x->arg))) {
 		rc = pfs_packcheck_run(&c, list[i], err);
 		if (c.stopped)
@@ -528,11 +542,15 @@ static int open_packs(struct packs *p, const char *path, struct pfs_error *err)
 	if (rc == 0)
 		rc = pfs_packset_new(p->dir, p->super.uuid, &p->set, err);
 	if (rc == 0)
+		pfs_packset_load_doubts(p->set);
+	if (rc == 0)
 		rc = pfs_recover_sealed(p->dir, p->set, p->super.uuid, &seq, err);
 	if (rc == 0)
 		rc = pfs_packlog_new(p->dir, p->set, p->hasher, p->super.uuid, seq, &p->log, err);
 	if (rc == 0)
 		rc = pfs_recover_open(p->dir, p->set, p->super.uuid, p->log, err);
+	if (rc == 0)
+		rc = pfs_packset_apply_doubts(p->set, err);
 	return rc;
 }
 

@@ -1,0 +1,151 @@
+#include "store/packset_i.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+size_t pfs_packset_doubts(struct pfs_packset *set)
+{
+	return pfs_doubts_count(&set->doubts);
+}
+
+void pfs_packset_load_doubts(struct pfs_packset *set)
+{
+	pfs_doubts_load(&set->doubts, set->dir, set->store_uuid);
+}
+
+int pfs_packset_save_doubts(struct pfs_packset *set, struct pfs_error *err)
+{
+	return pfs_doubts_save(&set->doubts, set->dir, set->store_uuid, err);
+}
+
+void pfs_packset_check_doubts(struct pfs_packset *set,
+			      void (*tell)(void *arg, const char *what, const char *text),
+			      void *arg)
+{
+	pfs_packset_prune_doubts(set);
+	pfs_doubts_check(&set->doubts, set->dir, set->store_uuid, tell, arg);
+}
+
+static uint32_t seq_of(const struct pfs_pack *pack)
+{
+	return __atomic_load_n(&pack->seq, __ATOMIC_RELAXED);
+}
+
+bool pfs_packset_prefers(struct pfs_packset *set, const struct pfs_id *id,
+			 const struct pfs_place *place, const struct pfs_place *other)
+{
+	bool damaged = pfs_packset_is_damaged(set, id, place);
+
+	if (damaged != pfs_packset_is_damaged(set, id, other))
+		return !damaged;
+	return seq_of(pfs_packset_pack(set, place->pack)) >=
+	       seq_of(pfs_packset_pack(set, other->pack));
+}
+
+static bool is_at(const struct pfs_place *place, const struct pfs_pack *pack, uint64_t off)
+{
+	return place->pack == pack->number && place->off == off;
+}
+
+/* --- rows and their packs --------------------------------------------------- */
+
+/* All rows, and the packs that they tell of. */
+struct known {
+	struct pfs_doubt *rows; /* owned */
+	size_t n;
+	struct pfs_map packs; /* by uuid; those that are there */
+};
+
+static void known_fini(struct known *k)
+{
+	free(k->rows);
+	pfs_map_fini(&k->packs);
+}
+
+static int load_known(struct pfs_packset *set, struct known *out, struct pfs_error *err)
+{
+	int rc = pfs_doubts_list(&set->doubts, NULL, &out->rows, &out->n, err);
+	struct pfs_pack *pack;
+	size_t pos = 0;
+
+	pfs_map_init(&out->packs);
+	while (rc == 0 && out->n && (pack = pfs_packset_next(set, &pos)))
+		rc = pfs_map_set(&out->packs, pack->uuid, sizeof(pack->uuid), pack, err);
+	return rc;
+}
+
+int pfs_packset_apply_doubts(struct pfs_packset *set, struct pfs_error *err)
+{
+	PFS_AUTO(known_fini) struct known k = { 0 };
+	int rc = load_known(set, &k, err);
+
+	for (size_t i = 0; i < k.n && rc == 0; i++) {
+		const struct pfs_doubt *row = &k.rows[i];
+		const struct pfs_pack *pack = pfs_map_find(&k.packs, row->pack, sizeof(row->pack));
+		struct pfs_place place;
+
+		if (pack && pfs_packset_find(set, &row->id, &place) && !place.doubted &&
+		    is_at(&place, pack, row->off))
+			pfs_packset_doubt(set, &row->id, &place);
+	}
+	set->opened = rc == 0;
+	if (rc == 0)
+		pfs_packset_prune_doubts(set);
+	return rc;
+}
+
+/*
+ * Whether nobody will come upon the damaged place any more. In a pack that is
+ * not newer the whole copy would be found after the damaged one when the index
+ * is made anew, and what is not durable may be cut off.
+ */
+static bool is_settled(struct pfs_packset *set, const struct pfs_doubt *row,
+		       const struct pfs_pack *pack)
+{
+	const struct pfs_pack *now;
+	struct pfs_place place;
+
+	if (!pfs_packset_find(set, &row->id, &place) || place.doubted || place.pack == pack->number)
+		return false;
+	now = pfs_packset_pack(set, place.pack);
+	return seq_of(now) > seq_of(pack) && pfs_pack_is_durable(now, place.off) &&
+	       !__atomic_load_n(&now->condemned, __ATOMIC_ACQUIRE);
+}
+
+void pfs_packset_prune_doubts(struct pfs_packset *set)
+{
+	PFS_AUTO(known_fini) struct known k = { 0 };
+
+	if (load_known(set, &k, NULL) < 0)
+		return;
+	for (size_t i = 0; i < k.n; i++) {
+		const struct pfs_pack *pack =
+			pfs_map_find(&k.packs, k.rows[i].pack, sizeof(k.rows[i].pack));
+
+		if (!pack || is_settled(set, &k.rows[i], pack))
+			pfs_doubts_remove(&set->doubts, &k.rows[i]);
+	}
+}
+
+int pfs_packset_each_doubt(struct pfs_packset *set, const struct pfs_pack *pack,
+			   void (*each)(void *arg, const struct pfs_id *id,
+					const struct pfs_place *place),
+			   void *arg, struct pfs_error *err)
+{
+	struct pfs_doubt *rows = NULL;
+	size_t n = 0;
+	int rc = 0;
+
+	if (pfs_doubts_count(&set->doubts) == 0)
+		return 0;
+	rc = pfs_doubts_list(&set->doubts, pack->uuid, &rows, &n, err);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		struct pfs_place place;
+
+		if (pfs_packset_find(set, &rows[i].id, &place) && place.doubted &&
+		    is_at(&place, pack, rows[i].off))
+			each(arg, &rows[i].id, &place);
+	}
+	free(rows);
+	return rc;
+}
