@@ -13,7 +13,7 @@ bool pfs_store_knows_damage(struct pfs_store *st)
 {
 	struct pfs_store_parts parts;
 
-	return pfs_store_parts(st, &parts) && pfs_packset_doubts(parts.set) > 0;
+	return pfs_store_parts(st, &parts) && pfs_packset_has_doubts(parts.set);
 }
 
 static int examine(struct pfs_store *st, const struct pfs_examination *x, uint32_t *after,

@@ -144,11 +144,11 @@ bool pfs_packset_is_damaged(struct pfs_packset *set, const struct pfs_id *id,
 bool pfs_packset_prefers(struct pfs_packset *set, const struct pfs_id *id,
 			 const struct pfs_place *place, const struct pfs_place *other);
 
-/* Forget what went with its pack, or is found, durably, in a newer pack by now. */
+/* Forget what went with its pack. */
 void pfs_packset_prune_doubts(struct pfs_packset *set);
 
-/* How many places of objects are known to be damaged. */
-size_t pfs_packset_doubts(struct pfs_packset *set);
+/* Whether there is an object that is found where it is known to be damaged, or not at all. */
+bool pfs_packset_has_doubts(struct pfs_packset *set);
 
 /* Call `each` for the objects that are found in this pack and doubted. */
 int pfs_packset_each_doubt(struct pfs_packset *set, const struct pfs_pack *pack,

@@ -3,9 +3,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t pfs_packset_doubts(struct pfs_packset *set)
+bool pfs_packset_has_doubts(struct pfs_packset *set)
 {
-	return pfs_doubts_count(&set->doubts);
+	struct pfs_doubt *rows = NULL;
+	bool found = false;
+	size_t n = 0;
+
+	if (pfs_doubts_count(&set->doubts) == 0)
+		return false;
+	/* Without memory the answer is the careful one. */
+	if (pfs_doubts_list(&set->doubts, NULL, &rows, &n, NULL) < 0)
+		return true;
+	for (size_t i = 0; i < n && !found; i++) {
+		struct pfs_place place;
+
+		/* What is damaged in a pack that is being written is not found any more. */
+		found = !pfs_packset_find(set, &rows[i].id, &place) || place.doubted;
+	}
+	free(rows);
+	return found;
 }
 
 void pfs_packset_load_doubts(struct pfs_packset *set)
@@ -84,7 +100,7 @@ int pfs_packset_apply_doubts(struct pfs_packset *set, struct pfs_error *err)
 		const struct pfs_pack *pack = pfs_map_find(&k.packs, row->pack, sizeof(row->pack));
 		struct pfs_place place;
 
-		if (pack && pfs_packset_find(set, &row->id, &place) && !place.doubted &&
+		if (pack && pfs_packset_find(set, &row->id, &place) &&
 		    is_at(&place, pack, row->off))
 			pfs_packset_doubt(set, &row->id, &place);
 	}
@@ -95,36 +111,18 @@ int pfs_packset_apply_doubts(struct pfs_packset *set, struct pfs_error *err)
 }
 
 /*
- * Whether nobody will come upon the damaged place any more. In a pack that is
- * not newer the whole copy would be found after the damaged one when the index
- * is made anew, and what is not durable may be cut off.
+ * That a whole copy is found elsewhere is no reason: when its pack goes, this one
+ * may be found again.
  */
-static bool is_settled(struct pfs_packset *set, const struct pfs_doubt *row,
-		       const struct pfs_pack *pack)
-{
-	const struct pfs_pack *now;
-	struct pfs_place place;
-
-	if (!pfs_packset_find(set, &row->id, &place) || place.doubted || place.pack == pack->number)
-		return false;
-	now = pfs_packset_pack(set, place.pack);
-	return seq_of(now) > seq_of(pack) && pfs_pack_is_durable(now, place.off) &&
-	       !__atomic_load_n(&now->condemned, __ATOMIC_ACQUIRE);
-}
-
 void pfs_packset_prune_doubts(struct pfs_packset *set)
 {
 	PFS_AUTO(known_fini) struct known k = { 0 };
 
 	if (load_known(set, &k, NULL) < 0)
 		return;
-	for (size_t i = 0; i < k.n; i++) {
-		const struct pfs_pack *pack =
-			pfs_map_find(&k.packs, k.rows[i].pack, sizeof(k.rows[i].pack));
-
-		if (!pack || is_settled(set, &k.rows[i], pack))
+	for (size_t i = 0; i < k.n; i++)
+		if (!pfs_map_find(&k.packs, k.rows[i].pack, sizeof(k.rows[i].pack)))
 			pfs_doubts_remove(&set->doubts, &k.rows[i]);
-	}
 }
 
 int pfs_packset_each_doubt(struct pfs_packset *set, const struct pfs_pack *pack,

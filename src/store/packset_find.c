@@ -156,6 +156,25 @@ static bool has_moved(struct pfs_packset *set, const struct pfs_indexruns *runs,
 	return moved;
 }
 
+static struct pfs_doubt row_of(const struct pfs_pack *pack, const struct pfs_id *id, uint64_t off)
+{
+	struct pfs_doubt row = { .off = off, .id = *id };
+
+	memcpy(row.pack, pack->uuid, sizeof(row.pack));
+	return row;
+}
+
+bool pfs_packset_is_damaged(struct pfs_packset *set, const struct pfs_id *id,
+			    const struct pfs_place *place)
+{
+	struct pfs_doubt row;
+
+	if (pfs_doubts_count(&set->doubts) == 0)
+		return false;
+	row = row_of(pfs_packset_pack(set, place->pack), id, place->off);
+	return pfs_doubts_has(&set->doubts, &row);
+}
+
 static bool find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_place *out)
 {
 	for (int repairs = 0;;) {
@@ -170,13 +189,17 @@ static bool find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_pl
 		/* Most of what is asked for and not there ends here, without a page being read. */
 		if (!pfs_indexruns_may_hold(runs, id))
 			return false;
-		if (ask_neighbours(set, id, out))
+		if (ask_neighbours(set, id, out)) {
+			out->doubted = pfs_packset_is_damaged(set, id, out);
 			return true;
+		}
 		rc = pfs_packset_search(set, runs, id, UINT32_MAX, out, &why);
 		if (rc == 1 && pfs_locality_hit(&set->near, out->pack))
 			load_neighbours(set, out->pack);
 		if (rc == 0 && has_moved(set, runs, drops))
 			continue;
+		if (rc == 1)
+			out->doubted = pfs_packset_is_damaged(set, id, out);
 		if (rc >= 0)
 			return rc == 1;
 		if (repairs++ == REPAIRS_MAX || !repair(set, runs, why.text))
@@ -276,25 +299,6 @@ static void set_locked(struct pfs_packset *set, const struct pfs_id *id,
 	pack->n_set++;
 	if (pack->complete && !pack->covered)
 		__atomic_add_fetch(&set->ready, 1, __ATOMIC_RELAXED);
-}
-
-static struct pfs_doubt row_of(const struct pfs_pack *pack, const struct pfs_id *id, uint64_t off)
-{
-	struct pfs_doubt row = { .off = off, .id = *id };
-
-	memcpy(row.pack, pack->uuid, sizeof(row.pack));
-	return row;
-}
-
-bool pfs_packset_is_damaged(struct pfs_packset *set, const struct pfs_id *id,
-			    const struct pfs_place *place)
-{
-	struct pfs_doubt row;
-
-	if (pfs_doubts_count(&set->doubts) == 0)
-		return false;
-	row = row_of(pfs_packset_pack(set, place->pack), id, place->off);
-	return pfs_doubts_has(&set->doubts, &row);
 }
 
 /* What was cut off may be written anew in the same place. */

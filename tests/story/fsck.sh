@@ -115,43 +115,6 @@ same "so all is clean" clean "$(last | cut -d: -f1)"
 claim "what lay beside it is whole too" sh -c "cmp twice '$MNT/books/$C1/twice' && cmp deep '$MNT/books/$C2/dir/deep'"
 rm "$M/again"
 
-# ---- damage is known after a restart, also when a process of its own found it
-for who in pfsd data; do
-	head -c 3000000 /dev/urandom >later-$who
-	cp later-$who "$M"
-	claim "commit a file" pfs commit books@master
-	claim "the spool is emptied" wait_for 30 spool_is_empty
-	claim "flip a bit" flip later-$who
-	if [ $who = pfsd ]; then
-		exits "full finds it" 4 pfs fsck --level full
-		claim "pfsd stops" stop_pfsd
-	else
-		claim "pfsd stops" stop_pfsd
-		exits "full finds it without pfsd" 4 pfs fsck --data "$DATA" --level full
-	fi
-	start_pfsd
-	exits "quick knows of it after a restart" 4 pfs fsck --level quick
-	exits "and so does reach" 4 pfs fsck
-	says "with the path" "/later-$who cannot be read whole"
-	crash_pfsd
-	umount -l "$MNT"
-	start_pfsd
-	exits "and after a crash" 4 pfs fsck
-	claim "bring it back from a backup" cp later-$who "$M/later-$who"
-	C3=$(pfs commit books@master)
-	claim "the spool is emptied" wait_for 30 spool_is_empty
-	claim "pfsd stops" stop_pfsd
-	start_pfsd
-	claim "it is stored anew" cmp later-$who "$MNT/books/$C3/later-$who"
-	exits "what is needed is whole" 0 pfs fsck
-	exits "repair finds nothing that is missing" 1 pfs fsck --level full --repair
-	claim "it is still there" cmp later-$who "$M/later-$who"
-	exits "and whole" 0 pfs fsck
-	claim "pfsd stops" stop_pfsd
-	exits "also for a process of its own" 0 pfs fsck --data "$DATA"
-	start_pfsd
-done
-
 # ---- the index
 claim "rebuild the index of a running pfsd" pfs fsck --rebuild-index
 says "it says so" "made anew"
@@ -257,6 +220,51 @@ claim "and its files are kept" \
 exits "the rest is clean" 0 pfs fsck --data "$DATA"
 start_pfsd
 same "the branch stands on its last commit" new "$(cat "$M/new")"
+
+# ---- damage is known after a restart, also when a process of its own found it
+claim "another repo" sh -c "'$PFS' create repo logs && '$PFS' create branch logs@master"
+L=$MNT/logs/master
+for who in pfsd data; do
+	head -c 3000000 /dev/urandom >found-$who
+	cp found-$who "$L"
+	C=$(pfs commit logs@master)
+	claim "the spool is emptied" wait_for 30 spool_is_empty
+	claim "flip a bit" flip found-$who
+	if [ $who = pfsd ]; then
+		exits "full finds it" 4 pfs fsck --level full
+		claim "pfsd stops" stop_pfsd
+	else
+		claim "pfsd stops" stop_pfsd
+		exits "full finds it without pfsd" 4 pfs fsck --data "$DATA" --level full
+	fi
+	start_pfsd
+	exits "quick knows of it after a restart" 4 pfs fsck --level quick
+	exits "and so does reach" 4 pfs fsck
+	says "with the path" "logs@$C:/found-$who cannot be read whole"
+	crash_pfsd
+	umount -l "$MNT"
+	start_pfsd
+	exits "and after a crash" 4 pfs fsck
+	claim "bring it back from a backup" cp found-$who "$L/again"
+	if [ $who = pfsd ]; then
+		C=$(pfs commit logs@master)
+		claim "the spool is emptied" wait_for 30 spool_is_empty
+	else
+		exits "it is mended from there" 1 pfs fsck --repair
+		rm "$L/again"
+	fi
+	claim "pfsd stops" stop_pfsd
+	start_pfsd
+	claim "it is stored anew" cmp found-$who "$MNT/logs/$C/found-$who"
+	[ $who = data ] || claim "also by its new name" cmp found-$who "$MNT/logs/$C/again"
+	exits "what is needed is whole" 0 pfs fsck
+	exits "nothing of it is missing" 1 pfs fsck --level full --repair
+	claim "it is still there" cmp found-$who "$L/found-$who"
+	exits "and whole" 0 pfs fsck
+	claim "pfsd stops" stop_pfsd
+	exits "also for a process of its own" 0 pfs fsck --data "$DATA"
+	start_pfsd
+done
 
 # ---- stopped
 kill -STOP "$PFSD_PID"

@@ -193,6 +193,7 @@ Test(doubts, damage_that_a_check_found_is_known_after_a_restart)
 	reopen();
 	cr_expect(has(1));
 	cr_expect_eq(get(1), 0);
+	cr_expect_not(pfs_store_knows_damage(st), "nobody comes upon it");
 	cr_expect_eq(examine(false, &t), 0, "%s", t.text);
 }
 

@@ -227,6 +227,28 @@ Test(packset, doubts_what_it_tells_from_a_run_or_from_the_neighbours)
 	world_fini(&w);
 }
 
+Test(packset, doubts_a_copy_that_is_found_again_when_the_whole_one_goes)
+{
+	struct pfs_pack *whole;
+	struct pfs_place place;
+	struct pfs_id id = id_of(0);
+	struct world w;
+
+	pfs_packset_set_batch(40);
+	w = world_new();
+	fill_pack(&w, 1, 0, 40);
+	cr_assert(pfs_packset_find(w.set, &id, &place));
+	pfs_packset_doubt(w.set, &id, &place);
+	fill_pack(&w, 2, 0, 40);
+	whole = pfs_packset_pack(w.set, 1);
+	cr_assert(has(&w, 0) && has(&w, 1) && lies_in(&w, 0, whole));
+	cr_expect_not(pfs_packset_has_doubts(w.set));
+	cr_assert_eq(pfs_packset_drop_pack(w.set, whole, NULL), 0);
+	cr_expect(!has(&w, 0) && has(&w, 1));
+	cr_expect(pfs_packset_has_doubts(w.set));
+	world_fini(&w);
+}
+
 Test(packset, keeps_the_room_that_was_reserved_while_the_table_is_emptied)
 {
 	struct pfs_pack *late;
