@@ -225,10 +225,11 @@ same "the branch stands on its last commit" new "$(cat "$M/new")"
 claim "another repo" sh -c "'$PFS' create repo logs && '$PFS' create branch logs@master"
 L=$MNT/logs/master
 for who in pfsd data; do
-	head -c 3000000 /dev/urandom >found-$who
+	head -c 20000000 /dev/urandom >found-$who
 	cp found-$who "$L"
 	C=$(pfs commit logs@master)
 	claim "the spool is emptied" wait_for 30 spool_is_empty
+	claim "it is kept as it is" sh -c "ls '$DATA'/store/packs/a/*/*.pk"
 	claim "flip a bit" flip found-$who
 	if [ $who = pfsd ]; then
 		exits "full finds it" 4 pfs fsck --level full
