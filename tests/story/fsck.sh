@@ -250,16 +250,19 @@ for who in pfsd data; do
 	if [ $who = pfsd ]; then
 		C=$(pfs commit logs@master)
 		claim "the spool is emptied" wait_for 30 spool_is_empty
+		left=1 # the damaged bytes, for the next repair
 	else
 		exits "it is mended from there" 1 pfs fsck --repair
 		rm "$L/again"
+		left=0
 	fi
 	claim "pfsd stops" stop_pfsd
 	start_pfsd
 	claim "it is stored anew" cmp found-$who "$MNT/logs/$C/found-$who"
 	[ $who = data ] || claim "also by its new name" cmp found-$who "$MNT/logs/$C/again"
 	exits "what is needed is whole" 0 pfs fsck
-	exits "nothing of it is missing" 1 pfs fsck --level full --repair
+	exits "nothing of it is missing" $left pfs fsck --level full --repair
+	exits "and nothing of the damage is left" 0 pfs fsck --level full
 	claim "it is still there" cmp found-$who "$L/found-$who"
 	exits "and whole" 0 pfs fsck
 	claim "pfsd stops" stop_pfsd
