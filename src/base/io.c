@@ -31,6 +31,33 @@ int pfs_io_open(int dir, const char *name, int flags, mode_t mode, struct pfs_er
 	return fd >= 0 ? fd : pfs_fail_errno(err, errno, "open %s", name);
 }
 
+static int check_is_file(int fd, const char *name, struct pfs_error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return pfs_fail_errno(err, errno, "look at %s", name);
+	return S_ISREG(st.st_mode) ? 0 : pfs_fail(err, PFS_E_CORRUPT, "%s is no file", name);
+}
+
+int pfs_io_open_file(int dir, const char *name, int flags, struct pfs_error *err)
+{
+	int fd, rc;
+
+	do
+		fd = openat(dir, name, flags | O_CLOEXEC | O_NONBLOCK);
+	while (fd < 0 && errno == EINTR);
+	/* A folder, a FIFO or a socket to be written to, a link that is not to be followed. */
+	if (fd < 0 && (errno == EISDIR || errno == ENXIO || errno == ELOOP))
+		return pfs_fail(err, PFS_E_CORRUPT, "%s is no file", name);
+	if (fd < 0)
+		return pfs_fail_errno(err, errno, "open %s", name);
+	rc = check_is_file(fd, name, err);
+	if (rc < 0)
+		pfs_fd_close(&fd);
+	return rc < 0 ? rc : fd;
+}
+
 int pfs_io_write(int fd, const void *data, size_t len, struct pfs_error *err)
 {
 	const unsigned char *p = data;
@@ -95,13 +122,11 @@ int pfs_io_pread(int fd, void *data, size_t len, uint64_t off, size_t *out_len,
 	return 0;
 }
 
-int pfs_io_load(int dir, const char *name, struct pfs_buf *out, struct pfs_error *err)
+/* Appends the rest of a file. */
+static int load(int fd, const char *name, struct pfs_buf *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open(dir, name, O_RDONLY, 0, err);
 	size_t before = out->len;
 
-	if (fd < 0)
-		return fd;
 	for (;;) {
 		unsigned char piece[16384];
 		ssize_t n = read(fd, piece, sizeof(piece));
@@ -120,6 +145,20 @@ int pfs_io_load(int dir, const char *name, struct pfs_buf *out, struct pfs_error
 			return pfs_wrap(err, rc, "load %s", name);
 		}
 	}
+}
+
+int pfs_io_load(int dir, const char *name, struct pfs_buf *out, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open(dir, name, O_RDONLY, 0, err);
+
+	return fd < 0 ? fd : load(fd, name, out, err);
+}
+
+int pfs_io_load_file(int dir, const char *name, struct pfs_buf *out, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open_file(dir, name, O_RDONLY, err);
+
+	return fd < 0 ? fd : load(fd, name, out, err);
 }
 
 int pfs_io_fsync(int fd, const char *what, struct pfs_error *err)

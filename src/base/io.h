@@ -17,6 +17,12 @@ void pfs_fd_close(int *fd);
 /* open with O_CLOEXEC; the descriptor, or negative. */
 int pfs_io_open(int dir, const char *name, int flags, mode_t mode, struct pfs_error *err);
 
+/*
+ * The same for a file that is ours and was there before: what is no regular file in its place is
+ * PFS_E_CORRUPT. Never waits, as an open of a FIFO would.
+ */
+int pfs_io_open_file(int dir, const char *name, int flags, struct pfs_error *err);
+
 int pfs_io_write(int fd, const void *data, size_t len, struct pfs_error *err);
 int pfs_io_pwrite(int fd, const void *data, size_t len, uint64_t off, struct pfs_error *err);
 
@@ -26,6 +32,9 @@ int pfs_io_pread(int fd, void *data, size_t len, uint64_t off, size_t *out_len,
 
 /* Append a whole file to `out`; PFS_E_LIMIT past the buffer's limit. */
 int pfs_io_load(int dir, const char *name, struct pfs_buf *out, struct pfs_error *err);
+
+/* The same for what pfs_io_open_file() opens. */
+int pfs_io_load_file(int dir, const char *name, struct pfs_buf *out, struct pfs_error *err);
 
 int pfs_io_fsync(int fd, const char *what, struct pfs_error *err);
 int pfs_io_fdatasync(int fd, const char *what, struct pfs_error *err);

@@ -1,5 +1,5 @@
 /*
- * gc and fsck. Both take long: Ctrl-C hangs up, which pfsd takes for a stop, or
+ * gc, tidy and fsck. All take long: Ctrl-C hangs up, which pfsd takes for a stop, or
  * stops what we do ourselves; a second one ends pfs at once.
  */
 #include "cli/command.h"
@@ -137,26 +137,65 @@ static int keep_object(void *arg, json_t *v, struct pfs_error *err)
 	return 0;
 }
 
+/* Have pfsd work, and show what it says of it. */
+static int order(struct pfs_cli *cli, const struct pfs_target *t, void (*print)(const json_t *v),
+		 struct pfs_error *err)
+{
+	PFS_AUTO(pfs_json_free) json_t *v = NULL;
+	int rc;
+
+	catch_interrupts();
+	rc = pfs_client_work(cli->client, t, is_interrupted, keep_object, &v, err);
+	if (interrupted)
+		return pfs_fail(err, PFS_E_FAILED, "stopped; what was done until then is done");
+	if (rc == 0 && !v)
+		rc = pfs_fail(err, PFS_E_IO, "pfsd does not tell what it did");
+	return rc < 0 ? rc : show(cli, v, print, err);
+}
+
 int cmd_gc(struct pfs_cli *cli, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
-	PFS_AUTO(pfs_json_free) json_t *v = NULL;
 	const char *what = pfs_args_get(cli->args, 'w');
-	int rc;
 
+	if (what && (pfs_args_get(cli->args, 'n') || pfs_args_get(cli->args, 't')))
+		return pfs_fail(err, PFS_E_INVALID,
+				"--would-free only asks: it goes with neither --dry-run nor "
+				"--thorough");
 	if (what)
 		return would_free(cli, what, err);
 	pfs_target_add(&t, "/gc");
 	pfs_target_set(&t, "dry_run", pfs_args_get(cli->args, 'n'));
 	pfs_target_set(&t, "thorough", pfs_args_get(cli->args, 't'));
-	catch_interrupts();
-	rc = pfs_client_work(cli->client, &t, is_interrupted, keep_object, &v, err);
-	if (interrupted)
-		return pfs_fail(err, PFS_E_FAILED,
-				"stopped; what was collected until then is collected");
-	if (rc == 0 && !v)
-		rc = pfs_fail(err, PFS_E_IO, "pfsd does not tell what it collected");
-	return rc < 0 ? rc : show(cli, v, print_gc, err);
+	return order(cli, &t, print_gc, err);
+}
+
+/* --- tidy -------------------------------------------------------------------- */
+
+static void print_tidy(const json_t *v)
+{
+	uint64_t gone = count(v, "freed_bytes"), made = count(v, "written_bytes");
+	char size[PFS_PRINT_SIZE];
+
+	printf("%" PRIu64 " pack%s rewritten", count(v, "packs_rewritten"),
+	       count(v, "packs_rewritten") == 1 ? "" : "s");
+	if (gone > made)
+		printf(", %s saved", pfs_print_size(gone - made, size));
+	putchar('\n');
+	if (count(v, "packs_postponed"))
+		printf("%" PRIu64 " left for want of room on the disk\n",
+		       count(v, "packs_postponed"));
+	if (count(v, "packs_damaged"))
+		printf("%" PRIu64 " damaged and kept: pfs fsck --repair\n",
+		       count(v, "packs_damaged"));
+}
+
+int cmd_tidy(struct pfs_cli *cli, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
+
+	pfs_target_add(&t, "/tidy");
+	return order(cli, &t, print_tidy, err);
 }
 
 /* --- fsck -------------------------------------------------------------------- */

@@ -67,7 +67,7 @@ pfs_command_fn cmd_put_file, cmd_get_file, cmd_list_file, cmd_delete_file, cmd_d
 pfs_command_fn cmd_commit, cmd_list_commit, cmd_inspect_commit, cmd_wait_commit, cmd_status;
 pfs_command_fn cmd_create_pipeline, cmd_list_pipeline, cmd_inspect_pipeline, cmd_delete_pipeline;
 pfs_command_fn cmd_list_job, cmd_inspect_job, cmd_wait_job, cmd_stop_job, cmd_logs;
-pfs_command_fn cmd_gc, cmd_fsck;
+pfs_command_fn cmd_gc, cmd_tidy, cmd_fsck;
 pfs_command_fn cmd_version, cmd_stats;
 
 #endif

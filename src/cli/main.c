@@ -132,6 +132,7 @@ static const struct pfs_command commands[] = {
 	{ "logs", NULL, cmd_logs, 0, 1, "[" JOB "]", "what a job printed", logs },
 
 	{ "gc", NULL, cmd_gc, 0, 0, "", "collect garbage", gc },
+	{ "tidy", NULL, cmd_tidy, 0, 0, "", "make the store smaller now" },
 	{ "fsck", NULL, cmd_fsck, 0, 0, "", "look for damage, and mend it", fsck },
 	{ "stats", NULL, cmd_stats, 0, 0, "", "numbers about pfsd" },
 	{ "version", NULL, cmd_version, 0, 0, "", "of pfs and of pfsd" },

@@ -54,7 +54,8 @@ static const char *next_step(const json_t *r, enum pfs_verdict verdict, bool rep
 		return "; everything that is needed is there";
 	if (verdict == PFS_VERDICT_CLEAN)
 		return "";
-	return repair ? "; what is left has no other copy here: bring it back from a backup"
+	return repair ? "; what is left has no whole copy here: put the files, from a backup, "
+			"into any branch and repair again"
 		      : "; --repair mends what can be mended";
 }
 

@@ -47,6 +47,18 @@ int pfs_facts_gc(const struct pfs_gc_report *r, bool dry_run, struct pfs_buf *ou
 		out, err);
 }
 
+int pfs_facts_tidy(const struct pfs_tidy_report *r, bool stopped, struct pfs_buf *out,
+		   struct pfs_error *err)
+{
+	return put_line(json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "packs_rewritten",
+				  number(r->packs_rewritten), "packs_damaged",
+				  number(r->packs_damaged), "packs_postponed",
+				  number(r->packs_postponed), "read_bytes", number(r->read_bytes),
+				  "written_bytes", number(r->written_bytes), "freed_bytes",
+				  number(r->freed_bytes), "stopped", stopped),
+			out, err);
+}
+
 int pfs_facts_share(const struct pfs_gc_share *s, struct pfs_buf *out, struct pfs_error *err)
 {
 	return put_line(json_pack("{s:o, s:o, s:o}", "objects", number(s->objects), "store_bytes",

@@ -16,6 +16,9 @@ int pfs_facts_gc(const struct pfs_gc_report *r, bool dry_run, struct pfs_buf *ou
 		 struct pfs_error *err);
 int pfs_facts_share(const struct pfs_gc_share *s, struct pfs_buf *out, struct pfs_error *err);
 
+int pfs_facts_tidy(const struct pfs_tidy_report *r, bool stopped, struct pfs_buf *out,
+		   struct pfs_error *err);
+
 /* Objects "names", "store", "index", "garbage" and "scrub", set in `v`. */
 int pfs_facts_stats(const struct pfs_stats *s, const struct pfs_upkeep *u, json_t *v,
 		    struct pfs_error *err);

@@ -21,6 +21,7 @@ static const struct pfs_route routes[] = {
 	{ "GET", "/event", route_event_get },
 	{ "GET", "/gc", route_gc_get },
 	{ "POST", "/gc", route_gc_post },
+	{ "POST", "/tidy", route_tidy_post },
 	{ "POST", "/fsck", route_fsck_post },
 
 	{ "GET", "/file/{path...}", route_file_get },

@@ -60,7 +60,7 @@ pfs_route_fn route_pipeline_file;
 pfs_route_fn route_job_list, route_job_get, route_job_log, route_job_stop;
 pfs_route_fn route_event_get;
 pfs_route_fn route_ping, route_version, route_welcome, route_stats;
-pfs_route_fn route_gc_get, route_gc_post, route_fsck_post;
+pfs_route_fn route_gc_get, route_gc_post, route_tidy_post, route_fsck_post;
 pfs_route_fn route_compat_job, route_compat_post;
 pfs_route_fn route_runner_claim, route_runner_heartbeat, route_runner_log, route_runner_finish;
 

@@ -1,4 +1,4 @@
-/* Collecting garbage and looking for damage. */
+/* Collecting garbage, tidying and looking for damage. */
 #include "daemon/facts_admin.h"
 #include "daemon/route.h"
 #include "daemon/work.h"
@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #define ASK_MS 100 /* a collection asks far more often than it matters */
+
+#define TIDY_BUDGET (256u << 20) /* of a step */
 
 struct patience {
 	const struct pfs_request *rq;
@@ -69,6 +71,45 @@ int route_gc_get(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error 
 		return rc;
 	rp->content_type = "application/json";
 	return pfs_facts_share(&share, &rp->body, err);
+}
+
+/* --- tidy ------------------------------------------------------------------ */
+
+static void add_tidied(struct pfs_tidy_report *sum, const struct pfs_tidy_report *r)
+{
+	sum->packs_rewritten += r->packs_rewritten;
+	sum->packs_damaged += r->packs_damaged;
+	sum->packs_postponed += r->packs_postponed;
+	sum->read_bytes += r->read_bytes;
+	sum->written_bytes += r->written_bytes;
+	sum->freed_bytes += r->freed_bytes;
+	sum->more = r->more;
+}
+
+/* All that upkeep would do when it has time, at once and without rest. */
+int route_tidy_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
+{
+	struct pfs_tidy_options o = PFS_TIDY_OPTIONS_INIT;
+	struct pfs_tidy_report sum = { .more = true };
+	struct patience patience = { .rq = rq };
+
+	o.budget_bytes = TIDY_BUDGET;
+	o.stop = is_over;
+	o.stop_arg = &patience;
+	while (sum.more && !is_over(&patience)) {
+		struct pfs_tidy_report r = { 0 };
+		int rc = pfs_instance_tidy(rq->daemon->instance, &o, &r, err);
+
+		if (rc < 0)
+			return rc;
+		add_tidied(&sum, &r);
+	}
+	pfs_log(PFS_LOG_INFO, "tidy.done packs=%llu read=%llu written=%llu freed=%llu stopped=%s",
+		(unsigned long long)sum.packs_rewritten, (unsigned long long)sum.read_bytes,
+		(unsigned long long)sum.written_bytes, (unsigned long long)sum.freed_bytes,
+		sum.more ? "yes" : "no");
+	rp->content_type = "application/json";
+	return pfs_facts_tidy(&sum, sum.more, &rp->body, err);
 }
 
 /* --- fsck ------------------------------------------------------------------ */

@@ -319,6 +319,21 @@ static int mend(struct pfs_fsck *f, struct pfs_error *err)
 	return rc < 0 ? rc : pfs_store_sync(f->h->store, err);
 }
 
+/* What cannot be mended for want of room, or since a disk fails, is told; the look behind it counts what is left. */
+static int try_to_mend(struct pfs_fsck *f, struct pfs_error *err)
+{
+	struct pfs_error why = { 0 };
+	int rc = mend(f, &why);
+
+	if (rc != PFS_E_NOSPACE && rc != PFS_E_IO) {
+		if (rc < 0 && err)
+			*err = why;
+		return rc;
+	}
+	pfs_fsck_tell(f, PFS_FINDING_NOTE, "mending ended early: %s", why.text);
+	return 0;
+}
+
 static bool has_all(const struct pfs_idset *of, const struct pfs_idset *ids)
 {
 	for (size_t i = 0; i < ids->cap; i++)
@@ -380,7 +395,7 @@ static int run(struct pfs_fsck *f, struct pfs_error *err)
 	if (rc == 0)
 		rc = look(f, err);
 	if (rc == 0 && f->how->repair && !r->stopped)
-		rc = mend(f, err);
+		rc = try_to_mend(f, err);
 	found = r->damages + r->missing + r->names;
 	r->remaining = r->missing + r->names + f->bad_pages;
 	if (rc == 0 && f->how->repair && found > 0 && !r->stopped)

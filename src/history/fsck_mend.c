@@ -47,12 +47,12 @@ static size_t count_lost(const struct pfs_fsck *f)
 /* Storing the bytes of a file stores those of its chunks that are not whole. */
 static void put_file(struct pfs_fsck *f, int dir, const char *name, const char *shown)
 {
-	PFS_AUTO(pfs_fd_close) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open_file(dir, name, O_RDONLY | O_NOFOLLOW, NULL);
 	size_t before = count_lost(f), after;
 	struct pfs_content content;
 	struct stat st;
 
-	if (before == 0 || fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	if (before == 0 || fd < 0 || fstat(fd, &st) < 0 ||
 	    pfs_content_from_fd(f->h->store, fd, (uint64_t)st.st_size, NULL, &content, NULL) < 0)
 		return;
 	after = count_lost(f);
@@ -164,7 +164,9 @@ static int move(const char *from, const char *to, struct pfs_error *err)
 
 	if (rc == 0 && rename(from, to) < 0)
 		rc = pfs_fail_errno(err, errno, "rename %s", from);
-	return rc;
+	if (rc == 0)
+		rc = pfs_io_sync_folder(AT_FDCWD, to, err);
+	return rc < 0 ? rc : pfs_io_sync_folder(AT_FDCWD, from, err);
 }
 
 /* <lost>/<folder>, or with a number behind it when one of it was moved there before; the caller's. */

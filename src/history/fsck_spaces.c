@@ -135,19 +135,21 @@ static int judge(struct space *s, const struct item *x, struct pfs_error *err)
  * It is put where nothing removes it, and the branch starts anew from its last
  * commit.
  */
-static int put_aside(struct space *s, struct pfs_error *err)
+static void put_aside(struct space *s)
 {
+	struct pfs_error why = { 0 };
 	char *to = NULL;
-	int rc = pfs_fsck_put_aside(s->f, s->folder, &to, err);
 
-	if (rc < 0)
-		return rc;
+	if (pfs_fsck_put_aside(s->f, s->folder, &to, &why) < 0) {
+		pfs_fsck_tell(s->f, PFS_FINDING_NOTE, "%s@%s: cannot be put aside: %s", s->repo,
+			      s->branch, why.text);
+		return;
+	}
 	pfs_fsck_tell(s->f, PFS_FINDING_MENDED,
 		      "%s@%s stands on its last commit again; what was not committed is now %s",
 		      s->repo, s->branch, to);
 	s->f->gone_for_good++;
 	free(to);
-	return 0;
 }
 
 static int look_open(void *arg, struct pfs_workspace *ws, struct pfs_error *err)
@@ -174,7 +176,9 @@ static int look_closed(void *arg, const char *path, struct pfs_error *err)
 		return 0;
 	pfs_fsck_tell(s->f, PFS_FINDING_MISSING, "what is not committed on %s@%s: %s", s->repo,
 		      s->branch, why.text);
-	return s->mend ? put_aside(s, err) : 0;
+	if (s->mend)
+		put_aside(s);
+	return 0;
 }
 
 static int look_at(struct space *s,

@@ -122,7 +122,7 @@ static int check_log(const char *path, struct pfs_pagewal_report *out, struct pf
 	memset(out, 0, sizeof(*out));
 	if (rc < 0 || size_of(log.text) == 0)
 		return rc;
-	fd = pfs_io_open(AT_FDCWD, log.text, O_RDWR, 0, err);
+	fd = pfs_io_open_file(AT_FDCWD, log.text, O_RDWR, err);
 	if (fd < 0)
 		return fd;
 	rc = pfs_pagewal_check(fd, true, out, &why);
@@ -253,7 +253,7 @@ static int write_copy(sqlite3 *db, const char *copy, struct pfs_error *err)
 /* Durable, and with the permissions that the old one has. */
 static int keep_copy(const char *path, const char *copy, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open(AT_FDCWD, copy, O_RDWR, 0, err);
+	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open_file(AT_FDCWD, copy, O_RDWR, err);
 	struct stat st;
 
 	if (fd < 0)
@@ -408,7 +408,7 @@ int64_t pfs_pagedb_check(sqlite3 *db, void (*damage)(void *arg, const char *text
 	pfs_pagevfs_damage(db);
 	if (beside(path, "-wal", &name, NULL) < 0 || size_of(name.text) == 0)
 		return n;
-	fd = pfs_io_open(AT_FDCWD, name.text, O_RDONLY, 0, &why);
+	fd = pfs_io_open_file(AT_FDCWD, name.text, O_RDONLY, &why);
 	if (fd >= 0 && pfs_pagewal_check(fd, false, &log, &why) == 0)
 		return n;
 	snprintf(text, sizeof(text), "%.400s: %.300s", name.text, why.text);

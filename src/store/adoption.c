@@ -3,6 +3,7 @@
 #include "store/store_i.h"
 #include "base/io.h"
 #include "base/limits.h"
+#include "base/vec.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,10 +14,20 @@
 #define COPY_SIZE  (8u << 20) /* read and put together */
 #define COPY_ITEMS 256u
 
+/* What the piece at an offset resembles. */
+struct likeness {
+	uint64_t off;
+	struct pfs_id near;
+};
+
+struct likenesses PFS_VEC(struct likeness);
+PFS_VEC_DEFINE(push_likeness, struct likenesses, struct likeness, "the adoption of a file")
+
 struct pfs_adoption {
 	struct pfs_store *st;
 	uint64_t end;                /* where the last piece ends */
 	struct pfs_packfooter table; /* of the pieces, as a store keeps it */
+	struct likenesses likenesses; /* in the order of the pieces; most have none */
 };
 
 int pfs_adoption_begin(struct pfs_store *st, struct pfs_adoption **out, struct pfs_error *err)
@@ -36,6 +47,7 @@ void pfs_adoption_abort(struct pfs_adoption **a)
 	if (!*a)
 		return;
 	pfs_packfooter_fini(&(*a)->table);
+	free((*a)->likenesses.items);
 	free(*a);
 	*a = NULL;
 }
@@ -85,6 +97,9 @@ int pfs_adoption_note(struct pfs_adoption *a, uint64_t off, const struct pfs_sto
 		};
 
 		rc = pfs_packfooter_add_piece(&a->table, &e, err);
+		if (rc == 0 && items[i].near && !pfs_id_equal(items[i].near, &items[i].id))
+			rc = push_likeness(&a->likenesses, (struct likeness){ off, *items[i].near },
+					   err);
 		off += items[i].len;
 	}
 	if (rc == 0)
@@ -137,11 +152,20 @@ static int put_load(struct pfs_adoption *a, struct load *l, struct pfs_error *er
 	return rc;
 }
 
+/* What the piece at `off` resembles, or NULL; asked in the order of the pieces. */
+static const struct pfs_id *near_of(const struct likenesses *l, size_t *next, uint64_t off)
+{
+	while (*next < l->n && l->items[*next].off < off)
+		++*next;
+	return *next < l->n && l->items[*next].off == off ? &l->items[*next].near : NULL;
+}
+
 /* Put what is new; what the file says now has to be what it said when it was added. */
 static int copy(struct pfs_adoption *a, int fd, struct load *l, struct pfs_error *err)
 {
 	struct pfs_packwalk walk = { 0 };
 	struct pfs_packentry e;
+	size_t next = 0;
 	int rc = 0;
 
 	while (rc == 0 && pfs_packfooter_next(&a->table, &walk, &e)) {
@@ -152,8 +176,11 @@ static int copy(struct pfs_adoption *a, int fd, struct load *l, struct pfs_error
 		if (rc == 0)
 			rc = read_piece(fd, &e, l->data + l->len, err);
 		l->pieces[l->n] = e;
-		l->items[l->n++] =
-			(struct pfs_store_item){ .data = l->data + l->len, .len = e.ulen };
+		l->items[l->n++] = (struct pfs_store_item){
+			.data = l->data + l->len,
+			.len = e.ulen,
+			.near = near_of(&a->likenesses, &next, e.off),
+		};
 		l->len += e.ulen;
 	}
 	return rc < 0 ? rc : put_load(a, l, err);
@@ -161,7 +188,7 @@ static int copy(struct pfs_adoption *a, int fd, struct load *l, struct pfs_error
 
 static int copy_file(struct pfs_adoption *a, int dir, const char *name, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open(dir, name, O_RDONLY | O_NOFOLLOW, 0, err);
+	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open_file(dir, name, O_RDONLY | O_NOFOLLOW, err);
 	struct load *l;
 	int rc;
 

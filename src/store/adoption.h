@@ -31,7 +31,10 @@ int pfs_adoption_begin(struct pfs_store *st, struct pfs_adoption **out, struct p
 int pfs_adoption_add(struct pfs_adoption *a, uint64_t off, struct pfs_store_item *items, size_t n,
 		     struct pfs_error *err);
 
-/* The same for chunks whose ids the caller has found out already. */
+/*
+ * The same for chunks whose ids the caller has found out already. What an item
+ * is near to counts when it has to be copied.
+ */
 int pfs_adoption_note(struct pfs_adoption *a, uint64_t off, const struct pfs_store_item *items,
 		      size_t n, struct pfs_error *err);
 

@@ -196,7 +196,7 @@ static int decode(const unsigned char *raw, size_t len,
 static int read_file(int dir, const unsigned char store_uuid[PFS_UUID_SIZE], struct pfs_buf *raw,
 		     uint32_t *out_n, struct pfs_error *err)
 {
-	int rc = pfs_io_load(dir, FILE_NAME, raw, err);
+	int rc = pfs_io_load_file(dir, FILE_NAME, raw, err);
 
 	if (rc == PFS_E_LIMIT)
 		rc = pfs_fail(err, PFS_E_CORRUPT, "longer than any list of damages");

@@ -116,7 +116,7 @@ static int load_manifest(int dir, const unsigned char *store_uuid, struct pfs_bu
 			 struct pfs_idxmanifest *out, struct pfs_error *err)
 {
 	struct pfs_idxmanifest m;
-	int rc = pfs_io_load(dir, MANIFEST, raw, err);
+	int rc = pfs_io_load_file(dir, MANIFEST, raw, err);
 
 	if (rc < 0)
 		return rc;

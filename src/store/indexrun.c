@@ -138,7 +138,7 @@ int pfs_indexrun_open(int dir, const struct pfs_idxrun *what,
 	run->refs = 1;
 	run->what = *what;
 	pfs_indexrun_path(what->number, path);
-	run->fd = pfs_io_open(dir, path, O_RDONLY, 0, err);
+	run->fd = pfs_io_open_file(dir, path, O_RDONLY, err);
 	if (run->fd < 0)
 		return run->fd;
 	rc = check_header(run, store_uuid, err);

@@ -374,7 +374,7 @@ static int check_table(struct pfs_packcheck *c, const struct pfs_pack *pack, int
 	int rc;
 
 	pfs_pack_table_path(pack->uuid, path);
-	table = pfs_io_open(c->dir, path, O_RDONLY, 0, err);
+	table = pfs_io_open_file(c->dir, path, O_RDONLY, err);
 	if (table < 0)
 		return table;
 	if (fstat(table, &st) < 0 || fstat(fd, &file) < 0)

@@ -105,7 +105,7 @@ int pfs_packlist_load(int dir, const struct pfs_pack *pack, struct pfs_packlist 
 		pfs_pack_table_path(pack->uuid, path);
 	else
 		pfs_pack_path(pack->uuid, pack->kind, true, path);
-	fd = pfs_io_open(dir, path, O_RDONLY, 0, err);
+	fd = pfs_io_open_file(dir, path, O_RDONLY, err);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)

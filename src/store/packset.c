@@ -237,7 +237,7 @@ int pfs_packset_lend(struct pfs_packset *set, struct pfs_pack *pack, int *out_fd
 		make_room(set);
 		pfs_pack_path(pack->uuid, pack->kind,
 			      __atomic_load_n(&pack->sealed, __ATOMIC_ACQUIRE), path);
-		rc = pfs_io_open(set->dir, path, O_RDONLY, 0, err);
+		rc = pfs_io_open_file(set->dir, path, O_RDONLY, err);
 		if (rc >= 0) {
 			pack->fd = rc;
 			set->n_open++;

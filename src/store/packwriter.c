@@ -62,7 +62,7 @@ uint64_t pfs_packwriter_load_durable(int dir, const unsigned char uuid[PFS_UUID_
 	size_t got;
 
 	note_path(uuid, path);
-	fd = pfs_io_open(dir, path, O_RDONLY, 0, NULL);
+	fd = pfs_io_open_file(dir, path, O_RDONLY, NULL);
 	if (fd < 0 || pfs_io_pread(fd, raw, sizeof(raw), 0, &got, NULL) < 0 || got < sizeof(raw))
 		return 0;
 	if (memcmp(raw, "VLEN", 4) != 0 || pfs_crc32c(0, raw, 12) != pfs_get_le32(raw + 12))

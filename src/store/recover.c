@@ -115,7 +115,7 @@ static int load_header(const struct loader *l, int fd, const unsigned char *uuid
 	if (l->kind != PFS_PACK_ADOPTED)
 		return pfs_pack_load_header(fd, uuid, l->store_uuid, out, NULL);
 	pfs_pack_table_path(uuid, path);
-	table = pfs_io_open(l->dir, path, O_RDONLY, 0, NULL);
+	table = pfs_io_open_file(l->dir, path, O_RDONLY, NULL);
 	return table < 0 ? table : pfs_pack_load_header(table, uuid, l->store_uuid, out, NULL);
 }
 
@@ -131,7 +131,7 @@ static int remove_orphan(const struct loader *l, const char *path, struct pfs_er
 static int add_unread(struct loader *l, const unsigned char *uuid, const char *path, uint64_t size,
 		      struct pfs_error *err)
 {
-	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open(l->dir, path, O_RDONLY, 0, err);
+	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open_file(l->dir, path, O_RDONLY, err);
 	struct pfs_packhdr h = { 0 };
 	struct pfs_pack *pack;
 	bool others;
@@ -352,7 +352,7 @@ static int load_open(struct loader *l, const unsigned char *uuid, struct finding
 	int rc;
 
 	pfs_pack_path(uuid, PFS_PACK_META, false, path);
-	fd = pfs_io_open(l->dir, path, O_RDWR, 0, err);
+	fd = pfs_io_open_file(l->dir, path, O_RDWR, err);
 	rc = fd < 0 ? fd : file_size(fd, &size, err);
 	if (rc < 0)
 		return rc;

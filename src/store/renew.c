@@ -63,7 +63,7 @@ static int open_head(const struct renewing *r, const struct pfs_pack *pack, stru
 		pfs_pack_table_path(pack->uuid, path);
 	else
 		pfs_pack_path(pack->uuid, pack->kind, is_sealed(pack), path);
-	return pfs_io_open(r->parts.dir, path, O_RDONLY, 0, err);
+	return pfs_io_open_file(r->parts.dir, path, O_RDONLY, err);
 }
 
 /* 0: it is ours, or its header does not tell; 1: it is kept. */

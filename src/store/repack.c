@@ -139,7 +139,7 @@ static int64_t made_at(struct pfs_repack *r, const struct pfs_pack *pack)
 		pfs_pack_table_path(pack->uuid, path);
 	else
 		pfs_pack_path(pack->uuid, pack->kind, is_sealed(pack), path);
-	fd = pfs_io_open(r->parts.dir, path, O_RDONLY, 0, NULL);
+	fd = pfs_io_open_file(r->parts.dir, path, O_RDONLY, NULL);
 	if (fd < 0 || pfs_io_pread(fd, raw, sizeof(raw), 0, &got, NULL) < 0 || got < sizeof(raw) ||
 	    pfs_packhdr_decode(raw, &h, NULL) < 0)
 		return 0;

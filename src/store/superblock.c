@@ -10,7 +10,7 @@
 
 int pfs_superblock_load_copy(int dir, int copy, struct pfs_superblock *out, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open(dir, FILE_NAME, O_RDONLY, 0, err);
+	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open_file(dir, FILE_NAME, O_RDONLY, err);
 	unsigned char raw[PFS_SUPERBLOCK_SIZE];
 	size_t got;
 	int rc = fd;

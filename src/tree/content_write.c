@@ -44,6 +44,8 @@ static int take_piece(void *arg, const struct pfs_piece *p, struct pfs_error *er
 	struct pfs_store_item item = { .len = (size_t)p->bytes, .id = p->id };
 	int rc = 0;
 
+	if (!pfs_id_is_zero(&p->near))
+		item.near = &p->near;
 	if (w->adoption && p->kind != PFS_SEQNODE_HOLE)
 		rc = pfs_adoption_note(w->adoption, p->off, &item, 1, err);
 	return rc < 0 ? rc : pfs_sequence_add(&w->seq, p->kind, p->bytes, &p->id, err);
@@ -258,7 +260,8 @@ int pfs_content_from_fd(struct pfs_store *st, int fd, uint64_t size, const struc
 	return write_fd(w, fd, size, out, err);
 }
 
-int pfs_content_survey_fd(struct pfs_store *st, int fd, uint64_t size, struct pfs_adoption *a,
+int pfs_content_survey_fd(struct pfs_store *st, int fd, uint64_t size,
+			  const struct pfs_content *old, struct pfs_adoption *a,
 			  struct pfs_content *out, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_content_writer_close) struct pfs_content_writer *w = NULL;
@@ -266,6 +269,7 @@ int pfs_content_survey_fd(struct pfs_store *st, int fd, uint64_t size, struct pf
 
 	if (rc < 0)
 		return rc;
+	pfs_content_writer_near(w, old);
 	w->adoption = a;
 	w->cutter.names_only = true;
 	return write_fd(w, fd, size, out, err);

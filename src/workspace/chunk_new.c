@@ -153,16 +153,18 @@ static void see_whether_lent(struct pfs_workspace *ws, const struct pfs_chunk_ta
 }
 
 /* 1: done, or nobody needs these bytes any more. 0: not this way. */
-static int adopt(struct pfs_workspace *ws, struct pfs_chunk_task *t, int fd, uint64_t size,
+static int adopt(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, int fd, uint64_t size,
 		 struct pfs_error *err)
 {
 	PFS_AUTO(pfs_adoption_abort) struct pfs_adoption *a = NULL;
+	struct pfs_workspace *ws = b->ws;
 	char name[PFS_SPOOL_NAME_SIZE];
-	struct pfs_content content;
+	struct pfs_content content, old;
 	int rc = pfs_adoption_begin(ws->store, &a, err);
 
 	if (rc == 0)
-		rc = pfs_content_survey_fd(ws->store, fd, size, a, &content, err);
+		rc = pfs_content_survey_fd(ws->store, fd, size, find_old(b, t, &old) ? &old : NULL,
+					   a, &content, err);
 	if (rc == PFS_E_LIMIT)
 		return 0;
 	if (rc < 0)
@@ -222,7 +224,7 @@ int pfs_chunk_batch_add(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, str
 	if (rc < 0)
 		return rc;
 	if (b->adopt && t->unused && st.size >= b->ws->lent_size_min)
-		rc = adopt(b->ws, t, fd, st.size, err);
+		rc = adopt(b, t, fd, st.size, err);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
 	if (st.size <= SHORT_SIZE_MAX)

@@ -22,6 +22,8 @@
 #define RESERVE_SIZE (1u << 20) /* some thousand rows of the journal */
 #define RESERVE_MIN  (1u << 16)
 
+#define NEXT_STEP "; `pfs fsck --repair` mends what can be mended"
+
 /* Above this many files one flush of the whole file system is cheaper than one each. */
 #define SYNC_EACH_MAX 8
 
@@ -180,10 +182,10 @@ int pfs_spool_create(struct pfs_spool *s, uint64_t ino, struct pfs_spool_name *o
 int pfs_spool_reopen(struct pfs_spool *s, const struct pfs_spool_name *name, struct pfs_error *err)
 {
 	char text[PFS_SPOOL_NAME_SIZE];
-	int fd = pfs_io_open(s->dir, pfs_spool_format(name, text), O_RDWR | O_NOFOLLOW, 0, err);
+	int fd = pfs_io_open_file(s->dir, pfs_spool_format(name, text), O_RDWR | O_NOFOLLOW, err);
 
 	if (fd == PFS_E_NOTFOUND)
-		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is gone", text);
+		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is gone" NEXT_STEP, text);
 	return fd < 0 ? pfs_wrap(err, fd, "spool") : fd;
 }
 
@@ -194,14 +196,17 @@ int pfs_spool_stat(struct pfs_spool *s, const struct pfs_spool_name *name, int f
 	struct stat st;
 	int rc;
 
+	pfs_spool_format(name, text);
 	if (fd >= 0)
 		rc = fstat(fd, &st);
 	else
-		rc = fstatat(s->dir, pfs_spool_format(name, text), &st, AT_SYMLINK_NOFOLLOW);
+		rc = fstatat(s->dir, text, &st, AT_SYMLINK_NOFOLLOW);
 	if (rc < 0 && errno == ENOENT)
-		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is missing", text);
+		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is missing" NEXT_STEP, text);
 	if (rc < 0)
-		return pfs_fail_errno(err, errno, "look at a spool file");
+		return pfs_fail_errno(err, errno, "look at spool file %s", text);
+	if (!S_ISREG(st.st_mode))
+		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is no file" NEXT_STEP, text);
 	out->size = (uint64_t)st.st_size;
 	out->blocks = (uint64_t)st.st_blocks;
 	out->links = (uint64_t)st.st_nlink;
@@ -255,11 +260,11 @@ static int sync_one(struct pfs_spool *s, const struct pfs_spool_name *name, stru
 	PFS_AUTO(pfs_fd_close) int fd = -1;
 	char text[PFS_SPOOL_NAME_SIZE];
 
-	fd = openat(s->dir, pfs_spool_format(name, text), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 && errno == ENOENT)
+	fd = pfs_io_open_file(s->dir, pfs_spool_format(name, text), O_RDONLY | O_NOFOLLOW, err);
+	if (fd == PFS_E_NOTFOUND)
 		return 0; /* removed meanwhile: the journal will not name it either */
 	if (fd < 0)
-		return pfs_fail_errno(err, errno, "open spool file %s", text);
+		return pfs_wrap(err, fd, "spool");
 	return pfs_io_fsync(fd, "a spool file", err);
 }
 
@@ -338,14 +343,35 @@ static int fill(int fd, const char *text, uint64_t size, struct pfs_error *err)
 	return pfs_io_fsync(fd, "a spool file", err);
 }
 
+/* What is in the place of a file is somebody's: it gets a name that nobody judges. */
+static int put_aside(struct pfs_spool *s, const char *text, struct pfs_error *err)
+{
+	char to[PFS_SPOOL_NAME_SIZE + 16];
+	struct stat st;
+
+	for (unsigned n = 1; n < 1000; n++) {
+		snprintf(to, sizeof(to), "%s.aside-%u", text, n);
+		if (fstatat(s->dir, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			continue;
+		return renameat(s->dir, text, s->dir, to) < 0
+			       ? pfs_fail_errno(err, errno, "rename %s", text)
+			       : 0;
+	}
+	return pfs_fail(err, PFS_E_LIMIT, "%s: too much was put aside", text);
+}
+
 int pfs_spool_fill(struct pfs_spool *s, const struct pfs_spool_name *name, uint64_t size,
 		   struct pfs_error *err)
 {
 	char text[PFS_SPOOL_NAME_SIZE];
 	PFS_AUTO(pfs_fd_close)
-	int fd = pfs_io_open(s->dir, pfs_spool_format(name, text), O_RDWR | O_NOFOLLOW, 0, err);
+	int fd = pfs_io_open_file(s->dir, pfs_spool_format(name, text), O_RDWR | O_NOFOLLOW, err);
 	int rc;
 
+	if (fd == PFS_E_CORRUPT) {
+		rc = put_aside(s, text, err);
+		fd = rc < 0 ? rc : PFS_E_NOTFOUND;
+	}
 	if (fd == PFS_E_NOTFOUND)
 		fd = create(s, name, err);
 	if (fd < 0)

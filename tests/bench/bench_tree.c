@@ -123,7 +123,7 @@ static void bench_survey(const unsigned char *d, size_t n)
 		double t = wall(), cpu = all_threads();
 
 		must(pfs_adoption_begin(st, &a, &err), &err);
-		must(pfs_content_survey_fd(st, fileno(f), n, a, &c, &err), &err);
+		must(pfs_content_survey_fd(st, fileno(f), n, NULL, a, &c, &err), &err);
 		t = wall() - t;
 		cpu = all_threads() - cpu;
 		printf("content_survey_fd    %8.2f GB/s   by the clock, %.2f of CPU time\n",

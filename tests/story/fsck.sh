@@ -99,7 +99,7 @@ assert lines[-1]["kind"] == "report" and lines[-1]["missing"] == lines[-1]["rema
 curl -sN --unix-socket "$SOCK" -X POST "http://localhost/fsck?level=full" >http
 claim "by HTTP it says the same" sh -c "grep -v '^\$' http | diff - raw"
 exits "no copy, no repair" 4 pfs fsck --level full --repair
-says "and what to do" "bring it back from a backup"
+says "and what to do" "put the files, from a backup, into any branch and repair again"
 refuse "reading it fails" cat "$MNT/books/$C1/alone"
 claim "reading the rest does not" cmp deep "$MNT/books/$C1/dir/deep"
 

@@ -37,11 +37,12 @@ Test(verdict, tells_clean_mended_damaged_and_stopped_apart)
 		{ "{\"missing\":2,\"mended\":1,\"remaining\":1,\"affected\":3}", true,
 		  PFS_VERDICT_DAMAGED,
 		  "damaged: 2 objects are missing, 3 paths cannot be read whole, 1 mended; what is "
-		  "left has no other copy here: bring it back from a backup",
+		  "left has no whole copy here: put the files, from a backup, into any branch and "
+		  "repair again",
 		  "some of it has no copy" },
 		{ "{\"names\":1,\"remaining\":1}", true, PFS_VERDICT_DAMAGED,
-		  "damaged: 1 name leads nowhere; what is left has no other copy here: bring it "
-		  "back from a backup",
+		  "damaged: 1 name leads nowhere; what is left has no whole copy here: put the "
+		  "files, from a backup, into any branch and repair again",
 		  "a name that leads nowhere" },
 		{ "{\"stopped\":true}", true, PFS_VERDICT_STOPPED,
 		  "stopped; the rest was not looked at", "nobody knows" },

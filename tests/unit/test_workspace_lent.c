@@ -173,6 +173,33 @@ Test(workspace_lent, what_is_open_or_only_looked_at_is_copied)
 	end(&f);
 }
 
+/* Programs write a whole file where a few of its bytes changed. */
+Test(workspace_lent, written_anew_with_few_changes_it_is_kept_as_those)
+{
+	struct fixture f = begin_on_disk();
+	struct pfs_node *n = put_huge(&f);
+	struct pfs_store_stats before, after;
+	struct pfs_sealed s = seal_for(&f, 1);
+	struct pfs_open *o;
+
+	OK(pfs_workspace_settle(f.ws, &s, &err));
+	pfs_store_stats(f.st, &before);
+	for (unsigned i = 0; i < 40; i++)
+		bytes[i * (HUGE / 40) + 1000] ^= 1;
+	OK(pfs_workspace_open_file(f.ws, n, true, true, &o, &err));
+	OK(pfs_workspace_write(o, 0, bytes, HUGE, &err));
+	pfs_workspace_close_file(&o);
+	s = seal_for(&f, 2);
+	pfs_store_stats(f.st, &after);
+	cr_expect_geq(after.deltas - before.deltas, 35, "%llu deltas",
+		      (unsigned long long)(after.deltas - before.deltas));
+	cr_expect_leq(after.pack_bytes - before.pack_bytes, 400000, "grown by %llu",
+		      (unsigned long long)(after.pack_bytes - before.pack_bytes));
+	check_content(&f, &s);
+	pfs_node_unref(&n);
+	end(&f);
+}
+
 Test(workspace_lent, cut_it_is_another_file)
 {
 	struct fixture f = begin_on_disk();
