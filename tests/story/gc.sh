@@ -161,6 +161,20 @@ claim "after a crash in a collection the first commit is as it was" cmp k1 k1.af
 claim "and fsck finds nothing" pfs fsck --level full
 claim "and the next collection ends" pfs gc --thorough
 same "with nothing left" 0 "$(pfs gc --dry-run --raw | field dead_bytes)"
+
+# ---- what is done in spare time can be asked for
+seq 1 4000000 >text
+cp text "$MNT/keep/master/large"
+K3=$(pfs commit keep@master)
+before=$(store_bytes)
+claim "it is tidied at once" pfs tidy
+says "and tells what it saved" "saved"
+claim "that much" test $((before - $(store_bytes))) -gt $(($(stat -c %s text) / 2))
+claim "the file is as it was" cmp text "$MNT/keep/$K3/large"
+same "a second time there is nothing to do" 0 "$(pfs tidy --raw | field packs_rewritten)"
+claim "and fsck finds nothing" pfs fsck --level full
+exits "tidying takes no argument" 2 pfs tidy now
+exits "what would be freed is not a collection" 2 pfs gc --would-free keep --thorough
 claim "pfsd stops" stop_pfsd
 exits "without pfsd" 12 pfs gc
 says "the way is told" "start it with pfsd"
