@@ -7,13 +7,14 @@ native file, flushed to disk and in the page cache. openssl only reads and
 hashes, on one processor, and keeps nothing."""
 import os
 import pathlib
+import shutil
 
 import peers
 from ground import Skip, children_cpu, filled, median, poured, run, timed, tool
 
 
-def openssl(path):
-    return timed(run, "openssl", "dgst", "-sha256", path)
+def openssl(files):
+    return timed(run, "openssl", "dgst", "-sha256", *files)
 
 
 class Rounds:
@@ -40,14 +41,15 @@ class Rounds:
         self.cpu.setdefault(name, []).append(children_cpu() - before)
 
     def round(self, source, i):
-        size = source.stat().st_size
+        files = [source] if source.is_file() else sorted(source.iterdir())
+        size = sum(file.stat().st_size for file in files)
         before = self.g.cpu()
-        write = timed(run, "cp", source, self.branch / source.name)
+        write = timed(run, "cp", "-r", source, self.branch / source.name)
         commit = timed(self.g.commit, self.repo, f"round {i}")
         self.cpu.setdefault("pfsd", []).append(self.g.cpu() - before)
         self.note("commit", size, commit)
         self.note("both", size, write + commit)
-        self.theirs("openssl", size, openssl, source)
+        self.theirs("openssl", size, openssl, files)
         for name, peer in self.peers.items():
             if i > 0 and name in self.ONCE:
                 continue
@@ -167,4 +169,28 @@ def text(g):
     r.close()
 
 
-ROWS = (text, random_1, random_10)
+def text_in_files(g):
+    """Too short to be taken in as they are: what a commit stores of these is compressed at once."""
+    mib, rounds, each = g.size(640, 24), g.size(3, 1), 8 << 20
+    g.need(4 * (rounds + 1) * (mib << 20), "text")
+    g.open()
+    r = Rounds(g, "files", (peers.Restic, peers.Borg))
+    for i in range(rounds):
+        whole, source = g.native / "whole", g.native / f"files{i}"
+        text_file(whole, mib, i)
+        source.mkdir()
+        run("split", "-b", each, "-a", "4", "--numeric-suffixes", whole, source / "part")
+        whole.unlink()
+        os.sync()
+        r.round(source, i)
+        shutil.rmtree(source)
+    for name, target in {"restic": ">= 1.3", "borg": "-", "openssl": "-"}.items():
+        r.row(f"commit of {mib} MiB text in files of 8 MiB", "commit", name, target)
+    r.cpu_rows(f"{mib} MiB text in files of 8 MiB")
+    for name, peer in r.peers.items():
+        g.row(f"disk used for {rounds} x {mib} MiB text in files / {name}", g.store_used() / 1e6, peer.size() / 1e6, "-",
+              "MB")
+    r.close()
+
+
+ROWS = (text, text_in_files, random_1, random_10)
