@@ -287,14 +287,16 @@ static void tell_lost(void *arg, const char *what)
 
 static const char *const ends[] = { "", "-wal", "-shm" };
 
-/* <path>.damaged-N, which nothing has yet. */
-static void find_name(const char *path, char out[PATH_SIZE + 32])
+/* <path>.damaged-N: the first that nothing has yet, or the one before. */
+static void find_name(const char *path, bool taken, char out[PATH_SIZE + 32])
 {
 	unsigned n = 0;
 
 	do
 		snprintf(out, PATH_SIZE + 32, "%s.damaged-%u", path, ++n);
 	while (access(out, F_OK) == 0);
+	if (taken && n > 1)
+		snprintf(out, PATH_SIZE + 32, "%s.damaged-%u", path, n - 1);
 }
 
 /* Out of the way, and kept: whatever is in it may be of use to somebody. */
@@ -311,36 +313,70 @@ static int put_database_aside(const char *path, const char *to, struct pfs_error
 	return 0;
 }
 
-/* The new one takes the name when it is whole; a stop before leaves the damaged one, or none. */
-static int make_anew(struct pfs_instance *pfs, const char *path, struct hearer *h,
-		     struct pfs_error *err)
+static int rename_file(const char *from, const char *to, struct pfs_error *err)
 {
-	char made[PATH_SIZE + 8], from[PATH_SIZE + 16], aside[PATH_SIZE + 32];
-	char text[PATH_SIZE + 100];
-	int rc;
+	if (rename(from, to) < 0)
+		return pfs_fail_errno(err, errno, "rename %s", from);
+	return pfs_io_sync_folder(AT_FDCWD, to, err);
+}
 
-	snprintf(made, sizeof(made), "%s.new", path);
-	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
-		snprintf(from, sizeof(from), "%s%s", made, ends[i]);
-		unlink(from);
-	}
-	find_name(path, aside);
-	rc = pfs_meta_rescue(path, made, tell_lost, h, err);
-	if (rc == 0)
-		rc = pfs_fault("fsck.database", err);
-	if (rc == 0)
-		rc = put_database_aside(path, aside, err);
+/* <path>.rescued is whole; the last of the damaged one goes, and it takes the name. */
+static int take_the_place(const char *path, const char *aside, const struct hearer *h,
+			  struct pfs_error *err)
+{
+	char rescued[PATH_SIZE + 16], text[PATH_SIZE + 100];
+	int rc = put_database_aside(path, aside, err);
+
 	if (rc == 0)
 		rc = pfs_fault("fsck.database_aside", err);
-	if (rc == 0 && rename(made, path) < 0)
-		rc = pfs_fail_errno(err, errno, "rename %s", made);
+	snprintf(rescued, sizeof(rescued), "%s.rescued", path);
 	if (rc == 0)
-		rc = pfs_io_sync_folder(AT_FDCWD, path, err);
+		rc = rename_file(rescued, path, err);
 	if (rc < 0)
 		return rc;
 	snprintf(text, sizeof(text), "meta.db was made anew; the damaged one is now %s", aside);
 	tell(h->how, PFS_FINDING_NOTE, text, h->count);
-	return pfs_meta_open(path, &pfs->meta, err);
+	return 0;
+}
+
+/*
+ *	meta.db.new ──whole──▶ meta.db.rescued     meta.db ──▶ meta.db.damaged-N
+ *	                           └──────────────▶ meta.db
+ *
+ * A stop before the first arrow leaves the damaged one, one behind it leaves
+ * what the next repair goes on with.
+ */
+static int make_anew(struct pfs_instance *pfs, const char *path, struct hearer *h,
+		     struct pfs_error *err)
+{
+	char made[PATH_SIZE + 8], from[PATH_SIZE + 16], rescued[PATH_SIZE + 16];
+	char aside[PATH_SIZE + 32];
+	int rc;
+
+	snprintf(made, sizeof(made), "%s.new", path);
+	snprintf(rescued, sizeof(rescued), "%s.rescued", path);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+		snprintf(from, sizeof(from), "%s%s", made, ends[i]);
+		unlink(from);
+	}
+	find_name(path, false, aside);
+	rc = pfs_meta_rescue(path, made, tell_lost, h, err);
+	if (rc == 0)
+		rc = rename_file(made, rescued, err);
+	if (rc == 0)
+		rc = pfs_fault("fsck.database", err);
+	if (rc == 0)
+		rc = take_the_place(path, aside, h, err);
+	return rc < 0 ? rc : pfs_meta_open(path, &pfs->meta, err);
+}
+
+/* A repair was stopped when it had made the new one. */
+static int go_on_anew(const char *path, const struct hearer *h, struct pfs_error *err)
+{
+	char aside[PATH_SIZE + 32];
+
+	find_name(path, true, aside);
+	return take_the_place(path, aside, h, err);
 }
 
 /* The database, or, when there is none or it is damaged, another one: in memory but for repair. */
@@ -349,10 +385,15 @@ static int open_names(struct pfs_instance *pfs, const struct pfs_fsck_options *h
 {
 	struct hearer h = { how, count };
 	struct pfs_error why = { 0 };
-	char path[PATH_SIZE];
+	char path[PATH_SIZE], rescued[PATH_SIZE + 16];
 	int rc = 0;
 
 	snprintf(path, sizeof(path), "%s/meta.db", pfs->data);
+	snprintf(rescued, sizeof(rescued), "%s.rescued", path);
+	if (access(path, F_OK) < 0 && how->repair && access(rescued, F_OK) == 0)
+		rc = go_on_anew(path, &h, err);
+	if (rc < 0)
+		return rc;
 	if (access(path, F_OK) < 0) {
 		tell(how, PFS_FINDING_DAMAGE, "meta.db is missing", count);
 		return pfs_meta_open(how->repair ? path : ":memory:", &pfs->meta, err);

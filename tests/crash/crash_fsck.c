@@ -12,6 +12,8 @@
  *	head     the header of a pack
  *	side     a branch whose workspace has lost a file
  *	third    one that has lost its journal
+ *
+ * And the same once more with a damaged page of the database, which is made anew.
  */
 #include "../world.h"
 #include "store/packwriter.h"
@@ -249,6 +251,27 @@ static int fsck(struct world *w, bool repair, void *show_it, struct pfs_fsck_rep
 	return pfs_fsck_run(w->h, &how, out, err);
 }
 
+static int fsck_data(const char *data, struct pfs_error *err)
+{
+	struct pfs_fsck_options how = PFS_FSCK_OPTIONS_INIT;
+	struct pfs_fsck_report r;
+
+	how.level = PFS_FSCK_FULL;
+	how.repair = true;
+	return pfs_fsck_data(data, &how, &r, err);
+}
+
+/* Of the database; in the child and behind it. */
+static void repair_data(const char *data)
+{
+	struct pfs_error err = { 0 };
+	unsigned tries = 0;
+
+	for (unsigned i = 0; i < REPAIRS; i++)
+		if (fsck_data(data, &err) < 0)
+			CHECK(++tries < 4, "is not repaired: %s", err.text);
+}
+
 /* In the child. A failure is met by trying again. */
 static void repair(const char *data)
 {
@@ -311,13 +334,15 @@ static void expect_workspaces(struct world *w, const char *data)
 	}
 }
 
-static void check_after(const char *data, const struct pfs_commit_id *first,
+static void check_after(const char *data, bool database, const struct pfs_commit_id *first,
 			const struct pfs_commit_id *last)
 {
 	struct pfs_fsck_report r = { 0 };
 	struct pfs_error err = { 0 };
 	struct world w;
 
+	if (database)
+		repair_data(data);
 	open_world(&w, data);
 	for (unsigned i = 0; i < REPAIRS; i++)
 		must(fsck(&w, true, NULL, &r, &err), &err);
@@ -345,9 +370,22 @@ static void copy_folder(const char *from, const char *to)
 	CHECK(waitpid(child, &status, 0) == child && status == 0, "cp");
 }
 
+/* A page behind the first, which says what the file is. */
+static void damage_database(const char *data)
+{
+	char path[300];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/meta.db", data);
+	f = fopen(path, "r+");
+	CHECK(f && fseek(f, 0, SEEK_END) == 0 && ftell(f) > 3 * 4096, "%s", path);
+	turn_bit(f, 2 * 4096 + 3000);
+	fclose(f);
+}
+
 /* True while the story did reach fault point `at`. */
-static int story(const char *instance, const struct pfs_commit_id ids[2], enum pfs_fault_mode mode,
-		 unsigned at)
+static int story(const char *instance, const struct pfs_commit_id ids[2], bool database,
+		 enum pfs_fault_mode mode, unsigned at)
 {
 	struct scratch dir = scratch_new();
 	char data[250];
@@ -356,18 +394,20 @@ static int story(const char *instance, const struct pfs_commit_id ids[2], enum p
 
 	snprintf(data, sizeof(data), "%.200s/data", dir.path);
 	copy_folder(instance, data);
+	if (database)
+		damage_database(data);
 	child = fork();
 	CHECK(child >= 0, "fork");
 	if (child == 0) {
 		pfs_fault_arm(mode, at);
-		repair(data);
+		database ? repair_data(data) : repair(data);
 		_exit(pfs_fault_count() >= at ? 1 : 0);
 	}
 	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status), "the story was killed");
 	CHECK(WEXITSTATUS(status) == (mode == PFS_FAULT_STOP ? PFS_FAULT_EXIT : 1) ||
 		      WEXITSTATUS(status) == 0,
 	      "point %u: exit %d", at, WEXITSTATUS(status));
-	check_after(data, &ids[0], &ids[1]);
+	check_after(data, database, &ids[0], &ids[1]);
 	scratch_fini(&dir);
 	return WEXITSTATUS(status) != 0;
 }
@@ -390,12 +430,14 @@ int main(int argc, char **argv)
 	pfs_packwriter_set_targets(DATA_TARGET, META_TARGET);
 	dir = scratch_new();
 	make_instance(dir.path, &ids[0], &ids[1]);
-	for (size_t m = 0; m < sizeof(modes) / sizeof(*modes); m++) {
+	for (size_t m = 0; m < 2 * sizeof(modes) / sizeof(*modes); m++) {
+		bool database = m % 2;
 		unsigned at = 1;
 
-		while (story(dir.path, ids, modes[m].mode, at))
-			at += all || m == 0 ? 1 : 7;
-		printf("%s: %u points, all whole\n", modes[m].name, at - 1);
+		while (story(dir.path, ids, database, modes[m / 2].mode, at))
+			at += all || m < 2 ? 1 : 7;
+		printf("%s%s: %u points, all whole\n", modes[m / 2].name,
+		       database ? ", with the database" : "", at - 1);
 		CHECK(at > 20, "the story has hardly any fault points");
 	}
 	scratch_fini(&dir);
