@@ -3,6 +3,7 @@
 #include "net/http.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,6 +158,23 @@ int pfs_client_read(struct pfs_client *c, const struct pfs_target *t, int64_t pa
 		.method = "GET", .write_reply = write, .write_arg = arg, .timeout_ms = patience_ms
 	};
 
+	return send_request(c, &rq, t, NULL, err);
+}
+
+#define PROBE_SIZE 65536u /* pfsd reads so much before it says that it can */
+
+static int drop(void *arg, const void *data, size_t len)
+{
+	return 0;
+}
+
+int pfs_client_probe(struct pfs_client *c, const struct pfs_target *t, uint64_t off,
+		     struct pfs_error *err)
+{
+	char range[48];
+	struct pfs_http_request rq = { .method = "GET", .write_reply = drop, .range = range };
+
+	snprintf(range, sizeof(range), "%" PRIu64 "-%" PRIu64, off, off + PROBE_SIZE - 1);
 	return send_request(c, &rq, t, NULL, err);
 }
 

@@ -49,6 +49,10 @@ int pfs_client_read(struct pfs_client *c, const struct pfs_target *t, int64_t pa
 		    int (*write)(void *arg, const void *data, size_t len), void *arg,
 		    struct pfs_error *err);
 
+/* Why an answer ended behind `off` bytes: 0 when what follows can be had now. */
+int pfs_client_probe(struct pfs_client *c, const struct pfs_target *t, uint64_t off,
+		     struct pfs_error *err);
+
 /* Send what can be read from `fd` to its end. */
 int pfs_client_send(struct pfs_client *c, const struct pfs_target *t, int fd, struct pfs_buf *reply,
 		    struct pfs_error *err);

@@ -29,6 +29,7 @@ static void set_literal(struct pfs_target *t)
 /* Where the bytes of an answer go. */
 struct sink {
 	int fd;
+	uint64_t taken;
 	struct pfs_error err;
 };
 
@@ -36,6 +37,7 @@ static int sink_write(void *arg, const void *data, size_t len)
 {
 	struct sink *s = arg;
 
+	s->taken += len;
 	return pfs_io_write(s->fd, data, len, &s->err);
 }
 
@@ -45,7 +47,13 @@ static int get_to_fd(struct pfs_cli *cli, const struct pfs_target *t, int fd, st
 	int rc = pfs_client_read(cli->client, t, 0, sink_write, &s, err);
 
 	/* Why it was not taken says more than that it was not. */
-	return rc < 0 && s.err.code ? pfs_fail(err, rc, "%s", s.err.text) : rc;
+	if (rc < 0 && s.err.code)
+		return pfs_fail(err, rc, "%s", s.err.text);
+	/* An answer that is cut off cannot say why: ask for what was not sent any more. */
+	return rc == PFS_E_IO &&
+			       pfs_client_probe(cli->client, t, s.taken, &s.err) == PFS_E_CORRUPT
+		       ? pfs_fail(err, PFS_E_CORRUPT, "%s", s.err.text)
+		       : rc;
 }
 
 /* Into a file that gets its name when it is whole. */

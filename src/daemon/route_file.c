@@ -180,7 +180,9 @@ static int send_file(struct pfs_request *rq, const struct pfs_found *found, stru
 		return send_control(file, rp, err);
 	rp->content_type = "application/octet-stream";
 	rc = add_last_modified(&found->attr, rp, err);
-	return rc < 0 ? rc : send_part(rq, &file, found->attr.size_bytes, rp, err);
+	if (rc == 0)
+		rc = send_part(rq, &file, found->attr.size_bytes, rp, err);
+	return rc == PFS_E_CORRUPT ? pfs_wrap(err, rc, "%s", found->path) : rc;
 }
 
 /* ---- several files: one after the other, or as the parts of a form ---- */

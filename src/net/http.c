@@ -183,6 +183,8 @@ static void set_transfer(CURL *e, struct exchange *x, const char *url, struct cu
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
 	curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers);
+	if (x->request->range)
+		curl_easy_setopt(e, CURLOPT_RANGE, x->request->range);
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(e, CURLOPT_HEADERDATA, x);
 	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_reply);

@@ -31,6 +31,8 @@ struct pfs_http_request {
 	int (*write_reply)(void *arg, const void *data, size_t len);
 	void *write_arg;
 
+	const char *range; /* "first-last", the bytes of the answer that are wanted; NULL: all */
+
 	int64_t timeout_ms; /* of silence, not of the whole; 0: none */
 
 	/* Asked ten times a second while the request is under way; true ends it with PFS_E_FAILED. May be NULL. */
