@@ -40,6 +40,7 @@ struct pfs_doubts {
 	int changed;          /* since it was written; atomic */
 };
 
+/* Of zeroes. */
 void pfs_doubts_init(struct pfs_doubts *d);
 void pfs_doubts_fini(struct pfs_doubts *d);
 
