@@ -34,8 +34,10 @@ void pfs_work_say(struct pfs_work *w, const void *lines, size_t len)
 	pfs_lock(&w->lock);
 	while (w->lines.len - w->sent > AHEAD_MAX && !w->stop)
 		pfs_cond_wait(&w->changed, &w->lock, -1);
-	if (!w->broken && pfs_buf_add(&w->lines, lines, len, NULL) < 0)
-		w->broken = w->stop = true;
+	if (!w->broken && pfs_buf_add(&w->lines, lines, len, NULL) < 0) {
+		w->broken = true;
+		w->stop = true;
+	}
 	pthread_cond_broadcast(&w->changed);
 	pfs_unlock(&w->lock);
 }
