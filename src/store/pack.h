@@ -48,6 +48,12 @@ struct pfs_pack {
 	int fd; /* this and below: protected by the packset's files lock */
 	unsigned users;
 	bool pinned; /* keep fd: the file is being written or about to be moved */
+
+	/* Of an adopted one. */
+	bool all_read;         /* each piece was, since the store was opened; atomic */
+	uint64_t *read;        /* owned; a bit for each piece that was, by its place; atomic */
+	bool has_content;      /* protected by the files lock, as is */
+	struct pfs_id content; /* what the file is from its first byte to its last */
 };
 
 /* Whether what lies at `off` will be there after a power cut. */

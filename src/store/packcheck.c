@@ -343,6 +343,7 @@ static int check_piece(struct pfs_packcheck *c, const struct pfs_pack *pack, int
 		lose(c, pack, e->off, (enum pfs_kind)e->type, &e->id);
 	} else {
 		pfs_packset_trust(c->set, &e->id, pack, e->off);
+		pfs_packset_note_read(pfs_packset_pack(c->set, pack->number), e->off);
 	}
 	return 0;
 }

@@ -101,6 +101,8 @@ int pfs_packlog_add_file(struct pfs_packlog *log, int from, const char *name,
 		pfs_adopted_unlink(a);
 		return rc;
 	}
+	/* Whoever names its pieces has read them. */
+	pfs_packset_note_all_read(a->pack);
 	__atomic_store_n(&a->pack->seq, a->header.seq, __ATOMIC_RELAXED);
 	__atomic_store_n(&a->pack->unsettled, 1, __ATOMIC_RELEASE);
 	a->users = 2;

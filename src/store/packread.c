@@ -241,6 +241,8 @@ static int get_piece(const struct pfs_packread *r, const struct pfs_id *id,
 		free(o);
 	else
 		*out = o;
+	if (rc == 0)
+		pfs_packset_note_read(pfs_packset_pack(r->set, place->pack), place->off);
 	return rc;
 }
 

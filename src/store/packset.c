@@ -59,6 +59,7 @@ void pfs_packset_free(struct pfs_packset **taken)
 	for (size_t i = 0; i < set->n_packs; i++)
 		if (set->packs[i]) {
 			pfs_fd_close(&set->packs[i]->fd);
+			free(set->packs[i]->read);
 			free(set->packs[i]);
 		}
 	free(set->packs);

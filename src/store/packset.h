@@ -100,6 +100,29 @@ int pfs_packset_lend(struct pfs_packset *set, struct pfs_pack *pack, int *out_fd
 		     struct pfs_error *err);
 void pfs_packset_return(struct pfs_packset *set, struct pfs_pack *pack);
 
+/*
+ * Which pieces of an adopted pack were read since the store was opened, whole or
+ * not: who finds that one is not doubts it.
+ */
+void pfs_packset_note_read(struct pfs_pack *pack, uint64_t off);
+void pfs_packset_note_all_read(struct pfs_pack *pack);
+bool pfs_packset_was_read(const struct pfs_pack *pack, uint64_t off);
+
+/* That an adopted file is this content, and whether all of it was read; whoever found out tells. */
+enum pfs_pack_content {
+	PFS_PACK_CONTENT_UNKNOWN = 0,
+	PFS_PACK_CONTENT_OTHER = 1,
+	PFS_PACK_CONTENT_SAME = 2,
+	PFS_PACK_CONTENT_READ = 3, /* the same, and all of it was read */
+};
+void pfs_packset_note_content(struct pfs_packset *set, struct pfs_pack *pack,
+			      const struct pfs_id *content, bool all_read);
+enum pfs_pack_content pfs_packset_is_content(struct pfs_packset *set, struct pfs_pack *pack,
+					     const struct pfs_id *content);
+
+/* Whether damage of this pack is known. */
+bool pfs_packset_knows_damage_of(struct pfs_packset *set, const struct pfs_pack *pack);
+
 /* Where the object is, doubted or not; `out` may be NULL. */
 bool pfs_packset_find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_place *out);
 

@@ -337,7 +337,7 @@ void pfs_packset_doubt(struct pfs_packset *set, const struct pfs_id *id,
 		       const struct pfs_place *place)
 {
 	struct pfs_place doubted = *place, in_table;
-	const struct pfs_pack *pack;
+	struct pfs_pack *pack;
 	struct pfs_doubt row;
 	bool there;
 
@@ -352,6 +352,7 @@ void pfs_packset_doubt(struct pfs_packset *set, const struct pfs_id *id,
 	else if (pack->covered && there && reserve_locked(set, 1, NULL) == 0)
 		pfs_idtable_set(&set->table, id, &doubted, false);
 	pfs_rwlock_unlock(&set->lock);
+	pfs_packset_note_unread(pack, place->off);
 	if (there)
 		pfs_doubts_add(&set->doubts, &row);
 }

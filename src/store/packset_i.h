@@ -6,6 +6,7 @@
  *	packset_tidy.c    what is in memory goes into runs, runs are merged
  *	packset_doubt.c   damage that is known, over a restart
  *	packset_drop.c    a pack goes
+ *	packset_read.c    what was read of adopted packs, and what they are
  *	packset_build.c   the index is loaded, checked, made anew
  *
  * A pack on its way into the index:
@@ -71,6 +72,9 @@ struct pfs_packset {
 /* Room for a pack of this number, and its place in the array. Under the lock. */
 int pfs_packset_widen(struct pfs_packset *set, size_t number, struct pfs_error *err);
 void pfs_packset_place_pack(struct pfs_packset *set, struct pfs_pack *pack);
+
+/* What was read there is not what was written. */
+void pfs_packset_note_unread(struct pfs_pack *pack, uint64_t off);
 
 /* Close the descriptor of a dropped pack, unless somebody has it lent. */
 void pfs_packset_close_dropped(struct pfs_packset *set, struct pfs_pack *pack);

@@ -79,6 +79,13 @@ int pfs_content_read(struct pfs_content_reader *r, uint64_t off, void *data, siz
 		     size_t *out_len, struct pfs_error *err);
 
 /*
+ * A local file that holds this content and no more, to read from: a descriptor,
+ * the caller's, or -1. What is read from it is not checked again, see
+ * store/local.h.
+ */
+int pfs_content_local(struct pfs_store *st, const struct pfs_content *content);
+
+/*
  * Where the first data at or after `off` begins, or the first hole; the end of
  * the file when there is none. Data is found in O(log n); a hole by walking the
  * leaves up to it.

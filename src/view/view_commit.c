@@ -1,4 +1,6 @@
 #include "view/view_i.h"
+#include "base/io.h"
+#include "tree/content.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -210,6 +212,8 @@ struct committed_file {
 	struct pfs_content content;
 	struct pfs_lock lock; /* PFS_RANK_VIEW */
 	pthread_cond_t idle;
+	int local;                      /* owned, -1: none; once `local_known`, which is atomic */
+	bool local_known;
 	struct slot slots[READERS_MAX]; /* protected by lock, but for the reader of a busy one */
 };
 
@@ -271,6 +275,26 @@ static int committed_read(struct pfs_file *file, uint64_t off, void *data, size_
 	return rc;
 }
 
+/* Found out when it is asked for first: at the opening. */
+static int committed_local(struct pfs_file *file)
+{
+	struct committed_file *f = (struct committed_file *)file;
+
+	int fd;
+
+	if (__atomic_load_n(&f->local_known, __ATOMIC_ACQUIRE))
+		return f->local;
+	fd = pfs_content_local(file->handle->view->store, &f->content);
+	pfs_lock(&f->lock);
+	if (f->local_known)
+		pfs_fd_close(&fd);
+	else
+		f->local = fd;
+	__atomic_store_n(&f->local_known, true, __ATOMIC_RELEASE);
+	pfs_unlock(&f->lock);
+	return f->local;
+}
+
 static int committed_seek(struct pfs_file *file, uint64_t off, int whence, uint64_t *out,
 			  struct pfs_error *err)
 {
@@ -283,6 +307,7 @@ static void committed_close(struct pfs_file *file)
 
 	for (size_t i = 0; i < READERS_MAX; i++)
 		pfs_content_reader_close(&f->slots[i].reader);
+	pfs_fd_close(&f->local);
 	pthread_cond_destroy(&f->idle);
 	pfs_lock_fini(&f->lock);
 	free(f);
@@ -290,6 +315,7 @@ static void committed_close(struct pfs_file *file)
 
 static const struct file_ops committed_ops = {
 	.read = committed_read,
+	.local = committed_local,
 	.seek = committed_seek,
 	.close = committed_close,
 };
@@ -314,6 +340,7 @@ static int entry_open(struct pfs_handle *h, unsigned flags, struct pfs_file **ou
 		return pfs_fail_nomem(err, "an open file");
 	}
 	pfs_lock_init(&f->lock, PFS_RANK_VIEW);
+	f->local = -1;
 	f->file = (struct pfs_file){ .ops = &committed_ops, .flags = flags };
 	f->file.handle = pfs_handle_ref(h);
 	f->content.size = e->size;
