@@ -313,6 +313,8 @@ static int mend(struct pfs_fsck *f, struct pfs_error *err)
 	int rc = f->index_wrong ? rebuild_index(f, err) : 0;
 
 	if (rc == 0)
+		rc = pfs_fsck_mend_tables(f, err);
+	if (rc == 0)
 		rc = pfs_fsck_mend_content(f, err);
 	if (rc == 0)
 		rc = pfs_fsck_mend_names(f, err);

@@ -89,6 +89,9 @@ int pfs_fsck_trace_spaces(struct pfs_fsck *f, struct pfs_error *err);
 int pfs_fsck_put_aside(struct pfs_fsck *f, const char *folder, char **out_to,
 		       struct pfs_error *err);
 
+/* Adopted files that lost their table get another one. */
+int pfs_fsck_mend_tables(struct pfs_fsck *f, struct pfs_error *err);
+
 /* Store anew what is lost and still somewhere. */
 int pfs_fsck_mend_content(struct pfs_fsck *f, struct pfs_error *err);
 

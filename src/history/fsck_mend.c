@@ -4,6 +4,7 @@
  */
 #include "history/fsck_i.h"
 #include "store/health.h"
+#include "store/readopt.h"
 #include "store/renew.h"
 #include "tree/content.h"
 #include "base/fault.h"
@@ -137,6 +138,24 @@ static void tell_renewed(void *arg, const char *what)
 static void tell_kept(void *arg, const char *what)
 {
 	pfs_fsck_tell(arg, PFS_FINDING_NOTE, "%s", what);
+}
+
+/* The nodes above the pieces come to be stored on the way; whoever needs them has them already. */
+static int survey(void *arg, int fd, uint64_t size, struct pfs_adoption *a, struct pfs_error *err)
+{
+	struct pfs_fsck *f = arg;
+	struct pfs_content content;
+
+	return pfs_content_survey_fd(f->h->store, fd, size, NULL, a, &content, err);
+}
+
+int pfs_fsck_mend_tables(struct pfs_fsck *f, struct pfs_error *err)
+{
+	const struct pfs_readoption how = {
+		.survey = survey, .mended = tell_renewed, .kept = tell_kept, .arg = f
+	};
+
+	return f->out->damages ? pfs_store_readopt(f->h->store, &how, err) : 0;
 }
 
 static bool told_to_stop(void *arg)

@@ -60,16 +60,38 @@ static int remove_file(int dir, const char *path, struct pfs_error *err)
 	return rc == PFS_E_NOTFOUND ? 0 : rc;
 }
 
+void pfs_pack_gone_path(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK_PATH_SIZE])
+{
+	pfs_pack_path(uuid, PFS_PACK_ADOPTED, true, out);
+	strcpy(out + strlen(out) - 2, "gone");
+}
+
+/* From here on the file beside it is to be removed, by whoever comes by. */
+static int take_table_away(int dir, const unsigned char uuid[PFS_UUID_SIZE], struct pfs_error *err)
+{
+	char from[PFS_PACK_PATH_SIZE], to[PFS_PACK_PATH_SIZE];
+	int rc = pfs_fault("pack.table", err);
+
+	pfs_pack_table_path(uuid, from);
+	pfs_pack_gone_path(uuid, to);
+	if (rc == 0 && renameat(dir, from, dir, to) < 0 && errno != ENOENT)
+		rc = pfs_fail_errno(err, errno, "rename %s", from);
+	if (rc == 0)
+		rc = pfs_io_sync_folder(dir, to, err);
+	return rc == PFS_E_NOTFOUND ? 0 : rc;
+}
+
 int pfs_pack_remove(int dir, const struct pfs_pack *pack, struct pfs_error *err)
 {
+	bool adopted = pack->kind == PFS_PACK_ADOPTED;
 	char path[PFS_PACK_PATH_SIZE];
-	int rc = 0;
+	int rc = adopted ? take_table_away(dir, pack->uuid, err) : 0;
 
-	pfs_pack_table_path(pack->uuid, path);
-	if (pack->kind == PFS_PACK_ADOPTED)
-		rc = remove_file(dir, path, err);
 	pfs_pack_path(pack->uuid, pack->kind, true, path);
-	return rc < 0 ? rc : remove_file(dir, path, err);
+	if (rc == 0)
+		rc = remove_file(dir, path, err);
+	pfs_pack_gone_path(pack->uuid, path);
+	return rc == 0 && adopted ? remove_file(dir, path, err) : rc;
 }
 
 bool pfs_pack_parse_name(const char *name, unsigned char out_uuid[PFS_UUID_SIZE])

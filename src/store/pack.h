@@ -69,11 +69,14 @@ void pfs_pack_path(const unsigned char uuid[PFS_UUID_SIZE], uint8_t kind, bool s
 /* Where the table of an adopted pack is. */
 void pfs_pack_table_path(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK_PATH_SIZE]);
 
+/* What that is called from the moment on that the pack is to be removed. */
+void pfs_pack_gone_path(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PACK_PATH_SIZE]);
+
 /*
  * Remove the file of a sealed pack, durably: after a power cut no pack is back
- * that leans on one removed after it. Of an adopted one the table goes first:
- * what a crash leaves is a file without a table, which is removed when the store
- * is opened, and not a table whose file was lost.
+ * that leans on one removed after it. Of an adopted one the table gets another
+ * name first: so a removal that was cut off goes on when the store is opened,
+ * and neither a file without a table nor a table without a file is taken for it.
  */
 int pfs_pack_remove(int dir, const struct pfs_pack *pack, struct pfs_error *err);
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 void pfs_packlist_fini(struct pfs_packlist *l)
 {
@@ -93,6 +94,14 @@ static int load(int fd, uint64_t size, const struct pfs_pack *pack, struct pfs_p
 	return rc;
 }
 
+static bool lost_its_table(int dir, const struct pfs_pack *pack)
+{
+	char path[PFS_PACK_PATH_SIZE];
+
+	pfs_pack_path(pack->uuid, pack->kind, true, path);
+	return pack->kind == PFS_PACK_ADOPTED && faccessat(dir, path, F_OK, 0) == 0;
+}
+
 int pfs_packlist_load(int dir, const struct pfs_pack *pack, struct pfs_packlist *out,
 		      struct pfs_error *err)
 {
@@ -106,6 +115,10 @@ int pfs_packlist_load(int dir, const struct pfs_pack *pack, struct pfs_packlist 
 	else
 		pfs_pack_path(pack->uuid, pack->kind, true, path);
 	fd = pfs_io_open_file(dir, path, O_RDONLY, err);
+	if (fd == PFS_E_NOTFOUND && lost_its_table(dir, pack)) {
+		out->damaged = true;
+		return 0;
+	}
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)

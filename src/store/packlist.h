@@ -33,7 +33,7 @@ struct pfs_packlist {
 	size_t n;
 	struct pfs_packlist_delta *deltas; /* owned */
 	size_t n_deltas;
-	bool damaged; /* the footer was: there may have been more */
+	bool damaged; /* the footer was, or the table is not there: there may have been more */
 };
 void pfs_packlist_fini(struct pfs_packlist *l);
 

@@ -205,16 +205,20 @@ bool pfs_packset_is_due(struct pfs_packset *set);
  */
 int pfs_packset_tidy(struct pfs_packset *set, struct pfs_error *err);
 
+/* Opening a store: when the index was damaged, make it anew; that may fail. */
+void pfs_packset_mend_index(struct pfs_packset *set);
+
 /* Make the index anew from the packs alone. */
 int pfs_packset_rebuild(struct pfs_packset *set, struct pfs_error *err);
 
 /*
  * Look at the manifest, when `thorough` at every page of every run, and tell each
- * damage; then the index is made anew. And tell once what was wrong before and
- * led to a new index. Negative when checking or making it anew failed.
+ * damage; then the index is made anew. And tell, once it was mended, what was
+ * wrong before and led to a new index. Negative when checking or making it anew failed.
  */
 int pfs_packset_check(struct pfs_packset *set, bool thorough,
-		      void (*tell)(void *arg, const char *what, const char *text), void *arg,
+		      void (*tell)(void *arg, const char *what, const char *text),
+		      void (*mended)(void *arg, const char *what, const char *text), void *arg,
 		      struct pfs_error *err);
 
 /* How many objects are found in this pack. */

@@ -14,6 +14,7 @@ void pfs_packset_note_trouble(struct pfs_packset *set, const char *text)
 {
 	assert(pfs_held(&set->tidy));
 	snprintf(set->trouble, sizeof(set->trouble), "%s", text);
+	set->trouble_mended = false;
 }
 
 /* --- opening --- */
@@ -137,6 +138,7 @@ bool pfs_packset_claim_end(struct pfs_packset *set)
 		snprintf(text, sizeof(text), "index/manifest: pack %s is not there as it was",
 			 pfs_pack_format(gone->uuid, uuid));
 		pfs_packset_note_trouble(set, text);
+		set->pack_gone = true;
 	}
 	if (usable)
 		believe(set);
@@ -455,7 +457,16 @@ int pfs_packset_rebuild_locked(struct pfs_packset *set, struct pfs_error *err)
 	if (rc < 0)
 		return pfs_wrap(err, rc, "make the index anew");
 	__atomic_add_fetch(&set->rebuilds, 1, __ATOMIC_RELAXED);
+	set->trouble_mended = true;
 	return 0;
+}
+
+void pfs_packset_mend_index(struct pfs_packset *set)
+{
+	pfs_lock(&set->tidy);
+	if (set->trouble[0] && !set->trouble_mended)
+		pfs_packset_rebuild_locked(set, NULL);
+	pfs_unlock(&set->tidy);
 }
 
 int pfs_packset_rebuild(struct pfs_packset *set, struct pfs_error *err)
@@ -491,15 +502,19 @@ static int check_files(struct pfs_packset *set, bool thorough,
 }
 
 int pfs_packset_check(struct pfs_packset *set, bool thorough,
-		      void (*tell)(void *arg, const char *what, const char *text), void *arg,
+		      void (*tell)(void *arg, const char *what, const char *text),
+		      void (*mended)(void *arg, const char *what, const char *text), void *arg,
 		      struct pfs_error *err)
 {
 	int rc = 0;
 
 	pfs_lock(&set->tidy);
-	if (set->trouble[0])
+	if (set->trouble[0] && set->trouble_mended && !set->pack_gone)
+		mended(arg, "the index was made anew", set->trouble);
+	else if (set->trouble[0])
 		tell(arg, "the index had to be made anew", set->trouble);
-	set->trouble[0] = 0;
+	if (set->trouble_mended)
+		set->trouble[0] = 0;
 	if (set->runs->n)
 		rc = check_files(set, thorough, tell, arg);
 	if (rc > 0)

@@ -119,12 +119,50 @@ static int load_header(const struct loader *l, int fd, const unsigned char *uuid
 	return table < 0 ? table : pfs_pack_load_header(table, uuid, l->store_uuid, out, NULL);
 }
 
-/* A file that was linked and never became durable with its table. */
-static int remove_orphan(const struct loader *l, const char *path, struct pfs_error *err)
+static int remove_left(const struct loader *l, const char *path, struct pfs_error *err)
 {
 	if (unlinkat(l->dir, path, 0) < 0 && errno != ENOENT)
 		return pfs_fail_errno(err, errno, "remove %s", path);
 	return 0;
+}
+
+/* Its removal was cut off: on with it. */
+static int go_on_removing(const struct loader *l, const unsigned char *uuid, struct pfs_error *err)
+{
+	char path[PFS_PACK_PATH_SIZE];
+	int rc;
+
+	pfs_pack_path(uuid, PFS_PACK_ADOPTED, true, path);
+	rc = remove_left(l, path, err);
+	pfs_pack_gone_path(uuid, path);
+	return rc < 0 ? rc : remove_left(l, path, err);
+}
+
+/*
+ * An adopted file without a table. One that was linked and never promised has
+ * another name still; one that is to go says so. Else the table was lost, and
+ * what the file holds may be all there is: check tells of it, repair reads it.
+ */
+static int meet_orphan(struct loader *l, const unsigned char *uuid, const char *path, int fd,
+		       struct pfs_error *err)
+{
+	char gone[PFS_PACK_PATH_SIZE];
+	struct pfs_pack *pack;
+	struct stat st;
+	int rc;
+
+	pfs_pack_gone_path(uuid, gone);
+	if (faccessat(l->dir, gone, F_OK, 0) == 0)
+		return go_on_removing(l, uuid, err);
+	if (fstat(fd, &st) < 0)
+		return pfs_fail_errno(err, errno, "look at %s", path);
+	if (st.st_nlink > 1)
+		return remove_left(l, path, err);
+	rc = pfs_packset_add_pack(l->set, uuid, PFS_PACK_ADOPTED, true, (uint64_t)st.st_size, -1,
+				  &pack, err);
+	if (rc == 0)
+		__atomic_store_n(&pack->damaged, 1, __ATOMIC_RELEASE);
+	return rc;
 }
 
 /* A pack that the index does not cover: what it holds is read later, when all packs are known. */
@@ -141,7 +179,7 @@ static int add_unread(struct loader *l, const unsigned char *uuid, const char *p
 		return fd;
 	rc = load_header(l, fd, uuid, &h);
 	if (rc == PFS_E_NOTFOUND)
-		return remove_orphan(l, path, err);
+		return meet_orphan(l, uuid, path, fd, err);
 	others = rc == PFS_E_INVALID; /* another store's: check tells of it */
 	rc = pfs_packset_add_pack(l->set, uuid, l->kind, true, size, -1, &pack, err);
 	if (rc < 0)
@@ -178,7 +216,8 @@ static int each_table(struct loader *l, const char *name, struct pfs_error *err)
 	size_t len = strlen(name);
 	struct pfs_pack *pack;
 
-	if (len != 2 * PFS_UUID_SIZE + 3 && len != 2 * PFS_UUID_SIZE + 7)
+	if (len != 2 * PFS_UUID_SIZE + 3 && len != 2 * PFS_UUID_SIZE + 5 &&
+	    len != 2 * PFS_UUID_SIZE + 7)
 		return 0;
 	snprintf(pack_name, sizeof(pack_name), "%.*s.pk", 2 * PFS_UUID_SIZE, name);
 	snprintf(folder, sizeof(folder), "%.2s", name);
@@ -186,8 +225,10 @@ static int each_table(struct loader *l, const char *name, struct pfs_error *err)
 		return 0;
 	if (strcmp(name + 2 * PFS_UUID_SIZE, ".pt.new") == 0) {
 		snprintf(path, sizeof(path), "packs/a/%s/%s", folder, name);
-		return remove_orphan(l, path, err);
+		return remove_left(l, path, err);
 	}
+	if (strcmp(name + 2 * PFS_UUID_SIZE, ".gone") == 0)
+		return go_on_removing(l, uuid, err);
 	pfs_pack_path(uuid, PFS_PACK_ADOPTED, true, path);
 	if (strcmp(name + 2 * PFS_UUID_SIZE, ".pt") != 0 || faccessat(l->dir, path, F_OK, 0) == 0)
 		return 0;
@@ -287,6 +328,9 @@ int pfs_recover_sealed(int dir, struct pfs_packset *set,
 	}
 	if (rc == 0)
 		rc = read_packs(&l, pfs_packset_claim_end(set), err);
+	/* On a disk that is full or read-only it is tried again the next time. */
+	if (rc == 0)
+		pfs_packset_mend_index(set);
 	if (rc == 0)
 		*out_seq = l.next_seq;
 	return rc;

@@ -292,6 +292,16 @@ static void tell_damage(void *arg, const char *what, const char *text)
 	pfs_packcheck_tell(arg, what, text);
 }
 
+static void tell_mended(void *arg, const char *what, const char *text)
+{
+	const struct pfs_packcheck *c = arg;
+	char line[PFS_ERROR_TEXT_SIZE + 64];
+
+	snprintf(line, sizeof(line), "%s: %s", what, text);
+	if (c->x->mended)
+		c->x->mended(c->x->arg, line);
+}
+
 static int check_copy(const struct packs *p, int copy, struct pfs_error *why)
 {
 	struct pfs_superblock s;
@@ -377,7 +387,7 @@ static int packs_check(void *self, const struct pfs_hasher *hasher, const struct
 	if (*after == 0)
 		rc = check_superblock(p, &c, err);
 	if (*after == 0 && rc == 0)
-		rc = pfs_packset_check(p->set, x->thorough, tell_damage, &c, err);
+		rc = pfs_packset_check(p->set, x->thorough, tell_damage, tell_mended, &c, err);
 	if (*after == 0 && rc == 0)
 		pfs_packset_check_doubts(p->set, tell_damage, &c);
 	while (rc == 0 && i < n && bytes < budget && !(x->stop && x->stop(x->arg))) {
