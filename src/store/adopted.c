@@ -26,7 +26,7 @@ void pfs_adopted_unlink(const struct pfs_adopted *a)
 {
 	char path[PFS_PACK_PATH_SIZE];
 
-	pfs_pack_path(a->header.pack_uuid, PFS_PACK_ADOPTED, true, path);
+	pfs_pack_path(a->header.pack_uuid, PFS_PACK_ADOPTED, false, path);
 	unlinkat(a->dir, path, 0);
 }
 
@@ -73,7 +73,7 @@ static int link_file(struct pfs_adopted *a, int from, const char *name, struct p
 	int rc;
 
 	folder_of(&a->header, folder);
-	pfs_pack_path(a->header.pack_uuid, PFS_PACK_ADOPTED, true, path);
+	pfs_pack_path(a->header.pack_uuid, PFS_PACK_ADOPTED, false, path);
 	rc = pfs_io_mkdir_all(a->dir, folder, err);
 	if (rc == 0)
 		rc = pfs_fault("adopted.link", err);
@@ -136,6 +136,19 @@ static int write_table(const struct pfs_adopted *a, struct pfs_error *err)
 	return rc;
 }
 
+/* From here on it is a pack. Again, when it was and nobody could be told. */
+static int take_name(const struct pfs_adopted *a, struct pfs_error *err)
+{
+	char from[PFS_PACK_PATH_SIZE], to[PFS_PACK_PATH_SIZE];
+	int rc = pfs_fault("adopted.rename", err);
+
+	pfs_pack_path(a->header.pack_uuid, PFS_PACK_ADOPTED, false, from);
+	pfs_pack_path(a->header.pack_uuid, PFS_PACK_ADOPTED, true, to);
+	if (rc == 0 && renameat(a->dir, from, a->dir, to) < 0 && errno != ENOENT)
+		rc = pfs_fail_errno(err, errno, "rename %s", from);
+	return rc < 0 ? rc : pfs_io_sync_folder(a->dir, to, err);
+}
+
 int pfs_adopted_publish(struct pfs_adopted *a, int fd, struct pfs_error *err)
 {
 	char path[PFS_PACK_PATH_SIZE];
@@ -144,7 +157,9 @@ int pfs_adopted_publish(struct pfs_adopted *a, int fd, struct pfs_error *err)
 	if (rc < 0)
 		return rc;
 	a->flushed = true;
-	pfs_pack_path(a->header.pack_uuid, PFS_PACK_ADOPTED, true, path);
+	pfs_pack_path(a->header.pack_uuid, PFS_PACK_ADOPTED, false, path);
 	rc = pfs_io_sync_folder(a->dir, path, err);
-	return rc < 0 ? rc : write_table(a, err);
+	if (rc == 0)
+		rc = write_table(a, err);
+	return rc < 0 ? rc : take_name(a, err);
 }

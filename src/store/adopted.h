@@ -1,10 +1,11 @@
 /*
  * A file that is a pack: linked into the store, its table not written yet.
  *
- *	link ──▶ packs/a/xx/<uuid>.pk ──publish──▶ file flushed, <uuid>.pt beside it
+ *	link ──▶ <uuid>.new ──publish──▶ file flushed, <uuid>.pt written, <uuid>.pk
  *
- * A table is only ever written behind the bytes it tells of, so a crash leaves
- * a file without a table, which the next open removes, or both.
+ * A table is only ever written behind the bytes it tells of, and the file gets
+ * its name behind the table. A crash leaves <uuid>.new: without a table the next
+ * open removes it, with one it gives it its name.
  *
  * Threads: one at a time; packlog's lock, or its flusher.
  */

@@ -34,7 +34,9 @@ void pfs_pack_path(const unsigned char uuid[PFS_UUID_SIZE], uint8_t kind, bool s
 	char text[PFS_PACK_TEXT_SIZE];
 
 	pfs_pack_format(uuid, text);
-	if (sealed || kind == PFS_PACK_ADOPTED)
+	if (!sealed && kind == PFS_PACK_ADOPTED)
+		snprintf(out, PFS_PACK_PATH_SIZE, "packs/a/%.2s/%s.new", text, text);
+	else if (sealed)
 		snprintf(out, PFS_PACK_PATH_SIZE, "packs/%c/%.2s/%s.pk", folders[kind], text, text);
 	else
 		snprintf(out, PFS_PACK_PATH_SIZE, "open/%s.pk", text);

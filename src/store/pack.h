@@ -1,7 +1,8 @@
 /*
  * One pack file, pfs-pack(5): its name, what is in it, one record of it.
  *
- *	open/<uuid>.pk  --seal-->  packs/<d|m>/<xx>/<uuid>.pk
+ *	open/<uuid>.pk          --seal-->  packs/<d|m>/<xx>/<uuid>.pk
+ *	packs/a/<xx>/<uuid>.new --seal-->  packs/a/<xx>/<uuid>.pk       an adopted file
  *
  * Threads: any for what never changes; the rest says its lock.
  */

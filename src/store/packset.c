@@ -235,10 +235,16 @@ int pfs_packset_lend(struct pfs_packset *set, struct pfs_pack *pack, int *out_fd
 		return pfs_fail(err, PFS_E_NOTFOUND, "this pack was dropped");
 	pfs_lock(&set->files);
 	if (pack->fd < 0) {
+		bool sealed = __atomic_load_n(&pack->sealed, __ATOMIC_ACQUIRE);
+
 		make_room(set);
-		pfs_pack_path(pack->uuid, pack->kind,
-			      __atomic_load_n(&pack->sealed, __ATOMIC_ACQUIRE), path);
+		pfs_pack_path(pack->uuid, pack->kind, sealed, path);
 		rc = pfs_io_open_file(set->dir, path, O_RDONLY, err);
+		/* An adopted file has its name a moment before it is known to be sealed. */
+		if (rc == PFS_E_NOTFOUND && !sealed) {
+			pfs_pack_path(pack->uuid, pack->kind, true, path);
+			rc = pfs_io_open_file(set->dir, path, O_RDONLY, err);
+		}
 		if (rc >= 0) {
 			pack->fd = rc;
 			set->n_open++;

@@ -139,27 +139,15 @@ static int go_on_removing(const struct loader *l, const unsigned char *uuid, str
 }
 
 /*
- * An adopted file without a table. One that was linked and never promised has
- * another name still; one that is to go says so. Else the table was lost, and
- * what the file holds may be all there is: check tells of it, repair reads it.
+ * An adopted file whose table was lost: what the file holds may be all there is.
+ * Check tells of it, repair reads it.
  */
-static int meet_orphan(struct loader *l, const unsigned char *uuid, const char *path, int fd,
-		       struct pfs_error *err)
+static int meet_untabled(struct loader *l, const unsigned char *uuid, uint64_t size,
+			 struct pfs_error *err)
 {
-	char gone[PFS_PACK_PATH_SIZE];
 	struct pfs_pack *pack;
-	struct stat st;
-	int rc;
+	int rc = pfs_packset_add_pack(l->set, uuid, PFS_PACK_ADOPTED, true, size, -1, &pack, err);
 
-	pfs_pack_gone_path(uuid, gone);
-	if (faccessat(l->dir, gone, F_OK, 0) == 0)
-		return go_on_removing(l, uuid, err);
-	if (fstat(fd, &st) < 0)
-		return pfs_fail_errno(err, errno, "look at %s", path);
-	if (st.st_nlink > 1)
-		return remove_left(l, path, err);
-	rc = pfs_packset_add_pack(l->set, uuid, PFS_PACK_ADOPTED, true, (uint64_t)st.st_size, -1,
-				  &pack, err);
 	if (rc == 0)
 		__atomic_store_n(&pack->damaged, 1, __ATOMIC_RELEASE);
 	return rc;
@@ -179,7 +167,7 @@ static int add_unread(struct loader *l, const unsigned char *uuid, const char *p
 		return fd;
 	rc = load_header(l, fd, uuid, &h);
 	if (rc == PFS_E_NOTFOUND)
-		return meet_orphan(l, uuid, path, fd, err);
+		return meet_untabled(l, uuid, size, err);
 	others = rc == PFS_E_INVALID; /* another store's: check tells of it */
 	rc = pfs_packset_add_pack(l->set, uuid, l->kind, true, size, -1, &pack, err);
 	if (rc < 0)
@@ -208,29 +196,61 @@ static int meet_sealed(struct loader *l, const unsigned char *uuid, struct pfs_e
 	return 0;
 }
 
-/* What else is in a folder of adopted files: a table half written, or one whose file has gone. */
+/* "<32 digits><end>" in a folder of adopted files. */
+static bool parse_other(const char *name, const char *end, unsigned char out[PFS_UUID_SIZE])
+{
+	char pack_name[PFS_PACK_TEXT_SIZE + 8];
+
+	if (strlen(name) < 2 * PFS_UUID_SIZE || strcmp(name + 2 * PFS_UUID_SIZE, end) != 0)
+		return false;
+	snprintf(pack_name, sizeof(pack_name), "%.*s.pk", 2 * PFS_UUID_SIZE, name);
+	return pfs_pack_parse_name(pack_name, out);
+}
+
+/* A file that was linked and is no pack yet: with its table it becomes one. */
+static int meet_new(struct loader *l, const unsigned char *uuid, struct pfs_error *err)
+{
+	char from[PFS_PACK_PATH_SIZE], to[PFS_PACK_PATH_SIZE], table[PFS_PACK_PATH_SIZE];
+
+	pfs_pack_path(uuid, PFS_PACK_ADOPTED, false, from);
+	pfs_pack_path(uuid, PFS_PACK_ADOPTED, true, to);
+	pfs_pack_table_path(uuid, table);
+	if (faccessat(l->dir, table, F_OK, 0) < 0)
+		return remove_left(l, from, err);
+	if (renameat(l->dir, from, l->dir, to) < 0)
+		return pfs_fail_errno(err, errno, "rename %s", from);
+	return pfs_io_sync_folder(l->dir, to, err);
+}
+
+/* What a crash left, before anything else is looked at. */
+static int each_left(void *arg, const char *name, struct pfs_error *err)
+{
+	unsigned char uuid[PFS_UUID_SIZE];
+	char path[PFS_PACK_PATH_SIZE];
+	struct loader *l = arg;
+
+	if (parse_other(name, ".gone", uuid))
+		return go_on_removing(l, uuid, err);
+	if (parse_other(name, ".new", uuid))
+		return meet_new(l, uuid, err);
+	if (!parse_other(name, ".pt.new", uuid))
+		return 0;
+	pfs_pack_table_path(uuid, path);
+	strcat(path, ".new");
+	return remove_left(l, path, err);
+}
+
+/* A table whose file has gone. */
 static int each_table(struct loader *l, const char *name, struct pfs_error *err)
 {
-	char path[PFS_PACK_PATH_SIZE], folder[8], pack_name[PFS_PACK_TEXT_SIZE + 8];
 	unsigned char uuid[PFS_UUID_SIZE];
-	size_t len = strlen(name);
+	char path[PFS_PACK_PATH_SIZE];
 	struct pfs_pack *pack;
 
-	if (len != 2 * PFS_UUID_SIZE + 3 && len != 2 * PFS_UUID_SIZE + 5 &&
-	    len != 2 * PFS_UUID_SIZE + 7)
+	if (!parse_other(name, ".pt", uuid))
 		return 0;
-	snprintf(pack_name, sizeof(pack_name), "%.*s.pk", 2 * PFS_UUID_SIZE, name);
-	snprintf(folder, sizeof(folder), "%.2s", name);
-	if (!pfs_pack_parse_name(pack_name, uuid))
-		return 0;
-	if (strcmp(name + 2 * PFS_UUID_SIZE, ".pt.new") == 0) {
-		snprintf(path, sizeof(path), "packs/a/%s/%s", folder, name);
-		return remove_left(l, path, err);
-	}
-	if (strcmp(name + 2 * PFS_UUID_SIZE, ".gone") == 0)
-		return go_on_removing(l, uuid, err);
 	pfs_pack_path(uuid, PFS_PACK_ADOPTED, true, path);
-	if (strcmp(name + 2 * PFS_UUID_SIZE, ".pt") != 0 || faccessat(l->dir, path, F_OK, 0) == 0)
+	if (faccessat(l->dir, path, F_OK, 0) == 0)
 		return 0;
 	return pfs_packset_add_pack(l->set, uuid, PFS_PACK_ADOPTED, true, 0, -1, &pack, err);
 }
@@ -258,7 +278,9 @@ static int each_folder(void *arg, const char *name, struct pfs_error *err)
 	path[7] = '/';
 	memcpy(path + 8, name, 3);
 	l->unread = false;
-	rc = walk(l->dir, path, each_sealed, l, err);
+	rc = l->kind == PFS_PACK_ADOPTED ? walk(l->dir, path, each_left, l, err) : 0;
+	if (rc == 0)
+		rc = walk(l->dir, path, each_sealed, l, err);
 	if (rc < 0 || !l->unread)
 		return rc;
 	/* Who moved it there may have been killed before its name was durable, and from now on

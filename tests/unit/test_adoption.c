@@ -97,7 +97,7 @@ static unsigned readable(struct pfs_store *st, unsigned first, unsigned n)
 	return found;
 }
 
-/* The n-th file of this kind, "pk" or "pt", among adopted packs; how many there are. */
+/* The first file of this kind, "pk", "pt" or "new", among adopted packs; how many there are. */
 static size_t adopted_files(const struct scratch *dir, const char *suffix, char out[600])
 {
 	char pattern[400];
@@ -111,6 +111,15 @@ static size_t adopted_files(const struct scratch *dir, const char *suffix, char 
 	snprintf(out, 600, "%s", found.gl_pathv[0]);
 	globfree(&found);
 	return n;
+}
+
+static void give_other_end(const struct scratch *dir, const char *suffix, const char *end)
+{
+	char path[600], to[600];
+
+	cr_assert_eq(adopted_files(dir, suffix, path), 1);
+	snprintf(to, sizeof(to), "%.*s%s", (int)(strrchr(path, '.') - path), path, end);
+	cr_assert_eq(rename(path, to), 0);
 }
 
 static void last_damage(void *arg, const char *damage)
@@ -142,13 +151,15 @@ Test(adoption, makes_the_file_itself_a_pack)
 	file_of(&dir, path);
 	a = survey(st, path, 0, PIECES);
 	cr_assert_eq(pfs_adoption_commit(&a, AT_FDCWD, path, NULL), 0);
-	cr_assert_eq(adopted_files(&dir, "pk", pack), 1);
+	cr_assert_eq(adopted_files(&dir, "new", pack), 1);
 	cr_assert(stat(path, &mine) == 0 && stat(pack, &theirs) == 0);
 	cr_expect(mine.st_ino == theirs.st_ino && mine.st_nlink == 2, "it was copied");
 	cr_expect_eq(adopted_files(&dir, "pt", table), 0, "a table before the bytes are durable");
 	cr_expect_eq(readable(st, 0, PIECES), PIECES);
 	must_sync(st);
 	cr_expect_eq(adopted_files(&dir, "pt", table), 1);
+	cr_expect_eq(adopted_files(&dir, "pk", pack), 1);
+	cr_expect_eq(adopted_files(&dir, "new", table), 0);
 	cr_assert_eq(unlink(path), 0);
 	for (int restart = 0; restart < 2; restart++) {
 		cr_expect_eq(readable(st, 0, PIECES), PIECES);
@@ -164,23 +175,62 @@ Test(adoption, promises_nothing_before_a_sync)
 {
 	struct scratch dir = scratch_new();
 	struct pfs_store *st = must_open(&dir);
-	char path[600], left[600];
+	char path[600];
 
 	cr_assert_eq(adopt(st, &dir, 0, PIECES, NULL), 0);
 	pfs_store_close(&st);
-	cr_expect_eq(adopted_files(&dir, "pk", path), 0, "%s is left", path);
+	cr_expect_eq(adopted_files(&dir, "*", path), 0, "%s is left", path);
 	/* As a crash leaves it: a file, and a table that was half written. */
 	st = must_open(&dir);
 	cr_assert_eq(adopt(st, &dir, 0, PIECES, NULL), 0);
 	must_sync(st);
 	pfs_store_close(&st);
-	cr_assert_eq(adopted_files(&dir, "pt", path), 1);
-	snprintf(left, sizeof(left), "%.590s.new", path);
-	cr_assert_eq(rename(path, left), 0);
+	give_other_end(&dir, "pt", ".pt.new");
+	give_other_end(&dir, "pk", ".new");
 	st = must_open(&dir);
 	cr_expect_eq(readable(st, 0, PIECES), 0);
 	cr_expect_eq(adopted_files(&dir, "*", path), 0, "%s is left", path);
 	pfs_store_close(&st);
+	scratch_fini(&dir);
+}
+
+Test(adoption, with_its_table_a_file_is_there_whatever_it_is_called)
+{
+	struct scratch dir = scratch_new();
+	struct pfs_store *st = must_open(&dir);
+	char path[600], text[1000];
+
+	cr_assert_eq(adopt(st, &dir, 0, PIECES, NULL), 0);
+	must_sync(st);
+	pfs_store_close(&st);
+	give_other_end(&dir, "pk", ".new");
+	st = must_open(&dir);
+	cr_expect_eq(readable(st, 0, PIECES), PIECES);
+	cr_expect_eq(adopted_files(&dir, "pk", path), 1);
+	cr_expect_eq(check(st, text), 0, "%s", text);
+	pfs_store_close(&st);
+	scratch_fini(&dir);
+}
+
+/* Nothing that only looks removes what may be the last copy. */
+Test(adoption, a_file_that_lost_its_table_is_damage_and_is_kept)
+{
+	struct scratch dir = scratch_new();
+	struct pfs_store *st = must_open(&dir);
+	char path[600], text[1000];
+
+	cr_assert_eq(adopt(st, &dir, 0, PIECES, NULL), 0);
+	must_sync(st);
+	pfs_store_close(&st);
+	cr_assert_eq(adopted_files(&dir, "pt", path), 1);
+	cr_assert_eq(unlink(path), 0);
+	for (int again = 0; again < 2; again++) {
+		st = must_open(&dir);
+		cr_expect_eq(check(st, text), 1);
+		cr_expect(strstr(text, ".pt"), "%s", text);
+		pfs_store_close(&st);
+		cr_expect_eq(adopted_files(&dir, "pk", path), 1, "it was removed");
+	}
 	scratch_fini(&dir);
 }
 
@@ -201,8 +251,8 @@ Test(adoption, copies_what_is_new_of_a_file_that_is_mostly_known)
 	cr_expect_eq(after.objects, before.objects + PIECES / 2 - 1);
 	cr_expect_eq(readable(st, 0, PIECES + PIECES / 2 - 1), PIECES + PIECES / 2 - 1);
 	cr_assert_eq(adopt(st, &dir, PIECES, PIECES, NULL), 0);
-	cr_expect_eq(adopted_files(&dir, "pk", path), 2, "half of it is new");
 	must_sync(st);
+	cr_expect_eq(adopted_files(&dir, "pk", path), 2, "half of it is new");
 	cr_expect_eq(check(st, text), 0, "%s", text);
 	pfs_store_close(&st);
 	scratch_fini(&dir);
@@ -332,7 +382,8 @@ Test(adoption, leaves_no_damage_when_its_removal_is_cut_off)
 	pfs_fault_arm(PFS_FAULT_FAIL, 2);
 	cr_expect_eq(pfs_pack_remove(folder, &pack, NULL), PFS_E_IO);
 	pfs_fault_arm(PFS_FAULT_NONE, 0);
-	cr_expect_eq(adopted_files(&dir, "*", path), 1, "one of two went");
+	cr_expect_eq(adopted_files(&dir, "pt", path), 0, "it is to go");
+	cr_expect_eq(adopted_files(&dir, "pk", path), 1, "it has not gone");
 	st = must_open(&dir);
 	cr_expect_eq(check(st, text), 0, "%s", text);
 	cr_expect_eq(adopted_files(&dir, "*", path), 0, "%s is left", path);

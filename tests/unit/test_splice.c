@@ -330,7 +330,7 @@ Test(splice, refuses_a_base_that_lies)
 	cr_expect_eq(pfs_content_splice(st, &lie, &x, 1, read_file, &f, &c, NULL), PFS_E_CORRUPT,
 		     "another size");
 	lie.id.bytes[0] ^= 1;
-	cr_expect_eq(pfs_content_splice(st, &lie, &x, 1, read_file, &f, &c, NULL), PFS_E_NOTFOUND,
+	cr_expect_eq(pfs_content_splice(st, &lie, &x, 1, read_file, &f, &c, NULL), PFS_E_CORRUPT,
 		     "no root");
 	cr_expect_eq(c.size, 77);
 	free(f.d);
