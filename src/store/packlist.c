@@ -115,7 +115,7 @@ int pfs_packlist_load(int dir, const struct pfs_pack *pack, struct pfs_packlist 
 	else
 		pfs_pack_path(pack->uuid, pack->kind, true, path);
 	fd = pfs_io_open_file(dir, path, O_RDONLY, err);
-	if (fd == PFS_E_NOTFOUND && lost_its_table(dir, pack)) {
+	if (fd == PFS_E_CORRUPT || (fd == PFS_E_NOTFOUND && lost_its_table(dir, pack))) {
 		out->damaged = true;
 		return 0;
 	}

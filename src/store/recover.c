@@ -163,9 +163,9 @@ static int add_unread(struct loader *l, const unsigned char *uuid, const char *p
 	bool others;
 	int rc;
 
-	if (fd < 0)
+	if (fd < 0 && fd != PFS_E_CORRUPT)
 		return fd;
-	rc = load_header(l, fd, uuid, &h);
+	rc = fd < 0 ? fd : load_header(l, fd, uuid, &h);
 	if (rc == PFS_E_NOTFOUND)
 		return meet_untabled(l, uuid, size, err);
 	others = rc == PFS_E_INVALID; /* another store's: check tells of it */

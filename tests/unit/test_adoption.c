@@ -212,6 +212,29 @@ Test(adoption, with_its_table_a_file_is_there_whatever_it_is_called)
 	scratch_fini(&dir);
 }
 
+/* Whoever opens a FIFO waits for somebody at its other end. */
+Test(adoption, what_is_no_file_in_the_place_of_one_is_damage, .timeout = 30)
+{
+	static const char *const ends[] = { "pt", "pk" };
+
+	for (int i = 0; i < 2; i++) {
+		struct scratch dir = scratch_new();
+		struct pfs_store *st = must_open(&dir);
+		char path[600], text[1000];
+
+		cr_assert_eq(adopt(st, &dir, 0, PIECES, NULL), 0);
+		must_sync(st);
+		pfs_store_close(&st);
+		cr_assert_eq(adopted_files(&dir, ends[i], path), 1);
+		cr_assert(unlink(path) == 0 && mkfifo(path, 0600) == 0, "%s", path);
+		st = must_open(&dir);
+		cr_expect_eq(check(st, text), 1, "%s", ends[i]);
+		cr_expect_eq(readable(st, 0, PIECES), 0);
+		pfs_store_close(&st);
+		scratch_fini(&dir);
+	}
+}
+
 /* Nothing that only looks removes what may be the last copy. */
 Test(adoption, a_file_that_lost_its_table_is_damage_and_is_kept)
 {
