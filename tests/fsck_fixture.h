@@ -144,8 +144,9 @@ static inline bool damage_file(const char *path, const void *bytes, size_t len)
 }
 
 /* Do something to the first file below a folder that it can be done to. */
-static inline bool below(const char *folder, bool (*act)(const char *path, const void *arg, size_t len),
-		  const void *arg, size_t len)
+static inline bool below(const char *folder,
+			 bool (*act)(const char *path, const void *arg, size_t len),
+			 const void *arg, size_t len)
 {
 	DIR *d = opendir(folder);
 	bool done = false;

@@ -33,7 +33,7 @@
 #define PFS_PACK_SIZE_MAX     (1ULL << 30)
 #define PFS_ADOPTION_SIZE_MAX (1ULL << 40) /* an offset in a file that is a pack has 40 bits */
 #define PFS_ADOPTION_CHUNKS_MAX \
-	(4u << 20)                    /* their table is in memory until it is written: 192 to 288 MiB */
+	(4u << 20) /* their table is in memory until it is written: 192 to 288 MiB */
 #define PFS_PACKS_MAX      (1u << 26) /* numbers ever given to packs: 4 PiB in packs of 64 MiB */
 #define PFS_INDEX_BATCH    (1u << 18) /* objects kept in memory before they go into a run: 15 MB */
 #define PFS_DOUBTS_MAX     (1u << 14) /* damaged objects that are remembered: a file of 0.9 MB */
@@ -44,13 +44,14 @@
 #define PFS_PATCHED_SIZE_MIN \
 	(1u << 20) /* smaller committed files are copied when they are opened for writing */
 #define PFS_LENT_SIZE_MIN \
-	(16u << 20) /* new files from here on are taken in by the store as they are, for later to compress */
+	(16u              \
+	 << 20) /* new files from here on are taken in by the store as they are, for later to compress */
 #define PFS_PATCHED_RANGES_MAX \
 	16384u /* of one file, 24 bytes each; from some 20000 on chunking all of it is cheaper */
 #define PFS_SPARE_FILES_MAX \
 	2048u /* descriptors that open files leave to all else; a quarter of few */
 #define PFS_SWEEP_OBJECTS_MAX \
-	(3u << 20) /* marked at a time: 60 MB; a larger store is swept in parts */
+	(3u << 20)                   /* marked at a time: 60 MB; a larger store is swept in parts */
 #define PFS_PACK_OPEN_MAX       256u /* descriptors kept for reading: a quarter of the usual 1024 */
 #define PFS_POOL_THREADS_MAX    15u  /* helpers of one pool: a disk is fed by fewer */
 #define PFS_PACHFILE_SIZE_MAX   (256u * 1024) /* a program, not data */

@@ -27,12 +27,12 @@ enum pfs_rank {
 	PFS_RANK_WORKSPACE_PATCH = 406,  /* which bytes of a patched file are where */
 	PFS_RANK_WORKSPACE_READER = 404, /* where one open file is reading */
 	PFS_RANK_WORKSPACE_SPOOL = 402,  /* which names of spool files are not flushed yet */
-	PFS_RANK_META = 250,           /* the one writer */
+	PFS_RANK_META = 250,             /* the one writer */
 	PFS_RANK_META_READ = 245,
 	PFS_RANK_SESSION = 235, /* who may still name what he found in the store */
 	PFS_RANK_BATCH = 233,   /* objects on their way into the store */
 	PFS_RANK_STORE = 230,   /* packs being written */
-	PFS_RANK_INDEX = 225, /* who makes runs */
+	PFS_RANK_INDEX = 225,   /* who makes runs */
 	PFS_RANK_PACKSET = 220,
 	PFS_RANK_PACKSET_FILES = 215, /* descriptors of sealed packs */
 	PFS_RANK_DOUBTS_FILE = 213,   /* who writes down which objects are damaged */

@@ -50,8 +50,7 @@ static int get_to_fd(struct pfs_cli *cli, const struct pfs_target *t, int fd, st
 	if (rc < 0 && s.err.code)
 		return pfs_fail(err, rc, "%s", s.err.text);
 	/* An answer that is cut off cannot say why: ask for what was not sent any more. */
-	return rc == PFS_E_IO &&
-			       pfs_client_probe(cli->client, t, s.taken, &s.err) == PFS_E_CORRUPT
+	return rc == PFS_E_IO && pfs_client_probe(cli->client, t, s.taken, &s.err) == PFS_E_CORRUPT
 		       ? pfs_fail(err, PFS_E_CORRUPT, "%s", s.err.text)
 		       : rc;
 }

@@ -25,8 +25,8 @@ PFS_VEC_DEFINE(push_likeness, struct likenesses, struct likeness, "the adoption 
 
 struct pfs_adoption {
 	struct pfs_store *st;
-	uint64_t end;                /* where the last piece ends */
-	struct pfs_packfooter table; /* of the pieces, as a store keeps it */
+	uint64_t end;                 /* where the last piece ends */
+	struct pfs_packfooter table;  /* of the pieces, as a store keeps it */
 	struct likenesses likenesses; /* in the order of the pieces; most have none */
 };
 

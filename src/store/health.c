@@ -6,7 +6,8 @@
 
 bool pfs_store_is_whole(struct pfs_store *st, enum pfs_kind kind, const struct pfs_id *id)
 {
-	return st->ops->whole ? st->ops->whole(st->self, kind, id) : st->ops->has(st->self, kind, id);
+	return st->ops->whole ? st->ops->whole(st->self, kind, id)
+			      : st->ops->has(st->self, kind, id);
 }
 
 bool pfs_store_knows_damage(struct pfs_store *st)

@@ -60,15 +60,15 @@ int pfs_store_examine_some(struct pfs_store *st, const struct pfs_examination *x
 
 /* Ids of every object of a kind, some more than once. A non-zero answer ends it and is returned. */
 int pfs_store_list(struct pfs_store *st, enum pfs_kind kind,
-		   int (*each)(void *arg, const struct pfs_id *id, struct pfs_error *err), void *arg,
-		   struct pfs_error *err);
+		   int (*each)(void *arg, const struct pfs_id *id, struct pfs_error *err),
+		   void *arg, struct pfs_error *err);
 
 /*
  * Look for whole copies of these objects in all packs, put what is found and
  * not had, and tell of each. Not synced.
  */
 int pfs_store_mend(struct pfs_store *st, const struct pfs_idset *wanted,
-		   void (*mended)(void *arg, enum pfs_kind kind, const struct pfs_id *id), void *arg,
-		   struct pfs_error *err);
+		   void (*mended)(void *arg, enum pfs_kind kind, const struct pfs_id *id),
+		   void *arg, struct pfs_error *err);
 
 #endif

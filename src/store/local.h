@@ -17,7 +17,8 @@
 
 /* The content that is asked for. */
 struct pfs_local {
-	const struct pfs_id *content; /* a name for all that follows: the same id, the same pieces */
+	const struct pfs_id
+		*content; /* a name for all that follows: the same id, the same pieces */
 	uint64_t size;
 
 	/* The next piece of data, from the first one on; what lies between them is zeros. 1, or 0

@@ -64,8 +64,8 @@ struct pfs_packset {
 
 	struct pfs_doubts doubts; /* has locks of its own */
 	bool trouble_mended;      /* by an index made anew since; protected by tidy */
-	bool pack_gone;           /* the trouble is that it knew of one that is not there; as well */
-	bool opened;              /* all packs are known: one that is not there has gone */
+	bool pack_gone; /* the trouble is that it knew of one that is not there; as well */
+	bool opened;    /* all packs are known: one that is not there has gone */
 
 	struct pfs_index found;   /* while the store is opened: what the manifest says, */
 	struct pfs_map unclaimed; /* and its packs by uuid that were not seen yet */

@@ -29,7 +29,8 @@ static bool has_lost_its_table(const struct readopting *r, const struct pfs_pack
 {
 	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
 
-	return pack->kind == PFS_PACK_ADOPTED && __atomic_load_n(&pack->damaged, __ATOMIC_ACQUIRE) &&
+	return pack->kind == PFS_PACK_ADOPTED &&
+	       __atomic_load_n(&pack->damaged, __ATOMIC_ACQUIRE) &&
 	       __atomic_load_n(&pack->sealed, __ATOMIC_ACQUIRE) &&
 	       pfs_packlist_load(r->parts.dir, pack, &list, NULL) == 0 && list.damaged;
 }

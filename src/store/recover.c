@@ -69,8 +69,7 @@ static int note(struct pfs_packset *set, const struct pfs_packlist_item *item,
 	return rc;
 }
 
-static int note_all(struct pfs_packset *set, const struct pfs_packlist *list,
-		    struct pfs_error *err)
+static int note_all(struct pfs_packset *set, const struct pfs_packlist *list, struct pfs_error *err)
 {
 	int rc = 0;
 

@@ -212,7 +212,7 @@ struct committed_file {
 	struct pfs_content content;
 	struct pfs_lock lock; /* PFS_RANK_VIEW */
 	pthread_cond_t idle;
-	int local;                      /* owned, -1: none; once `local_known`, which is atomic */
+	int local; /* owned, -1: none; once `local_known`, which is atomic */
 	bool local_known;
 	struct slot slots[READERS_MAX]; /* protected by lock, but for the reader of a busy one */
 };

@@ -337,8 +337,7 @@ static int fill(int fd, const char *text, uint64_t size, struct pfs_error *err)
 
 	if (rc < 0)
 		return rc;
-	if (fstat(fd, &st) < 0 ||
-	    ((uint64_t)st.st_size < size && ftruncate(fd, (off_t)size) < 0))
+	if (fstat(fd, &st) < 0 || ((uint64_t)st.st_size < size && ftruncate(fd, (off_t)size) < 0))
 		return pfs_fail_errno(err, errno, "spool file %s", text);
 	return pfs_io_fsync(fd, "a spool file", err);
 }

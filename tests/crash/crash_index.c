@@ -210,7 +210,8 @@ static unsigned check_all(int dir, struct pfs_packset *set)
 	pfs_packset_count(set, &totals);
 	CHECK(totals.objects == there, "%llu counted, %u there", (unsigned long long)totals.objects,
 	      there);
-	CHECK(pfs_packset_check(set, true, count_damage, count_damage, &damages, &err) >= 0, "%s", err.text);
+	CHECK(pfs_packset_check(set, true, count_damage, count_damage, &damages, &err) >= 0, "%s",
+	      err.text);
 	return damages;
 }
 

@@ -69,7 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	pfs_doubts_init(&again);
 	pfs_doubts_load(&first, dir, uuid);
 	CHECK(pfs_doubts_list(&first, NULL, &rows, &n, NULL) == 0, "list");
-	CHECK(n == pfs_doubts_count(&first), "%zu rows, %zu are listed", pfs_doubts_count(&first), n);
+	CHECK(n == pfs_doubts_count(&first), "%zu rows, %zu are listed", pfs_doubts_count(&first),
+	      n);
 	pfs_doubts_check(&first, dir, uuid, tell, NULL);
 	pfs_doubts_load(&again, dir, uuid);
 	CHECK(pfs_doubts_count(&again) == n, "%zu rows, %zu when read again", n,

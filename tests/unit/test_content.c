@@ -556,7 +556,8 @@ Test(content, a_survey_names_what_writing_would_have_stored)
 		cr_assert_eq(pfs_io_pwrite(fd, d, n, 0, NULL), 0);
 		pfs_store_stats(st, &before);
 		cr_assert_eq(pfs_adoption_begin(st, &a, NULL), 0);
-		cr_assert_eq(pfs_content_survey_fd(st, fd, n, NULL, a, &c, &err), 0, "%s", err.text);
+		cr_assert_eq(pfs_content_survey_fd(st, fd, n, NULL, a, &c, &err), 0, "%s",
+			     err.text);
 		pfs_store_stats(st, &after);
 		cr_expect(after.objects - before.objects <= (c.form == PFS_CONTENT_SEQ),
 			  "%zu bytes: chunks were stored", n);
