@@ -10,6 +10,7 @@
 #define PFS_TREE_CONTENT_H
 
 #include "tree/entry.h"
+#include "base/idset.h"
 #include "store/store.h"
 
 struct pfs_adoption;
@@ -64,6 +65,13 @@ int pfs_content_from_fd(struct pfs_store *st, int fd, uint64_t size, const struc
 int pfs_content_survey_fd(struct pfs_store *st, int fd, uint64_t size,
 			  const struct pfs_content *old, struct pfs_adoption *a,
 			  struct pfs_content *out, struct pfs_error *err);
+
+/*
+ * Name what the file is made of, and store of it what is wanted and not had: for
+ * who has lost it. *out_put is how many objects that was.
+ */
+int pfs_content_refill_fd(struct pfs_store *st, int fd, uint64_t size,
+			  const struct pfs_idset *wanted, uint64_t *out_put, struct pfs_error *err);
 
 /*
  * Random access. A reader remembers where it was: sequential reads descend no

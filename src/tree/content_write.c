@@ -274,3 +274,21 @@ int pfs_content_survey_fd(struct pfs_store *st, int fd, uint64_t size,
 	w->cutter.names_only = true;
 	return write_fd(w, fd, size, out, err);
 }
+
+int pfs_content_refill_fd(struct pfs_store *st, int fd, uint64_t size,
+			  const struct pfs_idset *wanted, uint64_t *out_put, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_content_writer_close) struct pfs_content_writer *w = NULL;
+	struct pfs_refill refill = { .wanted = wanted };
+	struct pfs_content content;
+	int rc = pfs_content_writer_open(st, &w, err);
+
+	if (rc < 0)
+		return rc;
+	w->cutter.names_only = true;
+	w->cutter.refill = w->seq.refill = &refill;
+	rc = write_fd(w, fd, size, &content, err);
+	if (rc == 0)
+		*out_put = refill.put;
+	return rc;
+}

@@ -38,9 +38,14 @@ static int take_sent(struct pfs_cutter *c, struct pfs_error *err)
 	for (size_t i = 0; rc == 0 && i < c->n_sent; i++) {
 		struct pfs_piece *p = &c->sent[i];
 
-		if (p->kind != PFS_SEQNODE_HOLE)
-			p->id = item++->id;
-		rc = c->ops->take(c->arg, p, err);
+		if (p->kind != PFS_SEQNODE_HOLE) {
+			p->id = item->id;
+			if (c->refill)
+				rc = pfs_refill_put(c->refill, c->st, PFS_KIND_CHUNK, item, err);
+			item++;
+		}
+		if (rc == 0)
+			rc = c->ops->take(c->arg, p, err);
 	}
 	c->n_sent = 0;
 	return rc;

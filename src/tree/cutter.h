@@ -18,6 +18,7 @@
 #define PFS_TREE_CUTTER_H
 
 #include "tree/chunker.h"
+#include "tree/refill.h"
 #include "store/batch.h"
 
 #define PFS_CUTTER_STEP       (1u << 20) /* the most that is taken in at once */
@@ -47,6 +48,7 @@ struct pfs_cutter {
 	const struct pfs_cutter_ops *ops;
 	void *arg;
 	bool names_only; /* chunks are not stored; set it before the first byte comes */
+	struct pfs_refill *refill; /* borrowed; with names_only: those it wants are, all the same */
 	uint64_t size;   /* where the next byte comes from; zeros and holes count */
 	uint64_t zeros;  /* held back */
 	uint64_t off;    /* where the next piece begins */

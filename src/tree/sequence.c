@@ -1,5 +1,6 @@
 #include "tree/sequence.h"
 #include "tree/siphash.h"
+#include "store/batch.h"
 #include "base/endian.h"
 
 #include <stdlib.h>
@@ -48,9 +49,21 @@ uint64_t pfs_sequence_priority(const struct pfs_store *st, unsigned level, uint6
 			   sizeof(message));
 }
 
-int pfs_sequence_put_node(struct pfs_store *st, const struct pfs_seqnode_entry *entries, size_t n,
-			  unsigned level, unsigned flags, const struct pfs_id *near,
-			  struct pfs_seqnode_entry *out, struct pfs_error *err)
+static int put_item(struct pfs_store *st, struct pfs_refill *refill, struct pfs_store_item *item,
+		    struct pfs_error *err)
+{
+	int rc;
+
+	if (!refill)
+		return pfs_store_put_batch(st, PFS_KIND_SEQNODE, item, 1, err);
+	rc = pfs_batch_name(st, PFS_KIND_SEQNODE, item, 1, err);
+	return rc < 0 ? rc : pfs_refill_put(refill, st, PFS_KIND_SEQNODE, item, err);
+}
+
+static int make_node(struct pfs_store *st, struct pfs_refill *refill,
+		     const struct pfs_seqnode_entry *entries, size_t n, unsigned level,
+		     unsigned flags, const struct pfs_id *near, struct pfs_seqnode_entry *out,
+		     struct pfs_error *err)
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf bytes = PFS_BUF_INIT(PFS_OBJECT_SIZE_MAX);
 	struct pfs_seqnode_entry e = { .kind = PFS_SEQNODE_CHILD };
@@ -61,7 +74,7 @@ int pfs_sequence_put_node(struct pfs_store *st, const struct pfs_seqnode_entry *
 	item.data = bytes.data;
 	item.len = bytes.len;
 	if (rc == 0)
-		rc = pfs_store_put_batch(st, PFS_KIND_SEQNODE, &item, 1, err);
+		rc = put_item(st, refill, &item, err);
 	if (rc < 0)
 		return rc;
 	e.id = item.id;
@@ -74,6 +87,13 @@ int pfs_sequence_put_node(struct pfs_store *st, const struct pfs_seqnode_entry *
 	return 0;
 }
 
+int pfs_sequence_put_node(struct pfs_store *st, const struct pfs_seqnode_entry *entries, size_t n,
+			  unsigned level, unsigned flags, const struct pfs_id *near,
+			  struct pfs_seqnode_entry *out, struct pfs_error *err)
+{
+	return make_node(st, NULL, entries, n, level, flags, near, out, err);
+}
+
 /* Put the first `n` pending entries as a node; *out is what the level above has to hold. */
 static int put_node(struct pfs_sequence *s, unsigned level, size_t n, bool forced,
 		    struct pfs_seqnode_entry *out, struct pfs_error *err)
@@ -81,8 +101,8 @@ static int put_node(struct pfs_sequence *s, unsigned level, size_t n, bool force
 	struct pfs_sequence_level *l = &s->levels[level];
 	int rc;
 
-	rc = pfs_sequence_put_node(s->st, l->entries, n, level, forced ? PFS_SEQNODE_FORCED : 0,
-				   NULL, out, err);
+	rc = make_node(s->st, s->refill, l->entries, n, level, forced ? PFS_SEQNODE_FORCED : 0,
+		       NULL, out, err);
 	if (rc < 0)
 		return rc;
 	l->n -= n;

@@ -11,6 +11,7 @@
 #include "tree/room.h"
 #include "format/seqnode.h"
 #include "store/store.h"
+#include "tree/refill.h"
 #include "tree/split.h"
 
 struct pfs_sequence_level {
@@ -23,6 +24,7 @@ struct pfs_sequence_level {
 
 struct pfs_sequence {
 	struct pfs_store *st;
+	struct pfs_refill *refill; /* borrowed; NULL: nodes are stored, else only those it wants */
 	struct pfs_sequence_level levels[PFS_TREE_LEVEL_MAX + 1];
 };
 
