@@ -21,7 +21,7 @@
 #include "base/map.h"
 #include "format/packhdr.h"
 
-/* A row: the pack, the place in it, and the object that is found there. */
+/* A row: the pack, the place in it, and the object that is found there; both zero: somewhere in it. */
 struct pfs_doubt {
 	unsigned char pack[PFS_UUID_SIZE];
 	uint64_t off;

@@ -17,6 +17,20 @@ bool pfs_store_knows_damage(struct pfs_store *st)
 	return pfs_store_parts(st, &parts) && pfs_packset_has_doubts(parts.set);
 }
 
+bool pfs_store_has_damaged_packs(struct pfs_store *st)
+{
+	struct pfs_store_parts parts;
+	struct pfs_pack *pack;
+	size_t pos = 0;
+
+	if (!pfs_store_parts(st, &parts))
+		return false;
+	while ((pack = pfs_packset_next(parts.set, &pos)))
+		if (pfs_packset_knows_damage_of(parts.set, pack))
+			return true;
+	return false;
+}
+
 static int examine(struct pfs_store *st, const struct pfs_examination *x, uint32_t *after,
 		   uint64_t budget, struct pfs_error *err)
 {

@@ -47,6 +47,9 @@ bool pfs_store_is_whole(struct pfs_store *st, enum pfs_kind kind, const struct p
 /* Whether damage is known of, from reading or looking, that may still be needed; no bytes are read. */
 bool pfs_store_knows_damage(struct pfs_store *st);
 
+/* Whether there are packs in which damage was found, now or before, needed or not. */
+bool pfs_store_has_damaged_packs(struct pfs_store *st);
+
 /* All of the store: 1 when there was damage, mended or not, 0 when there was none. */
 int pfs_store_examine(struct pfs_store *st, const struct pfs_examination *x, struct pfs_error *err);
 

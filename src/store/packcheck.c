@@ -408,13 +408,19 @@ static int check_adopted(struct pfs_packcheck *c, const struct pfs_pack *pack, i
 	return c->x->thorough ? check_pieces(c, pack, fd, &f, plain, err) : 0;
 }
 
-/* A look that is not thorough, or that came to an early end, clears no pack of what another found. */
+/*
+ * A look that is not thorough, or that came to an early end, clears no pack of
+ * what another found.
+ */
 static void note_damage(const struct pfs_packcheck *c, struct pfs_pack *pack, uint64_t damages)
 {
-	if (damages)
+	if (damages) {
 		__atomic_store_n(&pack->damaged, 1, __ATOMIC_RELEASE);
-	else if (c->x->thorough && !c->stopped)
+		pfs_packset_doubt_pack(c->set, pack);
+	} else if (c->x->thorough && !c->stopped) {
 		__atomic_store_n(&pack->damaged, 0, __ATOMIC_RELEASE);
+		pfs_packset_trust_pack(c->set, pack);
+	}
 }
 
 /* --- what is known without reading it again --- */

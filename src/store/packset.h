@@ -120,6 +120,14 @@ void pfs_packset_note_content(struct pfs_packset *set, struct pfs_pack *pack,
 enum pfs_pack_content pfs_packset_is_content(struct pfs_packset *set, struct pfs_pack *pack,
 					     const struct pfs_id *content);
 
+/*
+ * Damage in a pack of which no object is known that it takes: of a header, of
+ * padding, of what is found elsewhere by now. Known until the pack is gone, or
+ * all of it was found to be whole.
+ */
+void pfs_packset_doubt_pack(struct pfs_packset *set, const struct pfs_pack *pack);
+void pfs_packset_trust_pack(struct pfs_packset *set, const struct pfs_pack *pack);
+
 /* Whether damage of this pack is known. */
 bool pfs_packset_knows_damage_of(struct pfs_packset *set, const struct pfs_pack *pack);
 

@@ -110,6 +110,31 @@ int pfs_packset_apply_doubts(struct pfs_packset *set, struct pfs_error *err)
 	return rc;
 }
 
+/* An object that there is none of, at the begin. */
+static struct pfs_doubt row_of_pack(const struct pfs_pack *pack)
+{
+	struct pfs_doubt row = { .off = 0 };
+
+	memcpy(row.pack, pack->uuid, sizeof(row.pack));
+	return row;
+}
+
+void pfs_packset_doubt_pack(struct pfs_packset *set, const struct pfs_pack *pack)
+{
+	const struct pfs_doubt row = row_of_pack(pack);
+
+	if (!__atomic_load_n(&pack->dropped, __ATOMIC_ACQUIRE) &&
+	    !pfs_doubts_tell_of(&set->doubts, pack->uuid))
+		pfs_doubts_add(&set->doubts, &row);
+}
+
+void pfs_packset_trust_pack(struct pfs_packset *set, const struct pfs_pack *pack)
+{
+	const struct pfs_doubt row = row_of_pack(pack);
+
+	pfs_doubts_remove(&set->doubts, &row);
+}
+
 /*
  * That a whole copy is found elsewhere is no reason: when its pack goes, this one
  * may be found again.

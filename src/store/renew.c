@@ -270,7 +270,7 @@ static int renew_all(struct renewing *r, struct pfs_mover *m, struct pfs_error *
 		struct pfs_error why = { 0 };
 		int rc;
 
-		if (!__atomic_load_n(&pack->damaged, __ATOMIC_ACQUIRE))
+		if (!pfs_packset_knows_damage_of(r->parts.set, pack))
 			continue;
 		rc = renew(r, m, pack, &why);
 		if (rc == PFS_E_NOMEM)

@@ -1,7 +1,7 @@
 /*
  * Packs in which damage was found are rewritten without it.
  *
- *	packcheck finds damage ──▶ pack->damaged
+ *	packcheck finds damage ──▶ pack->damaged, now; rows in doubts.h, ever
  *	objects that have a whole copy elsewhere are mended (health.h)
  *	renew: what else is found in such a pack is moved (mover.h), the pack goes
  *
