@@ -118,11 +118,15 @@ struct pfs_fsck_options {
 struct pfs_fsck_report {
 	uint64_t packs, objects, commits; /* there are */
 	uint64_t damages;                 /* findings of these kinds ... */
-	uint64_t missing;
+	uint64_t missing;  /* MISSING findings are fewer when there are very many */
 	uint64_t names;
 	uint64_t affected; /* paths; AFFECTED findings are fewer when there are very many */
 	uint64_t mended;
-	uint64_t remaining;       /* ... and how many of MISSING and NAMES are left */
+	uint64_t remaining;       /* ... and how many of MISSING and NAMES are left: */
+	uint64_t left_objects;    /* content of commits and workspaces */
+	uint64_t left_records;    /* of commits */
+	uint64_t left_files;      /* bytes that were not committed, or journals of such */
+	uint64_t left_names;
 	uint64_t unnamed_records; /* commit records that no name leads to: of deleted repos */
 	bool stopped;             /* it was told to, before the end */
 };

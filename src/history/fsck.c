@@ -4,6 +4,7 @@
 #include "store/session.h"
 #include "tree/reach.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,20 +32,47 @@ static uint64_t *counter_of(struct pfs_fsck_report *r, enum pfs_finding_kind kin
 	}
 }
 
-void pfs_fsck_tell(struct pfs_fsck *f, enum pfs_finding_kind kind, const char *fmt, ...)
+static void tell(struct pfs_fsck *f, enum pfs_finding_kind kind, const char *fmt, va_list args)
 {
 	char text[PFS_ERROR_TEXT_SIZE + 256];
 	struct pfs_finding finding = { .kind = kind, .text = text };
+
+	if (f->silent || !f->how->report)
+		return;
+	vsnprintf(text, sizeof(text), fmt, args);
+	f->how->report(f->how->arg, &finding);
+}
+
+void pfs_fsck_tell(struct pfs_fsck *f, enum pfs_finding_kind kind, const char *fmt, ...)
+{
 	va_list args;
 
 	if (kind != PFS_FINDING_NOTE)
 		++*counter_of(f->out, kind);
-	if (f->silent || !f->how->report)
-		return;
 	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
+	tell(f, kind, fmt, args);
 	va_end(args);
-	f->how->report(f->how->arg, &finding);
+}
+
+void pfs_fsck_tell_some(struct pfs_fsck *f, uint64_t *so_far, enum pfs_finding_kind kind,
+			const char *fmt, ...)
+{
+	va_list args;
+
+	++*counter_of(f->out, kind);
+	va_start(args, fmt);
+	if (++*so_far <= PFS_FSCK_ALIKE_MAX)
+		tell(f, kind, fmt, args);
+	va_end(args);
+}
+
+void pfs_fsck_tell_rest(struct pfs_fsck *f, uint64_t so_far, const char *one, const char *many)
+{
+	uint64_t rest = so_far > PFS_FSCK_ALIKE_MAX ? so_far - PFS_FSCK_ALIKE_MAX : 0;
+
+	if (rest > 0)
+		pfs_fsck_tell(f, PFS_FINDING_NOTE, "and %" PRIu64 " more %s", rest,
+			      rest == 1 ? one : many);
 }
 
 bool pfs_fsck_stopped(struct pfs_fsck *f)
@@ -80,6 +108,8 @@ static bool is_gone(const struct pfs_fsck *f)
 int pfs_fsck_miss(struct pfs_fsck *f, enum pfs_kind kind, const struct pfs_id *id, const char *why,
 		  struct pfs_error *err)
 {
+	/* What to run is for those who do not. */
+	const char *end = strstr(why, ": run pfs fsck");
 	char hex[PFS_ID_HEX_SIZE];
 	int rc;
 
@@ -89,9 +119,24 @@ int pfs_fsck_miss(struct pfs_fsck *f, enum pfs_kind kind, const struct pfs_id *i
 	if (rc >= 0)
 		rc = pfs_idset_add(&f->told, id, err);
 	if (rc == 1)
-		pfs_fsck_tell(f, PFS_FINDING_MISSING, "%s %s, needed by %s: %s", name_of(kind),
-			      pfs_id_format(id, hex), f->who, why);
+		pfs_fsck_tell_some(f, &f->missed[kind], PFS_FINDING_MISSING,
+				   "%s %s, needed by %s: %.*s", name_of(kind),
+				   pfs_id_format(id, hex), f->who,
+				   (int)(end ? (size_t)(end - why) : strlen(why)), why);
 	return rc < 0 ? rc : 0;
+}
+
+static void tell_rest(struct pfs_fsck *f)
+{
+	char one[64], many[64];
+
+	for (int kind = PFS_KIND_CHUNK; kind <= PFS_KIND_XATTRS; kind++) {
+		snprintf(one, sizeof(one), "%s is missing", name_of((enum pfs_kind)kind));
+		snprintf(many, sizeof(many), "%ss are missing", name_of((enum pfs_kind)kind));
+		pfs_fsck_tell_rest(f, f->missed[kind], one, many);
+	}
+	pfs_fsck_tell_rest(f, f->missed_files, "file that is not committed",
+			   "files that are not committed");
 }
 
 /* --- packs and database --------------------------------------------------- */
@@ -289,6 +334,7 @@ static int look(struct pfs_fsck *f, struct pfs_error *err)
 		rc = pfs_fsck_check_names(f, &why);
 	if (rc == 0 && f->how->level >= PFS_FSCK_REACH && !f->out->stopped)
 		rc = pfs_fsck_check_spaces(f, &why);
+	tell_rest(f);
 	/* A database that cannot be read was told of; what it names cannot be looked at. */
 	if (rc == PFS_E_CORRUPT || rc == PFS_E_IO) {
 		pfs_fsck_tell(f, PFS_FINDING_NAMES, "%s", why.text);
@@ -316,6 +362,8 @@ static int mend(struct pfs_fsck *f, struct pfs_error *err)
 		rc = pfs_fsck_mend_tables(f, err);
 	if (rc == 0)
 		rc = pfs_fsck_mend_content(f, err);
+	if (rc == 0)
+		rc = pfs_fsck_mend_records(f, err);
 	if (rc == 0)
 		rc = pfs_fsck_mend_names(f, err);
 	return rc < 0 ? rc : pfs_store_sync(f->h->store, err);
@@ -358,6 +406,14 @@ static bool is_complete(const struct pfs_fsck *before, const struct pfs_fsck *f)
 	       has_all(&before->lost, &f->lost);
 }
 
+static void count_left(struct pfs_fsck_report *r, const struct pfs_fsck *f)
+{
+	r->left_records = f->missed[PFS_KIND_COMMIT];
+	r->left_files = f->missed_files;
+	r->left_objects = f->out->missing - r->left_records - r->left_files;
+	r->left_names = f->out->names + f->bad_pages;
+}
+
 /*
  * What is left, counted by looking again: after everybody who was told before
  * that a damaged object is stored has named it.
@@ -379,35 +435,50 @@ static int look_again(struct pfs_fsck *f, struct pfs_error *err)
 	}
 	rc = look(&again, err);
 	f->complete = rc == 0 && is_complete(f, &again);
+	count_left(f->out, &again);
 	lost = again.lost;
 	again.lost = f->lost;
 	f->lost = lost;
 	forget(&again);
-	f->out->remaining = left.missing + left.names + again.bad_pages;
 	f->out->stopped |= left.stopped;
+	return rc;
+}
+
+static int trace(struct pfs_fsck *f, struct pfs_error *err)
+{
+	int rc = pfs_fsck_trace(f, err);
+
+	return rc < 0 ? rc : pfs_fsck_trace_spaces(f, err);
+}
+
+/* Also of packs that an earlier look found damaged, whatever of it this one came by. */
+static int repair(struct pfs_fsck *f, struct pfs_error *err)
+{
+	const struct pfs_fsck_report *r = f->out;
+	bool damaged = r->damages > 0 || pfs_store_has_damaged_packs(f->h->store);
+	int rc = try_to_mend(f, err);
+
+	if (rc == 0 && (damaged || r->missing + r->names > 0) && !r->stopped)
+		rc = look_again(f, err);
+	if (rc == 0 && damaged && !r->stopped)
+		rc = pfs_fsck_renew(f, err);
 	return rc;
 }
 
 static int run(struct pfs_fsck *f, struct pfs_error *err)
 {
 	struct pfs_fsck_report *r = f->out;
-	uint64_t found;
 	int rc = f->how->rebuild_index ? rebuild_index(f, err) : 0;
 
 	if (rc == 0)
 		rc = look(f, err);
+	count_left(r, f);
 	if (rc == 0 && f->how->repair && !r->stopped)
-		rc = try_to_mend(f, err);
-	found = r->damages + r->missing + r->names;
-	r->remaining = r->missing + r->names + f->bad_pages;
-	if (rc == 0 && f->how->repair && found > 0 && !r->stopped)
-		rc = look_again(f, err);
-	if (rc == 0 && f->how->repair && r->damages > 0 && !r->stopped)
-		rc = pfs_fsck_renew(f, err);
+		rc = repair(f, err);
+	r->remaining = r->left_objects + r->left_records + r->left_files + r->left_names;
 	if (rc == 0 && r->remaining > 0 && f->how->level >= PFS_FSCK_REACH && !r->stopped)
-		rc = pfs_fsck_trace(f, err);
-	if (rc == 0 && r->remaining > 0 && f->how->level >= PFS_FSCK_REACH && !r->stopped)
-		rc = pfs_fsck_trace_spaces(f, err);
+		rc = trace(f, err);
+	r->left_files += f->gone_for_good;
 	r->remaining += f->gone_for_good;
 	return rc;
 }

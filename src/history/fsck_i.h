@@ -6,6 +6,7 @@
  *	fsck_spaces.c what is not committed, and by path what of it is missing
  *	fsck_trace.c  what is missing from commits, by path
  *	fsck_mend.c   from where it comes back
+ *	fsck_records.c  records of commits, from their rows
  *
  * Threads: one at a time per look.
  */
@@ -15,6 +16,8 @@
 #include "history/history_i.h"
 #include "base/idset.h"
 #include <pfs/admin.h>
+
+#define PFS_FSCK_ALIKE_MAX 20u /* findings of one sort that are told; the others are counted */
 
 struct pfs_fsck {
 	struct pfs_history *h;
@@ -30,6 +33,9 @@ struct pfs_fsck {
 	struct pfs_idset told;    /* of these, what was told as missing */
 	struct pfs_idset seen;    /* nodes that were looked below */
 	struct pfs_idset records; /* digests that rows name */
+	uint64_t missed[PFS_KIND_XATTRS + 1]; /* of MISSING, by kind of object ... */
+	uint64_t missed_files;                /* ... and what of workspaces is no object */
+	uint64_t copied;                      /* objects of which another copy was found */
 	uint64_t gone_for_good; /* what was not committed, is lost, and will not be told of again */
 
 	/* Commits that names lead to and that have no row. */
@@ -47,6 +53,13 @@ struct pfs_fsck {
 /* Tell a finding, a line of text. */
 void pfs_fsck_tell(struct pfs_fsck *f, enum pfs_finding_kind kind, const char *fmt, ...)
 	PFS_PRINTF(3, 4);
+
+/* The same for one of very many that are alike: the first ones are told, all are counted. */
+void pfs_fsck_tell_some(struct pfs_fsck *f, uint64_t *so_far, enum pfs_finding_kind kind,
+			const char *fmt, ...) PFS_PRINTF(4, 5);
+
+/* How many of those were not told. */
+void pfs_fsck_tell_rest(struct pfs_fsck *f, uint64_t so_far, const char *one, const char *many);
 
 bool pfs_fsck_stopped(struct pfs_fsck *f);
 
@@ -94,6 +107,9 @@ int pfs_fsck_mend_tables(struct pfs_fsck *f, struct pfs_error *err);
 
 /* Store anew what is lost and still somewhere. */
 int pfs_fsck_mend_content(struct pfs_fsck *f, struct pfs_error *err);
+
+/* Make lost records of commits anew from their rows. */
+int pfs_fsck_mend_records(struct pfs_fsck *f, struct pfs_error *err);
 
 /* Rewrite the packs in which damage was found, as far as nothing is lost by it. */
 int pfs_fsck_renew(struct pfs_fsck *f, struct pfs_error *err);

@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,9 +23,10 @@
 static void tell_copy(void *arg, enum pfs_kind kind, const struct pfs_id *id)
 {
 	char hex[PFS_ID_HEX_SIZE];
+	struct pfs_fsck *f = arg;
 
-	pfs_fsck_tell(arg, PFS_FINDING_MENDED, "object %s: stored anew from a whole copy",
-		      pfs_id_format(id, hex));
+	pfs_fsck_tell_some(f, &f->copied, PFS_FINDING_MENDED,
+			   "object %s: stored anew from a whole copy", pfs_id_format(id, hex));
 }
 
 static bool is_whole(const struct pfs_fsck *f, const struct pfs_id *id)
@@ -45,21 +47,19 @@ static size_t count_lost(const struct pfs_fsck *f)
 	return n;
 }
 
-/* Storing the bytes of a file stores those of its chunks that are not whole. */
+/* Of the bytes of a file, only what is lost is stored: on a damaged machine there may be little room. */
 static void put_file(struct pfs_fsck *f, int dir, const char *name, const char *shown)
 {
 	PFS_AUTO(pfs_fd_close) int fd = pfs_io_open_file(dir, name, O_RDONLY | O_NOFOLLOW, NULL);
-	size_t before = count_lost(f), after;
-	struct pfs_content content;
+	uint64_t put = 0;
 	struct stat st;
 
-	if (before == 0 || fd < 0 || fstat(fd, &st) < 0 ||
-	    pfs_content_from_fd(f->h->store, fd, (uint64_t)st.st_size, NULL, &content, NULL) < 0)
+	if (count_lost(f) == 0 || fd < 0 || fstat(fd, &st) < 0 ||
+	    pfs_content_refill_fd(f->h->store, fd, (uint64_t)st.st_size, &f->lost, &put, NULL) < 0)
 		return;
-	after = count_lost(f);
-	if (after < before)
-		pfs_fsck_tell(f, PFS_FINDING_MENDED, "%zu object%s: stored anew from %s/%s",
-			      before - after, before - after == 1 ? "" : "s", shown, name);
+	if (put > 0)
+		pfs_fsck_tell(f, PFS_FINDING_MENDED, "%" PRIu64 " object%s: stored anew from %s/%s",
+			      put, put == 1 ? "" : "s", shown, name);
 }
 
 /* `levels` of folders below this one may hold files too. */
@@ -115,19 +115,23 @@ static int mend_from_packs(struct pfs_fsck *f, struct pfs_error *err)
 	return rc;
 }
 
-int pfs_fsck_mend_content(struct pfs_fsck *f, struct pfs_error *err)
+static int mend_all(struct pfs_fsck *f, struct pfs_error *err)
 {
-	size_t left;
-	int rc;
+	int rc = mend_from_packs(f, err);
+	size_t left = rc == 0 ? count_lost(f) : 0;
 
-	if (f->lost.len == 0)
-		return 0;
-	rc = mend_from_packs(f, err);
-	left = rc == 0 ? count_lost(f) : 0;
 	if (left == 0)
 		return rc;
 	put_workspaces(f);
 	return count_lost(f) < left ? mend_from_packs(f, err) : 0;
+}
+
+int pfs_fsck_mend_content(struct pfs_fsck *f, struct pfs_error *err)
+{
+	int rc = f->lost.len ? mend_all(f, err) : 0;
+
+	pfs_fsck_tell_rest(f, f->copied, "object likewise", "objects likewise");
+	return rc;
 }
 
 static void tell_renewed(void *arg, const char *what)

@@ -105,8 +105,8 @@ static void tell_affected(struct space *s, const char *path, const char *how)
 
 static void tell_lost(struct space *s, const struct item *x)
 {
-	pfs_fsck_tell(s->f, PFS_FINDING_MISSING, "%s@%s:/%s, not committed: %s", s->repo, s->branch,
-		      x->path, x->lost);
+	pfs_fsck_tell_some(s->f, &s->f->missed_files, PFS_FINDING_MISSING,
+			   "%s@%s:/%s, not committed: %s", s->repo, s->branch, x->path, x->lost);
 	tell_affected(s, x->path,
 		      s->mend ? "has zeros now where bytes are lost" : "cannot be read whole");
 	s->f->gone_for_good += s->mend;
@@ -174,8 +174,8 @@ static int look_closed(void *arg, const char *path, struct pfs_error *err)
 	}
 	if (is_gone(s))
 		return 0;
-	pfs_fsck_tell(s->f, PFS_FINDING_MISSING, "what is not committed on %s@%s: %s", s->repo,
-		      s->branch, why.text);
+	pfs_fsck_tell_some(s->f, &s->f->missed_files, PFS_FINDING_MISSING,
+			   "what is not committed on %s@%s: %s", s->repo, s->branch, why.text);
 	if (s->mend)
 		put_aside(s);
 	return 0;

@@ -72,6 +72,11 @@ int pfs_sources_add(struct pfs_txn *txn, const struct pfs_commit_row *row,
 int pfs_provenance_list(struct pfs_history *h, int64_t repo, const struct pfs_commit_id *id,
 			struct pfs_provenance **out, size_t *out_n, struct pfs_error *err);
 
+/* The bytes of the record of a commit. `parent` is NULL without one. */
+int pfs_record_encode(const char *repo, const struct pfs_commit_row *parent,
+		      const struct pfs_sources *sources, const struct pfs_commit_row *row,
+		      struct pfs_buf *out, struct pfs_error *err);
+
 /* Store the record of a commit; sets row->digest. `parent` is NULL without one. */
 int pfs_record_put(struct pfs_history *h, const char *repo, const struct pfs_commit_row *parent,
 		   const struct pfs_sources *sources, struct pfs_commit_row *row,

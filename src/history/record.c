@@ -37,16 +37,23 @@ static void fill(const char *repo, const struct pfs_commit_row *parent,
 	rec->parent_digest = parent->digest;
 }
 
+int pfs_record_encode(const char *repo, const struct pfs_commit_row *parent,
+		      const struct pfs_sources *sources, const struct pfs_commit_row *row,
+		      struct pfs_buf *out, struct pfs_error *err)
+{
+	struct pfs_commitrec rec;
+
+	fill(repo, parent, sources, row, &rec);
+	return pfs_commitrec_encode(&rec, out, err);
+}
+
 int pfs_record_put(struct pfs_history *h, const char *repo, const struct pfs_commit_row *parent,
 		   const struct pfs_sources *sources, struct pfs_commit_row *row,
 		   struct pfs_error *err)
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf bytes = PFS_BUF_INIT(PFS_COMMITREC_SIZE_MAX);
-	struct pfs_commitrec rec;
-	int rc;
+	int rc = pfs_record_encode(repo, parent, sources, row, &bytes, err);
 
-	fill(repo, parent, sources, row, &rec);
-	rc = pfs_commitrec_encode(&rec, &bytes, err);
 	if (rc == 0)
 		rc = pfs_store_put(h->store, PFS_KIND_COMMIT, bytes.data, bytes.len, &row->digest,
 				   err);

@@ -22,8 +22,6 @@
 #define RESERVE_SIZE (1u << 20) /* some thousand rows of the journal */
 #define RESERVE_MIN  (1u << 16)
 
-#define NEXT_STEP "; `pfs fsck --repair` mends what can be mended"
-
 /* Above this many files one flush of the whole file system is cheaper than one each. */
 #define SYNC_EACH_MAX 8
 
@@ -185,7 +183,7 @@ int pfs_spool_reopen(struct pfs_spool *s, const struct pfs_spool_name *name, str
 	int fd = pfs_io_open_file(s->dir, pfs_spool_format(name, text), O_RDWR | O_NOFOLLOW, err);
 
 	if (fd == PFS_E_NOTFOUND)
-		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is gone" NEXT_STEP, text);
+		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is gone; `pfs fsck` says what is lost", text);
 	return fd < 0 ? pfs_wrap(err, fd, "spool") : fd;
 }
 
@@ -202,11 +200,11 @@ int pfs_spool_stat(struct pfs_spool *s, const struct pfs_spool_name *name, int f
 	else
 		rc = fstatat(s->dir, text, &st, AT_SYMLINK_NOFOLLOW);
 	if (rc < 0 && errno == ENOENT)
-		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is missing" NEXT_STEP, text);
+		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is missing", text);
 	if (rc < 0)
 		return pfs_fail_errno(err, errno, "look at spool file %s", text);
 	if (!S_ISREG(st.st_mode))
-		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is no file" NEXT_STEP, text);
+		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is no file", text);
 	out->size = (uint64_t)st.st_size;
 	out->blocks = (uint64_t)st.st_blocks;
 	out->links = (uint64_t)st.st_nlink;
