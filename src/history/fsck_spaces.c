@@ -14,6 +14,7 @@
 struct item {
 	char *path; /* owned */
 	char *lost; /* owned; NULL: an object is needed */
+	bool empty; /* no bytes are known of that were there */
 	enum pfs_kind kind;
 	struct pfs_id id;
 };
@@ -62,9 +63,15 @@ static int note_object(void *arg, const char *path, enum pfs_kind kind, const st
 	return note(arg, path, NULL, kind, id, err);
 }
 
-static int note_lost(void *arg, const char *path, const char *why, struct pfs_error *err)
+static int note_lost(void *arg, const char *path, const char *why, bool empty,
+		     struct pfs_error *err)
 {
-	return note(arg, path, why, PFS_KIND_CHUNK, NULL, err);
+	struct items *items = &((struct space *)arg)->items;
+	int rc = note(arg, path, why, PFS_KIND_CHUNK, NULL, err);
+
+	if (rc == 0)
+		items->items[items->n - 1].empty = empty;
+	return rc;
 }
 
 static void note_damage(void *arg, const char *text)
@@ -108,7 +115,9 @@ static void tell_lost(struct space *s, const struct item *x)
 	pfs_fsck_tell_some(s->f, &s->f->missed_files, PFS_FINDING_MISSING,
 			   "%s@%s:/%s, not committed: %s", s->repo, s->branch, x->path, x->lost);
 	tell_affected(s, x->path,
-		      s->mend ? "has zeros now where bytes are lost" : "cannot be read whole");
+		      !s->mend   ? "cannot be read whole"
+		      : x->empty ? "is empty now: how long it was is not known"
+				 : "has zeros now where bytes are lost");
 	s->f->gone_for_good += s->mend;
 }
 

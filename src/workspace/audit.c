@@ -15,6 +15,7 @@
 struct need {
 	char *path; /* owned */
 	char *lost; /* owned */
+	bool empty; /* nothing is known of what is lost */
 	enum pfs_kind kind;
 	struct pfs_id id;
 };
@@ -97,7 +98,7 @@ static int tell(const struct needs *l, const struct pfs_workspace_audit *a, stru
 	for (size_t i = 0; rc >= 0 && i < l->n; i++) {
 		const struct need *n = &l->items[i];
 
-		rc = n->lost ? a->lost(a->arg, n->path, n->lost, err)
+		rc = n->lost ? a->lost(a->arg, n->path, n->lost, n->empty, err)
 			     : a->object(a->arg, n->path, n->kind, &n->id, err);
 	}
 	return rc < 0 ? rc : 0;
@@ -206,7 +207,8 @@ struct row {
 	char *name; /* owned; NULL: none yet */
 	enum pfs_entry_type type;
 	enum pfs_file_state state;
-	uint64_t serial, end; /* so much of the spool file has to be there */
+	uint64_t serial, end; /* so much of the spool file has to be there ... */
+	uint64_t size; /* ... and so much was, of a new file, when it was last written down */
 	struct pfs_id dir, xattrs;
 	struct pfs_kept *kept; /* owned */
 };
@@ -253,6 +255,9 @@ static int take_node(void *arg, const struct pfs_journal_node *in, struct pfs_er
 			     .type = in->type,
 			     .state = in->state,
 			     .serial = in->serial,
+			     .size = in->state == PFS_FILE_NEW && in->size <= PFS_FILE_SIZE_MAX
+					     ? in->size
+					     : 0,
 			     .dir = in->dir,
 			     .xattrs = in->xattrs };
 	if (in->type == PFS_ENTRY_FILE && in->state != PFS_FILE_NEW)
@@ -309,6 +314,16 @@ static const char *path_of_row(struct reading *r, const struct row *row)
 	return r->way.text;
 }
 
+/* What is lost was noted last. */
+static int look_at_lost(struct reading *r, const struct row *row, const struct pfs_spool_name *name,
+			struct pfs_error *err)
+{
+	r->needs.items[r->needs.n - 1].empty = row->state == PFS_FILE_NEW && row->size == 0;
+	if (!r->mend)
+		return 0;
+	return pfs_spool_fill(&r->spool, name, row->end > row->size ? row->end : row->size, err);
+}
+
 static int look_at_row(struct reading *r, const struct row *row, struct pfs_error *err)
 {
 	const struct pfs_spool_name name = { row->ino, row->serial };
@@ -322,7 +337,7 @@ static int look_at_row(struct reading *r, const struct row *row, struct pfs_erro
 	if (rc < 0 || row->type != PFS_ENTRY_FILE || row->state == PFS_FILE_CLEAN)
 		return rc;
 	rc = need_spooled(&r->needs, path, &r->spool, &name, -1, row->end, err);
-	return rc == 1 && r->mend ? pfs_spool_fill(&r->spool, &name, row->end, err) : rc;
+	return rc == 1 ? look_at_lost(r, row, &name, err) : rc;
 }
 
 static int read_rows(struct pfs_journal *j, struct reading *r, struct pfs_error *err)

@@ -20,7 +20,9 @@
 struct pfs_workspace_audit {
 	int (*object)(void *arg, const char *path, enum pfs_kind kind, const struct pfs_id *id,
 		      struct pfs_error *err);
-	int (*lost)(void *arg, const char *path, const char *why, struct pfs_error *err);
+	/* `empty`: how long the file was is not known either. */
+	int (*lost)(void *arg, const char *path, const char *why, bool empty,
+		    struct pfs_error *err);
 	void (*damage)(void *arg, const char *text);
 	void *arg;
 };
@@ -35,7 +37,7 @@ int pfs_workspace_audit(struct pfs_workspace *ws, const struct pfs_workspace_aud
  *
  * `mend` puts zeros where bytes are lost, and tells of them: a workspace
  * without one of its files cannot be opened, and then all the others are out of
- * reach too.
+ * reach too. A new file gets the size that it had when its row was written.
  */
 int pfs_workspace_audit_closed(const char *folder, bool mend, const struct pfs_workspace_audit *a,
 			       struct pfs_error *err);

@@ -108,6 +108,43 @@ Test(fsck_spaces, the_rest_of_a_workspace_that_lost_a_file_can_be_used_again)
 	commit();
 }
 
+static uint64_t size_of(const char *path)
+{
+	struct pfs_node_attr attr = { 0 };
+	struct pfs_workspace *ws = NULL;
+	struct pfs_node *root, *n = NULL;
+	struct pfs_error err = { 0 };
+
+	must(pfs_history_workspace(w.h, "books", "master", &ws, &err), &err);
+	root = pfs_workspace_root(ws);
+	must(pfs_workspace_lookup(ws, root, path, strlen(path), &n, &err), &err);
+	must(pfs_workspace_getattr(ws, n, &attr, &err), &err);
+	pfs_node_unref(&n);
+	pfs_node_unref(&root);
+	pfs_history_release(w.h, &ws);
+	return attr.size_bytes;
+}
+
+Test(fsck_spaces, a_file_that_lost_its_bytes_has_its_size_still)
+{
+	write_text("new", 2);
+	lose_spool_file(false);
+	fsck(PFS_FSCK_REACH, true);
+	expect_said("books@master:/new, not committed, has zeros now where bytes are lost");
+	cr_expect_eq(size_of("new"), strlen(text_of(2)));
+	commit();
+}
+
+Test(fsck_spaces, one_whose_size_is_not_known_is_empty_and_told_to_be)
+{
+	must(world_write(&w, "books", "master", "new", "", &(struct pfs_error){ 0 }),
+	     &(struct pfs_error){ 0 });
+	lose_spool_file(false);
+	fsck(PFS_FSCK_REACH, true);
+	expect_said("books@master:/new, not committed, is empty now");
+	cr_expect_eq(size_of("new"), 0);
+}
+
 static bool ruin_journal(const char *path, const void *part, size_t len)
 {
 	const char *end = strrchr(path, '/');
