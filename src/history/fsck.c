@@ -37,7 +37,7 @@ static void tell(struct pfs_fsck *f, enum pfs_finding_kind kind, const char *fmt
 	char text[PFS_ERROR_TEXT_SIZE + 256];
 	struct pfs_finding finding = { .kind = kind, .text = text };
 
-	if (f->silent || !f->how->report)
+	if (f->silent || !f->how->report || (f->anew && kind != PFS_FINDING_MISSING))
 		return;
 	vsnprintf(text, sizeof(text), fmt, args);
 	f->how->report(f->how->arg, &finding);
@@ -66,13 +66,24 @@ void pfs_fsck_tell_some(struct pfs_fsck *f, uint64_t *so_far, enum pfs_finding_k
 	va_end(args);
 }
 
-void pfs_fsck_tell_rest(struct pfs_fsck *f, uint64_t so_far, const char *one, const char *many)
+/* A line that is counted already. */
+static PFS_PRINTF(3, 4) void say(struct pfs_fsck *f, enum pfs_finding_kind kind, const char *fmt,
+				 ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	tell(f, kind, fmt, args);
+	va_end(args);
+}
+
+void pfs_fsck_tell_rest(struct pfs_fsck *f, uint64_t so_far, enum pfs_finding_kind kind,
+			const char *one, const char *many)
 {
 	uint64_t rest = so_far > PFS_FSCK_ALIKE_MAX ? so_far - PFS_FSCK_ALIKE_MAX : 0;
 
 	if (rest > 0)
-		pfs_fsck_tell(f, PFS_FINDING_NOTE, "and %" PRIu64 " more %s", rest,
-			      rest == 1 ? one : many);
+		say(f, kind, "and %" PRIu64 " more %s", rest, rest == 1 ? one : many);
 }
 
 bool pfs_fsck_stopped(struct pfs_fsck *f)
@@ -123,6 +134,8 @@ int pfs_fsck_miss(struct pfs_fsck *f, enum pfs_kind kind, const struct pfs_id *i
 				   "%s %s, needed by %s: %.*s", name_of(kind),
 				   pfs_id_format(id, hex), f->who,
 				   (int)(end ? (size_t)(end - why) : strlen(why)), why);
+	if (rc == 1 && f->anew && f->row)
+		rc = pfs_fsck_note_lacking(f, f->row->repo, err);
 	return rc < 0 ? rc : 0;
 }
 
@@ -133,9 +146,9 @@ static void tell_rest(struct pfs_fsck *f)
 	for (int kind = PFS_KIND_CHUNK; kind <= PFS_KIND_XATTRS; kind++) {
 		snprintf(one, sizeof(one), "%s is missing", name_of((enum pfs_kind)kind));
 		snprintf(many, sizeof(many), "%ss are missing", name_of((enum pfs_kind)kind));
-		pfs_fsck_tell_rest(f, f->missed[kind], one, many);
+		pfs_fsck_tell_rest(f, f->missed[kind], PFS_FINDING_MISSING, one, many);
 	}
-	pfs_fsck_tell_rest(f, f->missed_files, "file that is not committed",
+	pfs_fsck_tell_rest(f, f->missed_files, PFS_FINDING_MISSING, "file that is not committed",
 			   "files that are not committed");
 }
 
@@ -295,7 +308,9 @@ static void forget(struct pfs_fsck *f)
 	pfs_idset_fini(&f->seen);
 	pfs_idset_fini(&f->records);
 	free(f->rows);
+	free(f->lacking);
 	f->rows = NULL;
+	f->lacking = NULL;
 	f->n_rows = f->cap_rows = 0;
 }
 
@@ -422,10 +437,16 @@ static int look_again(struct pfs_fsck *f, struct pfs_error *err)
 {
 	const struct pfs_fsck_options how = { .size = sizeof(how),
 					      .level = f->how->level,
+					      .report = f->how->report,
+					      .arg = f->how->arg,
 					      .stop = f->how->stop,
 					      .stop_arg = f->how->stop_arg };
 	struct pfs_fsck_report left = { 0 };
-	struct pfs_fsck again = { .h = f->h, .how = &how, .out = &left, .silent = true };
+	struct pfs_fsck again = { .h = f->h,
+				  .how = &how,
+				  .out = &left,
+				  .silent = !f->names_lost,
+				  .anew = f->names_lost };
 	struct pfs_idset lost;
 	int rc;
 
@@ -436,6 +457,9 @@ static int look_again(struct pfs_fsck *f, struct pfs_error *err)
 	rc = look(&again, err);
 	f->complete = rc == 0 && is_complete(f, &again);
 	count_left(f->out, &again);
+	pfs_fsck_tell_lacking(f, &again);
+	if (again.anew)
+		f->out->missing += left.missing;
 	lost = again.lost;
 	again.lost = f->lost;
 	f->lost = lost;

@@ -3,6 +3,7 @@
  *
  *	fsck.c        the order of things; packs, database, what is reached
  *	fsck_names.c  rows and records: do they say the same, which rows are lost
+ *	fsck_remains.c  of repos that only records tell of: is there anything to read
  *	fsck_spaces.c what is not committed, and by path what of it is missing
  *	fsck_trace.c  what is missing from commits, by path
  *	fsck_mend.c   from where it comes back
@@ -15,6 +16,7 @@
 
 #include "history/history_i.h"
 #include "base/idset.h"
+#include "base/map.h"
 #include <pfs/admin.h>
 
 #define PFS_FSCK_ALIKE_MAX 20u /* findings of one sort that are told; the others are counted */
@@ -23,7 +25,8 @@ struct pfs_fsck {
 	struct pfs_history *h;
 	const struct pfs_fsck_options *how;
 	struct pfs_fsck_report *out;
-	bool silent; /* count, and tell nobody: the look after mending */
+	bool silent; /* count, and tell nobody: the look after mending ... */
+	bool anew;   /* ... but what is missing, when there were no names to look for it before */
 
 	uint64_t bad_pages;       /* of the database, or rows that do not fit */
 	bool index_wrong;         /* it does not agree with a pack */
@@ -45,6 +48,9 @@ struct pfs_fsck {
 	} * rows; /* owned */
 	size_t n_rows, cap_rows;
 
+	int64_t *lacking; /* owned; repos of which something is missing, with `anew` */
+	size_t n_lacking;
+
 	/* What is being looked at, for messages. */
 	const struct pfs_commit_row *row;
 	const char *who; /* "repo@commit", "workspace ..." */
@@ -59,7 +65,8 @@ void pfs_fsck_tell_some(struct pfs_fsck *f, uint64_t *so_far, enum pfs_finding_k
 			const char *fmt, ...) PFS_PRINTF(4, 5);
 
 /* How many of those were not told. */
-void pfs_fsck_tell_rest(struct pfs_fsck *f, uint64_t so_far, const char *one, const char *many);
+void pfs_fsck_tell_rest(struct pfs_fsck *f, uint64_t so_far, enum pfs_finding_kind kind,
+			const char *one, const char *many);
 
 bool pfs_fsck_stopped(struct pfs_fsck *f);
 
@@ -82,6 +89,24 @@ int pfs_fsck_check_names(struct pfs_fsck *f, struct pfs_error *err);
  * no branch are moved to <data>/lost, where nothing removes them.
  */
 int pfs_fsck_mend_names(struct pfs_fsck *f, struct pfs_error *err);
+
+/* Of repos that only records tell of, what the store has. */
+struct pfs_remains {
+	struct pfs_map repos; /* by name; owns what it leads to */
+};
+void pfs_remains_fini(struct pfs_remains *r); /* of one with an initialised map */
+int pfs_remains_look(struct pfs_fsck *f, struct pfs_remains *r, const struct pfs_commitrec *rec,
+		     struct pfs_error *err);
+
+/* Whether it has commits with files, and no byte of these is there. */
+bool pfs_remains_nothing(const struct pfs_remains *r, const char *repo);
+
+/* Name those. */
+void pfs_remains_tell(struct pfs_fsck *f, const struct pfs_remains *r);
+
+/* Repos that came back and are not whole: noted by the look after mending. */
+int pfs_fsck_note_lacking(struct pfs_fsck *f, int64_t repo, struct pfs_error *err);
+void pfs_fsck_tell_lacking(struct pfs_fsck *f, const struct pfs_fsck *again);
 
 /* One object and what is below it, all of which f->who needs. */
 int pfs_fsck_look_below(struct pfs_fsck *f, enum pfs_kind kind, const struct pfs_id *id,

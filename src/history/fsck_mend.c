@@ -130,7 +130,7 @@ int pfs_fsck_mend_content(struct pfs_fsck *f, struct pfs_error *err)
 {
 	int rc = f->lost.len ? mend_all(f, err) : 0;
 
-	pfs_fsck_tell_rest(f, f->copied, "object likewise", "objects likewise");
+	pfs_fsck_tell_rest(f, f->copied, PFS_FINDING_MENDED, "object likewise", "objects likewise");
 	return rc;
 }
 

@@ -150,7 +150,8 @@ struct record {
 struct unnamed {
 	struct pfs_fsck *f;
 	struct pfs_idset met; /* a copy in each of several packs is one record */
-	struct record *list;  /* owned */
+	struct pfs_remains remains;
+	struct record *list; /* owned */
 	size_t n, cap;
 	bool gather; /* read them */
 };
@@ -158,6 +159,7 @@ struct unnamed {
 static void unnamed_fini(struct unnamed *u)
 {
 	pfs_idset_fini(&u->met);
+	pfs_remains_fini(&u->remains);
 	free(u->list);
 }
 
@@ -299,8 +301,8 @@ static int add_row(struct pfs_txn *txn, int64_t repo, const struct pfs_commitrec
 }
 
 /* 1 when the record became a row, 0 when it should not or cannot. */
-static int restore(struct pfs_fsck *f, struct pfs_txn *txn, const struct record *r,
-		   struct pfs_error *err)
+static int restore(struct pfs_fsck *f, struct pfs_txn *txn, const struct unnamed *u,
+		   const struct record *r, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
 	PFS_AUTO(pfs_commitrec_fini) struct pfs_commitrec rec = { 0 };
@@ -308,7 +310,8 @@ static int restore(struct pfs_fsck *f, struct pfs_txn *txn, const struct record 
 	struct pfs_repo_row repo;
 	int rc;
 
-	if (read_record(f, &r->digest, &o, &rec, NULL) < 0)
+	if (read_record(f, &r->digest, &o, &rec, NULL) < 0 ||
+	    pfs_remains_nothing(&u->remains, rec.repo))
 		return 0;
 	rc = find_repo(f, txn, rec.repo, &repo, err);
 	if (rc == PFS_E_NOTFOUND)
@@ -332,14 +335,14 @@ static int restore(struct pfs_fsck *f, struct pfs_txn *txn, const struct record 
 	return 1;
 }
 
-static int restore_some(struct pfs_fsck *f, const struct record *list, size_t n, size_t *restored,
-			struct pfs_error *err)
+static int restore_some(struct pfs_fsck *f, const struct unnamed *u, const struct record *list,
+			size_t n, size_t *restored, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_txn_abort) struct pfs_txn *txn = NULL;
 	int rc = pfs_txn_begin(f->h->meta, &txn, err);
 
 	for (size_t i = 0; rc >= 0 && i < n; i++) {
-		rc = restore(f, txn, &list[i], err);
+		rc = restore(f, txn, u, &list[i], err);
 		*restored += rc > 0;
 	}
 	return rc < 0 ? rc : pfs_txn_commit(&txn, err);
@@ -495,6 +498,21 @@ static int put_aside(struct pfs_fsck *f, const struct strays *strays, struct pfs
 	return rc;
 }
 
+/* Newest first: of a repo of which there is something, its last commit tells mostly. */
+static int look_for_remains(struct pfs_fsck *f, struct unnamed *u, struct pfs_error *err)
+{
+	int rc = 0;
+
+	for (size_t i = f->names_lost ? u->n : 0; rc == 0 && i-- > 0;) {
+		PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
+		PFS_AUTO(pfs_commitrec_fini) struct pfs_commitrec rec = { 0 };
+
+		if (read_record(f, &u->list[i].digest, &o, &rec, NULL) == 0)
+			rc = pfs_remains_look(f, &u->remains, &rec, err);
+	}
+	return rc;
+}
+
 static int restore_all(struct pfs_fsck *f, struct unnamed *u, size_t *restored,
 		       struct pfs_error *err)
 {
@@ -502,8 +520,9 @@ static int restore_all(struct pfs_fsck *f, struct unnamed *u, size_t *restored,
 
 	if (u->n)
 		qsort(u->list, u->n, sizeof(*u->list), by_number);
+	rc = look_for_remains(f, u, err);
 	for (size_t i = 0; rc == 0 && i < u->n; i += RECORDS_A_TRANSACTION)
-		rc = restore_some(f, u->list + i,
+		rc = restore_some(f, u, u->list + i,
 				  u->n - i < RECORDS_A_TRANSACTION ? u->n - i
 								   : RECORDS_A_TRANSACTION,
 				  restored, err);
@@ -529,9 +548,12 @@ int pfs_fsck_mend_names(struct pfs_fsck *f, struct pfs_error *err)
 
 	if (!f->names_lost && f->n_rows == 0)
 		return 0;
+	pfs_map_init(&u.remains.repos);
 	rc = pfs_store_list(f->h->store, PFS_KIND_COMMIT, meet, &u, err);
 	if (rc == 0)
 		rc = restore_all(f, &u, &restored, err);
+	if (rc == 0)
+		pfs_remains_tell(f, &u.remains);
 	if (rc < 0 || !f->names_lost || restored == 0)
 		return rc;
 	rc = find_strays(f, &strays, err);

@@ -306,3 +306,101 @@ Test(fsck_data, only_a_data_folder_that_nobody_has_open_is_looked_at)
 	cr_expect_eq(access(path, F_OK), -1, "looking made nothing");
 	cr_expect_eq(pfs_fsck_data("/usr", NULL, &r, &err), PFS_E_NOTFOUND, "%s", err.text);
 }
+
+/* A repo of one commit. */
+static void make_repo(const char *repo, unsigned seed)
+{
+	struct pfs_error err = { 0 };
+	struct pfs_commit_id id;
+
+	must(pfs_repo_create(w.h, repo, &err), &err);
+	must(world_branch(&w, repo, "master", &err), &err);
+	for (unsigned i = 0; i < 12; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "%u", i);
+		must(world_write(&w, repo, "master", name, text_of(seed + i), &err), &err);
+	}
+	must(pfs_commit_branch(w.h, repo, "master", NULL, &id, &err), &err);
+}
+
+static size_t count_repos(void)
+{
+	struct pfs_repo_row *list = NULL;
+	struct pfs_error err = { 0 };
+	size_t n = 0;
+
+	must(pfs_meta_list_repos(w.meta, &list, &n, &err), &err);
+	free(list);
+	return n;
+}
+
+static void repair_names(struct pfs_fsck_report *r)
+{
+	lose_names("rm meta.db");
+	cr_assert_eq(fsck_data(true, r), 0, "%s", said.all);
+	must(world_open(&w, dir.path, &(struct pfs_error){ 0 }), &(struct pfs_error){ 0 });
+}
+
+/* Of a repo that is deleted and collected, its record stays: as in a pack that was not worth rewriting. */
+static void collect_but_record(const char *name)
+{
+	PFS_AUTO(pfs_object_unref) const struct pfs_object *record = NULL;
+	struct pfs_gc_options how = PFS_GC_OPTIONS_INIT;
+	struct pfs_commit_row *list = NULL;
+	struct pfs_gc_report collected;
+	struct pfs_repo_row repo;
+	struct pfs_error err = { 0 };
+	struct pfs_id id;
+	size_t n = 0;
+
+	must(pfs_meta_find_repo(w.meta, name, &repo, &err), &err);
+	must(pfs_meta_list_commits(w.meta, repo.id, 1, &list, &n, &err), &err);
+	must(pfs_store_get(w.store, PFS_KIND_COMMIT, &list[0].digest, &record, &err), &err);
+	pfs_commit_rows_free(&list, n);
+	must(pfs_branch_delete(w.h, name, "master", true, &err), &err);
+	must(pfs_repo_delete(w.h, name, true, &err), &err);
+	how.thorough = true;
+	must(pfs_gc_run(w.h, &how, &collected, &err), &err);
+	cr_assert_gt(collected.freed_bytes, 0);
+	must(pfs_store_put(w.store, PFS_KIND_COMMIT, record->data, record->len, &id, &err), &err);
+	must(pfs_store_sync(w.store, &err), &err);
+}
+
+Test(fsck_data, a_repo_of_which_nothing_is_there_does_not_come_back)
+{
+	struct pfs_fsck_report r;
+
+	make_repo("gone", 500);
+	make_two_commits();
+	collect_but_record("gone");
+	repair_names(&r);
+	cr_expect_eq(r.remaining, 0, "%s", said.all);
+	expect_said("repo gone is not restored");
+	cr_expect_eq(count_repos(), 1, "%s", said.all);
+	cr_assert_eq(fsck(PFS_FSCK_REACH, false).missing, 0, "%s", said.all);
+}
+
+Test(fsck_data, a_repo_that_came_back_and_is_not_whole_is_told_with_what_it_lacks)
+{
+	struct pfs_fsck_report r;
+
+	make_repo("part", 500);
+	make_two_commits();
+	must(world_write(&w, "part", "master", "whole", text_of(4), &(struct pfs_error){ 0 }),
+	     &(struct pfs_error){ 0 });
+	must(pfs_commit_branch(w.h, "part", "master", NULL, &(struct pfs_commit_id){ 0 },
+			       &(struct pfs_error){ 0 }),
+	     &(struct pfs_error){ 0 });
+	reopen();
+	damage_text(505);
+	cr_assert_eq(fsck(PFS_FSCK_FULL, false).missing, 1, "%s", said.all);
+	repair_names(&r);
+	cr_expect_eq(r.missing, 1, "%s", said.all);
+	cr_expect_eq(r.missing, said.n[PFS_FINDING_MISSING], "%s", said.all);
+	cr_expect_eq(r.remaining, r.missing, "%s", said.all);
+	cr_expect_eq(r.left_objects, r.missing);
+	expect_said("`pfs delete repo part --force`");
+	expect_said("cannot be read whole");
+	cr_expect_eq(count_repos(), 2, "%s", said.all);
+}
