@@ -116,6 +116,7 @@ struct pfs_fsck_options {
 	}
 
 struct pfs_fsck_report {
+	enum pfs_fsck_level level; /* at which it looked: where damage is known, REACH at least */
 	uint64_t packs, objects, commits; /* there are */
 	uint64_t damages;                 /* findings of these kinds ... */
 	uint64_t missing;  /* MISSING findings are fewer when there are very many */

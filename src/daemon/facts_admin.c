@@ -150,17 +150,23 @@ int pfs_facts_finding(const struct pfs_finding *f, struct pfs_buf *out, struct p
 		err);
 }
 
+static const char *const levels[] = { "quick", "reach", "full" };
+
 int pfs_facts_fsck(const struct pfs_fsck_report *r, struct pfs_buf *out, struct pfs_error *err)
 {
-	return put_line(json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}",
-				  "kind", "report", "packs", number(r->packs), "objects",
-				  number(r->objects), "commits", number(r->commits), "damages",
-				  number(r->damages), "missing", number(r->missing), "names",
-				  number(r->names), "affected", number(r->affected), "mended",
-				  number(r->mended), "remaining", number(r->remaining),
-				  "unnamed_records", number(r->unnamed_records), "stopped",
-				  r->stopped),
-			out, err);
+	return put_line(
+		json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+			  "s:o, s:o, s:b}",
+			  "kind", "report", "level", levels[r->level - PFS_FSCK_QUICK], "packs",
+			  number(r->packs), "objects", number(r->objects), "commits",
+			  number(r->commits), "damages", number(r->damages), "missing",
+			  number(r->missing), "names", number(r->names), "affected",
+			  number(r->affected), "mended", number(r->mended), "remaining",
+			  number(r->remaining), "left_objects", number(r->left_objects),
+			  "left_records", number(r->left_records), "left_files",
+			  number(r->left_files), "left_names", number(r->left_names),
+			  "unnamed_records", number(r->unnamed_records), "stopped", r->stopped),
+		out, err);
 }
 
 int pfs_facts_failure(int rc, const struct pfs_error *why, struct pfs_buf *out,
@@ -173,10 +179,8 @@ int pfs_facts_failure(int rc, const struct pfs_error *why, struct pfs_buf *out,
 
 int pfs_fsck_level_parse(const char *text, enum pfs_fsck_level *out, struct pfs_error *err)
 {
-	static const char *const names[] = { "quick", "reach", "full" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (strcmp(text, names[i]) == 0) {
+	for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++)
+		if (strcmp(text, levels[i]) == 0) {
 			*out = (enum pfs_fsck_level)(PFS_FSCK_QUICK + i);
 			return 0;
 		}

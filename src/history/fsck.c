@@ -524,6 +524,7 @@ int pfs_fsck_run(struct pfs_history *h, const struct pfs_fsck_options *options,
 	/* Only who looks at what names lead to can tell whether anybody needs it. */
 	if (how.level < PFS_FSCK_REACH && pfs_store_knows_damage(h->store))
 		how.level = PFS_FSCK_REACH;
+	report.level = how.level;
 	/*
 	 * A commit that has lost its row keeps nothing: a collection must not go on
 	 * with what it found out before the row was given back.

@@ -26,23 +26,40 @@ Test(verdict, tells_clean_mended_damaged_and_stopped_apart)
 		const char *line;
 		const char *why;
 	} cases[] = {
-		{ "{\"packs\":1,\"objects\":2,\"commits\":1}", false, PFS_VERDICT_CLEAN,
-		  "clean: 1 pack, 2 objects, 1 commit", "nothing was found" },
+		{ "{\"level\":\"reach\",\"packs\":1,\"objects\":2,\"commits\":1}", false,
+		  PFS_VERDICT_CLEAN,
+		  "clean (reach: contents not read): 1 pack, 2 objects, 1 commit",
+		  "nothing was found" },
+		{ "{\"level\":\"full\",\"packs\":1}", false, PFS_VERDICT_CLEAN,
+		  "clean (full: every byte read): 1 pack", "nor in any byte" },
+		{ "{\"level\":\"quick\"}", false, PFS_VERDICT_CLEAN,
+		  "clean (quick: neither trees nor contents looked at)", "as far as it looked" },
 		{ "{}", false, PFS_VERDICT_CLEAN, "clean", "an empty instance" },
 		{ "{\"packs\":2,\"damages\":1}", false, PFS_VERDICT_DAMAGED,
 		  "damaged: 2 packs, 1 damage; --repair mends what can be mended",
 		  "without repair any damage is left, needed or not" },
-		{ "{\"damages\":1,\"mended\":1}", true, PFS_VERDICT_MENDED,
-		  "mended: 1 damage, 1 mended; everything that is needed is there", "mended" },
-		{ "{\"missing\":2,\"mended\":1,\"remaining\":1,\"affected\":3}", true,
-		  PFS_VERDICT_DAMAGED,
-		  "damaged: 2 objects are missing, 3 paths cannot be read whole, 1 mended; what is "
-		  "left has no whole copy here: put the files, from a backup, into any branch and "
-		  "repair again",
+		{ "{\"damages\":1,\"missing\":1,\"mended\":1}", true, PFS_VERDICT_MENDED,
+		  "mended: 1 damage, 1 object was missing, 1 mended; everything that is needed is "
+		  "there",
+		  "mended" },
+		{ "{\"mended\":1}", true, PFS_VERDICT_MENDED,
+		  "mended: 1 mended; everything that is needed is there",
+		  "damage that an earlier look found" },
+		{ "{\"missing\":2,\"mended\":1,\"remaining\":1,\"left_objects\":1,\"affected\":3}",
+		  true, PFS_VERDICT_DAMAGED,
+		  "damaged: 2 objects were missing, 3 paths cannot be read whole, 1 mended; 1 "
+		  "object has no whole copy here: put the files, from a backup, into any branch "
+		  "and repair again",
 		  "some of it has no copy" },
-		{ "{\"names\":1,\"remaining\":1}", true, PFS_VERDICT_DAMAGED,
-		  "damaged: 1 name leads nowhere; what is left has no whole copy here: put the "
-		  "files, from a backup, into any branch and repair again",
+		{ "{\"missing\":3,\"remaining\":3,\"left_records\":1,\"left_files\":2}", true,
+		  PFS_VERDICT_DAMAGED,
+		  "damaged: 3 objects were missing; 1 commit record cannot be made anew: stop "
+		  "pfsd and bring the packs that have them back from a backup of the data folder; "
+		  "2 losses of what was not committed: copy the files to their own paths again",
+		  "each sort has its own way" },
+		{ "{\"names\":1,\"remaining\":1,\"left_names\":1}", true, PFS_VERDICT_DAMAGED,
+		  "damaged: 1 name led nowhere; 1 name leads nowhere or is contradicted: see the "
+		  "notes above, or bring meta.db back from a backup",
 		  "a name that leads nowhere" },
 		{ "{\"stopped\":true}", true, PFS_VERDICT_STOPPED,
 		  "stopped; the rest was not looked at", "nobody knows" },
