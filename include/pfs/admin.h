@@ -165,6 +165,7 @@ struct pfs_stats {
 	uint64_t packs;
 	uint64_t pack_bytes;                   /* on disk, adopted files with them */
 	uint64_t adopted_files, adopted_bytes; /* packs that are files as they were */
+	uint64_t known_damages;                /* in packs, found by reading, scrub or fsck */
 	uint64_t index_bytes, index_memory;    /* on disk, and not */
 	uint64_t index_rebuilds;               /* since the instance was opened */
 };

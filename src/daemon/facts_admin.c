@@ -78,12 +78,12 @@ static json_t *stats_of_store(const struct pfs_stats *s)
 {
 	double ratio = s->pack_bytes ? (double)s->head_bytes / (double)s->pack_bytes : 0;
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f}", "objects",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f}", "objects",
 			 number(s->objects), "object_bytes", number(s->object_bytes), "deltas",
 			 number(s->deltas), "bundled", number(s->bundled), "packs",
 			 number(s->packs), "pack_bytes", number(s->pack_bytes), "adopted_files",
 			 number(s->adopted_files), "adopted_bytes", number(s->adopted_bytes),
-			 "head_ratio", ratio);
+			 "known_damages", number(s->known_damages), "head_ratio", ratio);
 }
 
 int pfs_facts_stats(const struct pfs_stats *s, const struct pfs_upkeep *u, json_t *v,

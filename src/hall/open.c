@@ -219,10 +219,13 @@ const char *pfs_instance_warning(struct pfs_instance *pfs)
 	struct pfs_store_stats stats;
 
 	pfs_store_stats(pfs->store, &stats);
-	if (!stats.superblock_damaged)
-		return NULL;
-	return "one of the two copies of the superblock in store/STORE is damaged: `pfs fsck "
-	       "--repair` writes it anew from the other, which is the last one";
+	if (stats.superblock_damaged)
+		return "one of the two copies of the superblock in store/STORE is damaged: `pfs "
+		       "fsck --repair` writes it anew from the other, which is the last one";
+	if (stats.known_damages > 0)
+		return "the store has damage that is known: `pfs fsck` tells which files it takes, "
+		       "`pfs fsck --repair` mends what can be mended";
+	return NULL;
 }
 
 int pfs_instance_tick(struct pfs_instance *pfs, struct pfs_error *err)

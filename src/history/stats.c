@@ -85,6 +85,7 @@ static void add_store(struct pfs_history *h, struct pfs_stats *s)
 	s->pack_bytes = st.pack_bytes;
 	s->adopted_files = st.adopted_files;
 	s->adopted_bytes = st.adopted_bytes;
+	s->known_damages = st.known_damages;
 	s->index_bytes = st.index_bytes;
 	s->index_memory = st.index_memory;
 	s->index_rebuilds = st.index_rebuilds;

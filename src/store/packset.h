@@ -128,6 +128,9 @@ enum pfs_pack_content pfs_packset_is_content(struct pfs_packset *set, struct pfs
 void pfs_packset_doubt_pack(struct pfs_packset *set, const struct pfs_pack *pack);
 void pfs_packset_trust_pack(struct pfs_packset *set, const struct pfs_pack *pack);
 
+/* How many damages are known, of packs that are there. */
+size_t pfs_packset_count_doubts(struct pfs_packset *set);
+
 /* Whether damage of this pack is known. */
 bool pfs_packset_knows_damage_of(struct pfs_packset *set, const struct pfs_pack *pack);
 

@@ -150,6 +150,13 @@ void pfs_packset_prune_doubts(struct pfs_packset *set)
 			pfs_doubts_remove(&set->doubts, &k.rows[i]);
 }
 
+size_t pfs_packset_count_doubts(struct pfs_packset *set)
+{
+	if (pfs_doubts_count(&set->doubts) > 0)
+		pfs_packset_prune_doubts(set);
+	return pfs_doubts_count(&set->doubts);
+}
+
 int pfs_packset_each_doubt(struct pfs_packset *set, const struct pfs_pack *pack,
 			   void (*each)(void *arg, const struct pfs_id *id,
 					const struct pfs_place *place),

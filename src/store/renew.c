@@ -297,5 +297,7 @@ int pfs_store_renew(struct pfs_store *st, const struct pfs_renewal *how, struct 
 	pfs_packlog_write(r.parts.log, NULL);
 	rc = renew_all(&r, &m, err);
 	pfs_mover_fini(&m);
+	pfs_packset_prune_doubts(r.parts.set);
+	pfs_packset_save_doubts(r.parts.set, NULL);
 	return rc < 0 ? pfs_wrap(err, rc, "rewrite damaged packs") : 0;
 }

@@ -135,6 +135,7 @@ struct pfs_store_stats {
 	uint64_t index_runs, index_bytes; /* on disk; what is not there is in memory */
 	uint64_t index_memory;            /* bytes, for both */
 	uint64_t index_rebuilds;          /* since open */
+	uint64_t known_damages;           /* places in packs, found by reading or looking */
 	bool superblock_damaged;          /* one of its two copies was, when the store was opened */
 };
 void pfs_store_stats(struct pfs_store *st, struct pfs_store_stats *out);

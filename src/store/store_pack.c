@@ -258,6 +258,7 @@ static void packs_stats(void *self, struct pfs_store_stats *out)
 	out->index_bytes = totals.index_bytes;
 	out->index_memory = totals.index_memory;
 	out->index_rebuilds = totals.index_rebuilds;
+	out->known_damages = pfs_packset_count_doubts(p->set);
 	out->superblock_damaged = p->super_damaged;
 }
 

@@ -20,6 +20,7 @@ exits() {
 }
 
 last() { tail -n 1 "$S/claim.out"; }
+verdict() { last | sed 's/[ :;].*//'; }
 
 # flip FILE: one bit in the middle of what the store keeps of this file, which does not compress.
 flip() {
@@ -70,7 +71,7 @@ C2=$(pfs commit books@master)
 printf 'not committed\n' >"$M/open"
 
 exits "a whole instance" 0 pfs fsck --level full
-same "is clean" clean "$(last | cut -d: -f1)"
+same "is clean" clean "$(verdict)"
 exits "at each level" 0 pfs fsck --level quick
 exits "and repair finds nothing to do" 0 pfs fsck --repair
 exits "a folder in use is not looked at" 8 pfs fsck --data "$DATA"
@@ -84,7 +85,7 @@ exits "full finds it" 4 pfs fsck --level full
 says "with the pack and the place" "damage: pack "
 says "and the path, in all commits that have it" \
 	"affected: books@$C2:/alone cannot be read whole, nor in 1 commit before, down to $C1"
-same "the last line sums it up" damaged "$(last | cut -d: -f1)"
+same "the last line sums it up" damaged "$(verdict)"
 cp claim.out found
 refuse "no other path is named" grep -E 'affected.*(twice|deep|second|open)' found
 pfs fsck --level full --raw >raw
@@ -111,10 +112,10 @@ cp alone "$M/again"
 exits "with a copy it is mended" 1 pfs fsck --level full --repair
 says "from there" "mended: "
 says "and the pack is rewritten" ": rewritten without its damage"
-same "the last line sums it up" mended "$(last | cut -d: -f1)"
+same "the last line sums it up" mended "$(verdict)"
 claim "and reads back" cmp alone "$MNT/books/$C1/alone"
 exits "and nothing is left of the damage" 0 pfs fsck --level full
-same "so all is clean" clean "$(last | cut -d: -f1)"
+same "so all is clean" clean "$(verdict)"
 claim "what lay beside it is whole too" sh -c "cmp twice '$MNT/books/$C1/twice' && cmp deep '$MNT/books/$C2/dir/deep'"
 rm "$M/again"
 

@@ -294,6 +294,39 @@ Test(fsck_data, a_copy_of_the_superblock_that_is_damaged_is_warned_of_until_it_i
 	memset(&w, 0, sizeof(w));
 }
 
+static uint64_t known_damages(void)
+{
+	struct pfs_stats s;
+	struct pfs_error err = { 0 };
+
+	must(pfs_stats_read(w.h, &s, &err), &err);
+	return s.known_damages;
+}
+
+Test(fsck_data, damage_that_is_known_is_warned_of_until_it_is_mended)
+{
+	struct pfs_fsck_report r;
+
+	write_text("text", 1);
+	commit();
+	fill_up(100);
+	write_text("a copy of it", 1);
+	reopen();
+	cr_expect_eq(known_damages(), 0);
+	damage_text(1);
+	fsck(PFS_FSCK_FULL, false);
+	cr_expect_eq(known_damages(), 1);
+	reopen();
+	cr_expect_eq(known_damages(), 1);
+	world_close(&w);
+	check_warning(true);
+	cr_assert_eq(fsck_data(true, &r), 0, "%s", said.all);
+	cr_expect_eq(r.remaining, 0, "%s", said.all);
+	check_warning(false);
+	must(world_open(&w, dir.path, &(struct pfs_error){ 0 }), &(struct pfs_error){ 0 });
+	cr_expect_eq(known_damages(), 0);
+}
+
 Test(fsck_data, only_a_data_folder_that_nobody_has_open_is_looked_at)
 {
 	struct pfs_fsck_report r;
