@@ -94,8 +94,9 @@ static int fail_connect(const struct pfs_client *c, const struct pfs_error *why,
 			 "%s belongs to somebody else: run pfs as the user of pfsd", c->where);
 	else
 		pfs_fail(err, PFS_E_IO,
-			 "pfsd does not answer on %s: start it with pfsd --socket %s", c->where,
-			 c->where);
+			 "pfsd does not answer on %s: start it with pfsd --data DIR --mount DIR "
+			 "--socket %s",
+			 c->where, c->where);
 	if (err)
 		err->sys = sys;
 	return sys == EACCES || sys == EPERM ? PFS_E_DENIED : PFS_E_IO;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#define USAGE_SIZE     256
 #define DEFAULT_SOCKET "/run/pfs/pfsd.sock"
 
 /* Letters past 'z' have no short form. */
@@ -173,10 +174,20 @@ static void print_help(FILE *to)
 	      to);
 }
 
+/* "pfs put file <repo>@<branch>:/<path>" */
+static const char *format_usage(const struct pfs_command *c, char out[USAGE_SIZE])
+{
+	snprintf(out, USAGE_SIZE, "pfs %s%s%s%s%s", c->verb, c->noun ? " " : "",
+		 c->noun ? c->noun : "", *c->words ? " " : "", c->words);
+	return out;
+}
+
 static void print_command_help(const struct pfs_command *c, FILE *to)
 {
-	fprintf(to, "usage: pfs %s%s%s %s%s\n\n%s\n", c->verb, c->noun ? " " : "",
-		c->noun ? c->noun : "", c->words, c->options ? " [options]" : "", c->help);
+	char usage[USAGE_SIZE];
+
+	fprintf(to, "usage: %s%s\n\n%s\n", format_usage(c, usage), c->options ? " [options]" : "",
+		c->help);
 	if (c->options) {
 		fputs("\n", to);
 		print_options(c->options, to);
@@ -249,13 +260,13 @@ static int check_server(const struct pfs_args *before, const struct pfs_args *af
 
 static int check_words(const struct pfs_command *c, const struct pfs_args *a, struct pfs_error *err)
 {
+	char usage[USAGE_SIZE];
+
 	if (a->n_words < c->min_words)
-		return pfs_fail(err, PFS_E_INVALID, "usage: pfs %s%s%s %s", c->verb,
-				c->noun ? " " : "", c->noun ? c->noun : "", c->words);
+		return pfs_fail(err, PFS_E_INVALID, "usage: %s", format_usage(c, usage));
 	if (a->n_words > c->max_words)
-		return pfs_fail(err, PFS_E_INVALID, "unexpected \"%s\": usage: pfs %s%s%s %s",
-				a->words[c->max_words], c->verb, c->noun ? " " : "",
-				c->noun ? c->noun : "", c->words);
+		return pfs_fail(err, PFS_E_INVALID, "unexpected \"%s\": usage: %s",
+				a->words[c->max_words], format_usage(c, usage));
 	return 0;
 }
 

@@ -72,20 +72,26 @@ static int find_data(struct pfs_instance *pfs, const char *data, struct pfs_erro
  * Content that nothing names, and names that never were: the database was lost.
  * Going on would take every workspace for one that nobody wants.
  */
-static int check_names(struct pfs_instance *pfs, struct pfs_error *err)
+static int check_lost(struct pfs_instance *pfs, const char *how, struct pfs_error *err)
 {
 	struct pfs_store_stats stats;
+
+	pfs_store_stats(pfs->store, &stats);
+	if (stats.objects == 0)
+		return 0;
+	return pfs_fail(err, PFS_E_CORRUPT,
+			"the store has %llu objects, but meta.db %s; bring meta.db back from a "
+			"backup, or let `pfs fsck --data %s --repair` restore commits from their "
+			"records",
+			(unsigned long long)stats.objects, how, pfs->data);
+}
+
+static int check_names(struct pfs_instance *pfs, struct pfs_error *err)
+{
 	bool empty;
 	int rc = pfs_meta_is_new(pfs->meta, &empty, err);
 
-	pfs_store_stats(pfs->store, &stats);
-	if (rc < 0 || !empty || stats.objects == 0)
-		return rc;
-	return pfs_fail(err, PFS_E_CORRUPT,
-			"the store has %llu objects, but meta.db knows of no repo and never did; "
-			"bring meta.db back from a backup, or let `pfs fsck --data %s --repair` "
-			"restore commits from their records",
-			(unsigned long long)stats.objects, pfs->data);
+	return rc < 0 || !empty ? rc : check_lost(pfs, "knows of no repo and never did", err);
 }
 
 /* A page in a corner that nobody reads today is found today; those of a log that could not be moved
@@ -118,6 +124,10 @@ static int open_database(struct pfs_instance *pfs, struct pfs_error *err)
 	int rc;
 
 	snprintf(path, sizeof(path), "%s/meta.db", pfs->data);
+	/* Where one is lost, another that is empty would only hide it. */
+	rc = access(path, F_OK) < 0 ? check_lost(pfs, "is missing", err) : 0;
+	if (rc < 0)
+		return rc;
 	rc = pfs_meta_open(path, &pfs->meta, &why);
 	if (rc == 0)
 		rc = check_pages(pfs, &why);

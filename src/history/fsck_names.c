@@ -224,10 +224,12 @@ int pfs_fsck_check_names(struct pfs_fsck *f, struct pfs_error *err)
 			      u.met.len == 1 ? "" : "s", u.met.len, u.met.len == 1 ? "" : "s");
 	else if (u.met.len > 0)
 		pfs_fsck_tell(f, PFS_FINDING_NOTE,
-			      u.met.len == 1 ? "%zu commit record has no name: of a deleted repo, "
-					       "or of a commit that was stopped"
-					     : "%zu commit records have no name: of deleted repos, "
-					       "or of commits that were stopped",
+			      u.met.len == 1
+				      ? "%zu commit record has no name: of a deleted repo, or of "
+					"a commit that was stopped; `pfs gc --thorough` removes it"
+				      : "%zu commit records have no name: of deleted repos, or of "
+					"commits that were stopped; `pfs gc --thorough` removes "
+					"them",
 			      u.met.len);
 	return 0;
 }

@@ -43,6 +43,20 @@ def check_fresh_store(make_store):
             assert store.get(int(kind), bytes.fromhex(digits)) == filled(int(length), int(seed)), line
 
 
+def check_wrong_words():
+    """What is given wrong is told in one line."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    golden = os.path.join(here, '../golden/pack-v2')
+    for words in (['pfsread.py', '/nowhere', 'packs'], ['pfsread.py', golden, 'cat', 'xyz'],
+                  ['pfsread.py', golden, 'cat', '0' * 64], ['pfsindex.py', '/nowhere', 'runs'],
+                  ['pfsindex.py', golden, 'find', 'xyz'], ['pfstree.py', golden, 'ls', '0'],
+                  ['pfstree.py', golden, 'ls', '1' * 64]):
+        done = subprocess.run([sys.executable, os.path.join(here, words[0])] + words[1:],
+                              stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 2 and done.stderr.count('\n') == 1, (words, done)
+        assert done.stderr.startswith(words[0] + ': '), (words, done)
+
+
 def page_dumps(root):
     """The hex dumps of the page, as bytes."""
     with open(os.path.join(root, 'man/pfs-pack.5')) as file:
@@ -78,5 +92,6 @@ def check_golden(root):
 
 
 if __name__ == '__main__':
+    check_wrong_words()
     check_golden(sys.argv[2])
     check_fresh_store(sys.argv[1])

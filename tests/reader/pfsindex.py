@@ -3,7 +3,9 @@
 
     pfsindex.py STORE runs           what the manifest names
     pfsindex.py STORE find ID        where an object is
-    pfsindex.py STORE check          hold the index against the packs
+    pfsindex.py STORE check          hold the index against the packs; exit 1 when they differ
+
+STORE is the folder `store` of a data folder. Exit 2 when it could not look.
 """
 import os
 import struct
@@ -157,20 +159,22 @@ def check(index, store):
 
 
 def main(argv):
+    if len(argv) < 3 or argv[2] not in ('runs', 'find', 'check') or len(argv) != (4 if argv[2] == 'find' else 3):
+        sys.exit(__doc__)
     store = pfsread.Store(argv[1])
     index = Index(argv[1], store.uuid)
     if argv[2] == 'runs':
         for run in index.runs:
             print('%016x level %d, %d records' % (run.number, run.level, run.records))
     elif argv[2] == 'find':
-        place = index.find(bytes.fromhex(argv[3]))
+        place = index.find(pfsread.parse_id(argv[3]))
         print('not there' if not place else 'pack %s at %d' % (index.packs[place.pack]['name'], place.offset))
     else:
         damages = list(check(index, store))
-        print('\n'.join(damages))
+        print('\n'.join(damages) or 'whole')
         return 1 if damages else 0
     return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv))
+    sys.exit(pfsread.run(main, sys.argv))

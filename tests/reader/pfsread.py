@@ -6,6 +6,8 @@
     pfsread.py STORE check            verify every byte; exit 1 when damaged
     pfsread.py STORE cat ID           the bytes of an object
 
+STORE is the folder `store` of a data folder, ID 64 hexadecimal digits. Exit 2
+when it could not look.
 Python's standard library, and libzstd.so.1 by ctypes.
 """
 import ctypes
@@ -371,6 +373,26 @@ def list_records(store):
                   record.id.hex())
 
 
+def parse_id(text):
+    if not re.match('^[0-9a-f]{64}$', text):
+        raise Damage('%s is no id: it has 64 hexadecimal digits, in small letters' % text)
+    return bytes.fromhex(text)
+
+
+def run(main, argv):
+    """What is wrong with a folder or an id is one line."""
+    try:
+        return main(argv)
+    except KeyError as missing:
+        why = 'the store has no object %s' % missing.args[0]
+    except OSError as error:
+        why = '%s: %s; is %s the store of a data folder?' % (error.filename, error.strerror, argv[1])
+    except Damage as damage:
+        why = damage
+    print('%s: %s' % (os.path.basename(argv[0]), why), file=sys.stderr)
+    return 2
+
+
 def main(argv):
     if len(argv) < 3 or argv[2] not in ('packs', 'records', 'check', 'cat') or \
             len(argv) != (4 if argv[2] == 'cat' else 3):
@@ -381,7 +403,7 @@ def main(argv):
     elif argv[2] == 'records':
         list_records(store)
     elif argv[2] == 'cat':
-        sys.stdout.buffer.write(store.get(None, bytes.fromhex(argv[3])))
+        sys.stdout.buffer.write(store.get(None, parse_id(argv[3])))
     else:
         damages = list(store.check())
         print('\n'.join(damages) or 'whole')
@@ -389,4 +411,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-    main(sys.argv)
+    sys.exit(run(main, sys.argv))

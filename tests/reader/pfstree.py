@@ -13,7 +13,7 @@ import sys
 from collections import Counter, namedtuple
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from pfsread import Damage, Store, require  # noqa: E402
+from pfsread import Damage, Store, parse_id, require, run  # noqa: E402
 
 CHUNK, SEQ, DIR, XATTRS = 1, 2, 3, 6
 INLINE, ONE_CHUNK, SEQUENCE, DIRECTORY, SYMLINK, FIFO, SOCKET, CHR, BLK = range(9)
@@ -489,7 +489,7 @@ def main(argv):
     if len(argv) < 4 or argv[2] not in ('ls', 'extract') or len(argv) != (4 if argv[2] == 'ls' else 5):
         sys.exit(__doc__)
     store = Store(argv[1])
-    root = bytes.fromhex(argv[3])
+    root = parse_id(argv[3])
     for path, e in walk(store.get, root):
         if argv[2] == 'ls':
             print('%d %04o %d:%d %d.%09d %s' % (e.kind, e.mode, e.uid, e.gid, e.sec, e.nsec,
@@ -502,4 +502,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-    main(sys.argv)
+    sys.exit(run(main, sys.argv))

@@ -18,7 +18,7 @@ exits() {
 
 # ---- without pfsd
 exits "without pfsd there is a status of its own" 12 pfs list repo
-says "and what to do" "pfsd does not answer on $SOCK: start it with pfsd --socket $SOCK"
+says "and what to do" "pfsd does not answer on $SOCK: start it with pfsd --data DIR --mount DIR --socket $SOCK"
 claim "help needs no pfsd" pfs --help
 says "and lists the commands" "create repo"
 claim "each command has its help" pfs put file --help

@@ -46,7 +46,7 @@ spool_is_empty() { test -z "$(find "$DATA/workspaces" -path '*/spool/*-*' -type 
 
 # ---- before there is anything
 exits "without pfsd it cannot look" 8 pfs fsck
-says "and the way is told" "start it with pfsd"
+says "and the way is told" "start it with pfsd --data DIR --mount DIR --socket $SOCK"
 exits "a level that is none" 2 pfs fsck --level deep
 says "names those that are" "quick, reach and full"
 exits "a word too much" 2 pfs fsck books

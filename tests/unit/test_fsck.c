@@ -150,6 +150,16 @@ Test(fsck, a_row_that_says_other_than_its_record_is_told_and_left)
 	expect_said("different things about the message");
 }
 
+static void collect(void)
+{
+	struct pfs_gc_options how = PFS_GC_OPTIONS_INIT;
+	struct pfs_gc_report collected;
+	struct pfs_error err = { 0 };
+
+	how.thorough = true;
+	must(pfs_gc_run(w.h, &how, &collected, &err), &err);
+}
+
 Test(fsck, records_of_deleted_repos_are_no_damage)
 {
 	struct pfs_fsck_report r;
@@ -162,6 +172,9 @@ Test(fsck, records_of_deleted_repos_are_no_damage)
 	r = fsck(PFS_FSCK_FULL, true);
 	cr_expect_eq(r.unnamed_records, 1);
 	cr_expect_eq(r.damages + r.missing + r.names + r.mended, 0, "%s", said.all);
+	expect_said("`pfs gc --thorough` removes it");
+	collect();
+	cr_expect_eq(fsck(PFS_FSCK_FULL, false).unnamed_records, 0, "%s", said.all);
 }
 
 Test(fsck, scrubbing_goes_on_where_it_was)

@@ -75,8 +75,14 @@ static void make_two_commits(void)
 
 Test(fsck_data, names_that_are_gone_are_restored_with_what_was_not_committed)
 {
+	PFS_AUTO(pfs_close) struct pfs_instance *pfs = NULL;
+	char path[400];
+
 	make_two_commits();
 	lose_names("rm meta.db");
+	snprintf(path, sizeof(path), "%s/meta.db", dir.path);
+	cr_expect_eq(pfs_open(dir.path, &pfs, NULL), PFS_E_CORRUPT);
+	cr_expect_eq(access(path, F_OK), -1, "what is refused makes nothing");
 	check_restored();
 }
 
