@@ -162,7 +162,8 @@ int pfs_client_read(struct pfs_client *c, const struct pfs_target *t, int64_t pa
 	return send_request(c, &rq, t, NULL, err);
 }
 
-#define PROBE_SIZE 65536u /* pfsd reads so much before it says that it can */
+#define PROBE_SIZE 65536u /* pfsd reads so much before it says that it can ... */
+#define PROBES     32u    /* ... and more at a time when it sends a whole file */
 
 static int drop(void *arg, const void *data, size_t len)
 {
@@ -174,9 +175,13 @@ int pfs_client_probe(struct pfs_client *c, const struct pfs_target *t, uint64_t 
 {
 	char range[48];
 	struct pfs_http_request rq = { .method = "GET", .write_reply = drop, .range = range };
+	int rc = 0;
 
-	snprintf(range, sizeof(range), "%" PRIu64 "-%" PRIu64, off, off + PROBE_SIZE - 1);
-	return send_request(c, &rq, t, NULL, err);
+	for (unsigned i = 0; rc == 0 && i < PROBES; i++, off += PROBE_SIZE) {
+		snprintf(range, sizeof(range), "%" PRIu64 "-%" PRIu64, off, off + PROBE_SIZE - 1);
+		rc = send_request(c, &rq, t, NULL, err);
+	}
+	return rc;
 }
 
 static int64_t read_some(void *arg, void *out, size_t len)

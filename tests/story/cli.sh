@@ -176,7 +176,7 @@ claim "and of a branch" pfs gc --would-free books@master
 exits "of an unknown repo" 3 pfs gc --would-free nope
 exits "of a path" 2 pfs gc --would-free books@master:/x
 claim "fsck" pfs fsck --level full
-says "finds nothing" "clean: "
+says "finds nothing, and how closely it looked" "clean (full: every byte read): "
 claim "fsck --raw is JSON" sh -c "'$PFS' fsck --raw | python3 -c 'import json,sys; assert json.load(sys.stdin)[\"kind\"] == \"report\"'"
 exits "fsck of an unknown level" 2 pfs fsck --level half
 says "names the levels" "quick, reach and full"
