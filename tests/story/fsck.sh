@@ -189,9 +189,14 @@ claim "lose a file that is not committed" rm "$spool"
 exits "fsck names branch and path" 4 pfs fsck --data "$DATA"
 says "as it should" "affected: books@master:/open, not committed, cannot be read whole"
 exits "repair cannot bring it back" 4 pfs fsck --data "$DATA" --repair
+says "and says how it is now" "affected: books@master:/open, not committed, has zeros now where bytes are lost"
+says "and what is to be done" "1 loss of what was not committed: copy the files to their own paths again"
+cp claim.out found
+refuse "and nothing else" grep -F "from a backup" found
 exits "but then the branch can be used" 0 pfs fsck --data "$DATA"
 start_pfsd
 claim "as it can" cmp twice "$M/twice"
+same "and the file is as long as it was" 14 "$(stat -c %s "$M/open")"
 printf 'new\n' >"$M/new"
 claim "and be committed" pfs commit books@master
 
@@ -243,6 +248,9 @@ for who in pfsd data; do
 		exits "full finds it without pfsd" 4 pfs fsck --data "$DATA" --level full
 	fi
 	start_pfsd
+	claim "it is warned of" sh -c "tail -n 3 '$S/pfsd.log' | grep 'pfsd.warning.*damage that is known'"
+	claim "the figures are told" pfs stats
+	says "with what is known" "known damages: 1"
 	exits "quick knows of it after a restart" 4 pfs fsck --level quick
 	exits "and so does reach" 4 pfs fsck
 	says "with the path" "logs@$C:/found-$who cannot be read whole"
