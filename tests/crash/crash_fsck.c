@@ -9,6 +9,7 @@
  *	text 1   in a sealed pack      a copy is not committed
  *	text 2   in a pack being written, damaged where it was durable; likewise
  *	text 3   nobody needs it any more
+ *	record   of the first commit, whose row is whole
  *	head     the header of a pack
  *	side     a branch whose workspace has lost a file
  *	third    one that has lost its journal
@@ -203,9 +204,20 @@ static void make_late(struct world *w, struct pfs_commit_id *last)
 	write_text(w, "books", "master", "another copy", 2);
 }
 
+static struct pfs_id digest_of(struct world *w, const struct pfs_commit_id *id)
+{
+	PFS_AUTO(pfs_commit_row_fini) struct pfs_commit_row row = { 0 };
+	struct pfs_repo_row repo;
+	struct pfs_error err = { 0 };
+
+	must(pfs_meta_find_repo(w->meta, "books", &repo, &err), &err);
+	must(pfs_meta_find_commit(w->meta, repo.id, id, &row, &err), &err);
+	return row.digest;
+}
+
 static void make_instance(const char *data, struct pfs_commit_id *first, struct pfs_commit_id *last)
 {
-	struct pfs_id ids[3];
+	struct pfs_id ids[3], record;
 	char store[300];
 	struct world w;
 
@@ -219,9 +231,11 @@ static void make_instance(const char *data, struct pfs_commit_id *first, struct 
 	make_late(&w, last);
 	for (unsigned i = 0; i < 3; i++)
 		pfs_store_id(w.store, PFS_KIND_CHUNK, text_of(i + 1), TEXT_SIZE - 1, &ids[i]);
+	record = digest_of(&w, first);
 	world_close(&w);
 	pfs_packwriter_set_targets(DATA_TARGET, META_TARGET);
 	snprintf(store, sizeof(store), "%s/store", data);
+	CHECK(below(store, true, damage_record, &record) == 1, "no record");
 	for (unsigned i = 0; i < 3; i += 2)
 		CHECK(below(store, true, damage_record, &ids[i]) == 1, "text %u is not there",
 		      i + 1);
