@@ -139,9 +139,10 @@ struct pfs_fsck_report {
  * To repair: what is damaged and whole in another pack, in a file that is not
  * committed yet, or in the other copy of the superblock, is stored anew; a
  * commit that names lead to and that has lost its row gets it back from its
- * record; all commits get theirs back when the names are lost altogether. What
- * cannot be mended is told and left as it is. Packs in which damage was found
- * are rewritten without it (MENDED), or kept (NOTE) when something that is
+ * record; all commits get theirs back when the names are lost altogether, but
+ * for repos of which the store has not one file. A record that is lost is made
+ * anew from its row. What cannot be mended is told and left as it is. Packs in
+ * which damage was found, by this look or an earlier one, are rewritten without it (MENDED), or kept (NOTE) when something that is
  * missing may be in them, or for want of room: then the next look tells of the
  * damage again.
  */

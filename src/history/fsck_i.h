@@ -1,12 +1,12 @@
 /*
  * The inside of fsck: one look at an instance, and what it gathers.
  *
- *	fsck.c        the order of things; packs, database, what is reached
- *	fsck_names.c  rows and records: do they say the same, which rows are lost
+ *	fsck.c          the order of things; packs, database, what is reached
+ *	fsck_names.c    rows and records: do they say the same, which rows are lost
  *	fsck_remains.c  of repos that only records tell of: is there anything to read
- *	fsck_spaces.c what is not committed, and by path what of it is missing
- *	fsck_trace.c  what is missing from commits, by path
- *	fsck_mend.c   from where it comes back
+ *	fsck_spaces.c   what is not committed, and by path what of it is missing
+ *	fsck_trace.c    what is missing from commits, by path
+ *	fsck_mend.c     from where it comes back
  *	fsck_records.c  records of commits, from their rows
  *
  * Threads: one at a time per look.
