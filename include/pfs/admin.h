@@ -119,14 +119,14 @@ struct pfs_fsck_report {
 	enum pfs_fsck_level level; /* at which it looked: where damage is known, REACH at least */
 	uint64_t packs, objects, commits; /* there are */
 	uint64_t damages;                 /* findings of these kinds ... */
-	uint64_t missing;  /* MISSING findings are fewer when there are very many */
+	uint64_t missing;                 /* MISSING findings are fewer when there are very many */
 	uint64_t names;
 	uint64_t affected; /* paths; AFFECTED findings are fewer when there are very many */
 	uint64_t mended;
-	uint64_t remaining;       /* ... and how many of MISSING and NAMES are left: */
-	uint64_t left_objects;    /* content of commits and workspaces */
-	uint64_t left_records;    /* of commits */
-	uint64_t left_files;      /* bytes that were not committed, or journals of such */
+	uint64_t remaining;    /* ... and how many of MISSING and NAMES are left: */
+	uint64_t left_objects; /* content of commits and workspaces */
+	uint64_t left_records; /* of commits */
+	uint64_t left_files;   /* bytes that were not committed, or journals of such */
 	uint64_t left_names;
 	uint64_t unnamed_records; /* commit records that no name leads to: of deleted repos */
 	bool stopped;             /* it was told to, before the end */
@@ -156,7 +156,8 @@ PFS_API int pfs_fsck_data(const char *data, const struct pfs_fsck_options *optio
 /* What there is, in figures: exact, and nothing is read for it but the folders of workspaces. */
 struct pfs_stats {
 	uint64_t repos, branches, commits;
-	uint64_t head_bytes;      /* of the files in the newest commits of all branches, as they are read */
+	uint64_t
+		head_bytes; /* of the files in the newest commits of all branches, as they are read */
 	uint64_t workspace_bytes; /* on disk, of what is not committed; with the journals */
 
 	uint64_t objects;

@@ -47,11 +47,11 @@ struct pfs_cutter {
 	struct pfs_store *st;
 	const struct pfs_cutter_ops *ops;
 	void *arg;
-	bool names_only; /* chunks are not stored; set it before the first byte comes */
+	bool names_only;           /* chunks are not stored; set it before the first byte comes */
 	struct pfs_refill *refill; /* borrowed; with names_only: those it wants are, all the same */
-	uint64_t size;   /* where the next byte comes from; zeros and holes count */
-	uint64_t zeros;  /* held back */
-	uint64_t off;    /* where the next piece begins */
+	uint64_t size;             /* where the next byte comes from; zeros and holes count */
+	uint64_t zeros;            /* held back */
+	uint64_t off;              /* where the next piece begins */
 	unsigned char *buf;
 	size_t head, cut, len, cap;
 	size_t segment; /* bytes of this segment in the buffer, while the chunker saw none */

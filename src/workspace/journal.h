@@ -34,9 +34,9 @@ struct pfs_journal_node {
 	struct pfs_id xattrs;      /* as the base has it */
 	enum pfs_file_state state; /* FILE */
 	uint64_t serial;           /* FILE, NEW or PATCHED: of its spool file */
-	uint64_t size;             /* FILE, PATCHED: of the file; NEW: once, if its bytes are lost */
-	uint64_t keep;             /* FILE, PATCHED: so much of the content counts */
-	struct pfs_id dir;         /* DIR: what is looked through */
+	uint64_t size;     /* FILE, PATCHED: of the file; NEW: once, if its bytes are lost */
+	uint64_t keep;     /* FILE, PATCHED: so much of the content counts */
+	struct pfs_id dir; /* DIR: what is looked through */
 	uint64_t rdev;
 	const void *blob; /* FILE, CLEAN or PATCHED: content; SYMLINK: target */
 	size_t blob_len;

@@ -183,7 +183,8 @@ int pfs_spool_reopen(struct pfs_spool *s, const struct pfs_spool_name *name, str
 	int fd = pfs_io_open_file(s->dir, pfs_spool_format(name, text), O_RDWR | O_NOFOLLOW, err);
 
 	if (fd == PFS_E_NOTFOUND)
-		return pfs_fail(err, PFS_E_CORRUPT, "spool file %s is gone; `pfs fsck` says what is lost", text);
+		return pfs_fail(err, PFS_E_CORRUPT,
+				"spool file %s is gone; `pfs fsck` says what is lost", text);
 	return fd < 0 ? pfs_wrap(err, fd, "spool") : fd;
 }
 
