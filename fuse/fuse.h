@@ -20,14 +20,22 @@
 struct pfs_mount;
 
 struct pfs_fuse_options {
-	size_t size;      /* sizeof(struct pfs_fuse_options) */
-	bool passthrough; /* bytes of new files by the kernel alone; needs CAP_SYS_ADMIN */
-	bool io_uring;    /* requests by io_uring when the kernel is set to allow it */
-	bool readdirplus;
-	bool xattr;              /* user.pfs.*; costs a request at the first write to each file */
+	size_t size; /* sizeof(struct pfs_fuse_options) */
+	/* What is negotiated with the kernel; each can be switched off, see pfs_fuse_switch. */
+	bool passthrough;     /* bytes of new files by the kernel alone; needs CAP_SYS_ADMIN */
+	bool io_uring;        /* requests by io_uring when the kernel is set to allow it */
+	bool readdirplus;     /* a listing brings attributes along */
+	bool parallel_dirops; /* look-ups and listings of one directory side by side */
+	bool notify; /* what may change is cached until we take it back; else asked for each time */
+	bool symlinks; /* their targets are cached */
+	bool killpriv; /* the kernel need not look for capabilities before every write */
+	bool xattr;    /* user.pfs.*; costs a request at the first write to each file */
+
 	unsigned max_threads;    /* that serve requests */
 	unsigned max_background; /* read-aheads in flight */
 	unsigned readahead_kb;   /* ahead of who reads in order; 0: the kernel's own idea */
+	const char *source;      /* what the table of mounts says is mounted; NULL: "pfs" */
+	const char *flags;       /* as for mount(8): "ro,noexec"; NULL: none */
 	/* One line a failure nobody else is told of; NULL: nobody wants it. */
 	void (*log)(void *arg, const char *line);
 	void *log_arg;
@@ -35,14 +43,28 @@ struct pfs_fuse_options {
 #define PFS_FUSE_OPTIONS_INIT                                                                   \
 	{                                                                                       \
 		.size = sizeof(struct pfs_fuse_options), .passthrough = true, .io_uring = true, \
-		.readdirplus = true, .xattr = true, .max_threads = 16, .max_background = 64,    \
+		.readdirplus = true, .parallel_dirops = true, .notify = true, .symlinks = true, \
+		.killpriv = true, .xattr = true, .max_threads = 16, .max_background = 64,       \
 		.readahead_kb = 4096                                                            \
 	}
 
 /*
- * Mount at `mountpoint`, made when it is not there; a dead mount of ours there
- * is cleared first. `o` NULL: the defaults. When this returns the mount
- * answers. PFS_E_INVALID, PFS_E_DENIED, PFS_E_UNSUPPORTED (no /dev/fuse).
+ * Switch a feature by its name, which is that of its field; false when there is
+ * none. "all" are those without which everything works, more slowly: all but xattr.
+ */
+bool pfs_fuse_switch(struct pfs_fuse_options *o, const char *name, bool on);
+
+/* Names of all features in a line, for people. */
+const char *pfs_fuse_feature_names(void);
+
+/* Whether a word is one that `flags` may have. */
+bool pfs_fuse_is_flag(const char *word);
+
+/*
+ * Mount at `mountpoint`, an absolute path, made when it is not there; a dead
+ * mount of ours there is cleared first. `o` NULL: the defaults. When this
+ * returns the mount answers. PFS_E_INVALID, PFS_E_DENIED, PFS_E_BUSY (mounted
+ * there already), PFS_E_UNSUPPORTED (no /dev/fuse).
  * `pfs` must outlive the mount.
  */
 int pfs_fuse_mount(struct pfs_instance *pfs, const char *mountpoint,
@@ -57,7 +79,7 @@ void pfs_fuse_unmount(struct pfs_mount **m);
 /* False when somebody else has unmounted it; pfs_fuse_unmount is due all the same. */
 bool pfs_fuse_mounted(const struct pfs_mount *m);
 
-/* One line: "passthrough io_uring readdirplus", less what this kernel does not do. Borrowed. */
+/* One line: the features that this kernel and the options agree on, "none" without any. Borrowed. */
 const char *pfs_fuse_features(const struct pfs_mount *m);
 
 #endif

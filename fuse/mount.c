@@ -1,16 +1,13 @@
 #include "fuse/mount.h"
 
 #include "fuse/inode.h"
+#include "fuse/mountpoint.h"
 #include "fuse/notify.h"
 #include "fuse/session.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -84,44 +81,6 @@ static void close_left_open(struct pfs_mount *m)
 	}
 }
 
-/* A pfsd that was killed leaves a mount that answers ENOTCONN. */
-static void clear_dead_mount(const char *mountpoint)
-{
-	struct stat st;
-
-	if (stat(mountpoint, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED))
-		umount2(mountpoint, MNT_DETACH);
-}
-
-/* Below its own mount the data folder would wait for itself. */
-static int check_apart(struct pfs_mount *m, struct pfs_error *err)
-{
-	char data[PATH_MAX];
-	size_t n = strlen(m->mountpoint);
-
-	if (!realpath(pfs_view_data_dir(m->view), data))
-		return pfs_fail_errno(err, errno, "%s", pfs_view_data_dir(m->view));
-	if (strncmp(data, m->mountpoint, n) == 0 && (data[n] == '/' || data[n] == '\0'))
-		return pfs_fail(err, PFS_E_INVALID, "data folder %s lies below the mount %s", data,
-				m->mountpoint);
-	return 0;
-}
-
-static int prepare_mountpoint(struct pfs_mount *m, const char *mountpoint, struct pfs_error *err)
-{
-	struct stat st;
-
-	clear_dead_mount(mountpoint);
-	if (mkdir(mountpoint, 0755) < 0 && errno != EEXIST)
-		return pfs_fail_errno(err, errno, "mount point %s", mountpoint);
-	m->mountpoint = realpath(mountpoint, NULL);
-	if (!m->mountpoint || stat(m->mountpoint, &st) < 0)
-		return pfs_fail_errno(err, errno, "mount point %s", mountpoint);
-	if (!S_ISDIR(st.st_mode))
-		return pfs_fail(err, PFS_E_NOTDIR, "mount point %s is not a directory", mountpoint);
-	return check_apart(m, err);
-}
-
 static int init_mount(struct pfs_mount *m, struct pfs_instance *pfs,
 		      const struct pfs_fuse_options *o, struct pfs_error *err)
 {
@@ -136,14 +95,15 @@ static int init_mount(struct pfs_mount *m, struct pfs_instance *pfs,
 	m->o = o ? *o : defaults;
 	if (m->o.max_threads < 1)
 		m->o.max_threads = 1;
-	m->branch_timeout_s = TIMEOUT_FOREVER_S;
+	/* Without notifications nothing that may change is remembered. */
+	m->branch_timeout_s = m->o.notify ? TIMEOUT_FOREVER_S : 0;
 	pfs_lock_init(&m->lock, PFS_RANK_DRIVER);
 	return pfs_cond_init(&m->hello) < 0 ? pfs_fail_nomem(err, "a condition") : 0;
 }
 
 static int start(struct pfs_mount *m, const char *mountpoint, struct pfs_error *err)
 {
-	int rc = prepare_mountpoint(m, mountpoint, err);
+	int rc = pfs_mountpoint_prepare(m, mountpoint, err);
 
 	if (rc == 0)
 		rc = pfs_inodes_init(m, err);

@@ -55,9 +55,9 @@ struct pfs_mount {
 
 	/* What this kernel does; written by init, before other requests. */
 	_Atomic bool passthrough;
-	bool io_uring, readdirplus;
+	struct pfs_fuse_options agreed; /* its switches: what both sides want */
 	double branch_timeout_s;
-	char features[96];
+	char features[160];
 
 	struct pfs_lock lock;    /* PFS_RANK_DRIVER */
 	pthread_cond_t hello;    /* with lock: init was answered, or the loop ended */

@@ -61,7 +61,10 @@ static void *run_notifier(void *arg)
 	while (!m->stopping) {
 		if (pfs_view_next_change(m->view, 1000, &c) <= 0)
 			continue;
-		if (c.lost)
+		/* Whoever caches nothing need not be told, but the changes have to be taken. */
+		if (!m->o.notify)
+			;
+		else if (c.lost)
 			forget_all(m);
 		else
 			pass_on(m, &c);

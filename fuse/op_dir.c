@@ -68,10 +68,11 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fi->fh = (uintptr_t)d;
 	/*
 	 * The kernel drops a cached listing by itself when it changes the
-	 * directory, and by notification when somebody else does.
+	 * directory, and by notification when somebody else does; so without
+	 * notifications it is not to keep any.
 	 */
-	fi->cache_readdir = !i->volatile_;
-	fi->keep_cache = !i->volatile_;
+	fi->cache_readdir = !i->volatile_ && m->o.notify;
+	fi->keep_cache = fi->cache_readdir;
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		dir_close(m, d);
 }

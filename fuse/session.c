@@ -1,68 +1,28 @@
 #include "fuse/session.h"
 
+#include "fuse/feature.h"
 #include "fuse/notify.h"
 #include "fuse/ops.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/statfs.h>
+#include <sys/stat.h>
 #include <unistd.h>
-
-#define OVERLAYFS_MAGIC 0x794c7630
 
 /* FUSE_DEV_IOC_BACKING_CLOSE of kernels since 6.9, whose headers Debian 12 does not have. */
 #define BACKING_CLOSE _IOW(229, 2, uint32_t)
-
-/* ---- what this kernel does ---- */
-
-static bool data_is_stacked(struct pfs_mount *m)
-{
-	struct statfs st;
-
-	return statfs(pfs_view_data_dir(m->view), &st) == 0 && st.f_type == OVERLAYFS_MAGIC;
-}
-
-static void want(struct fuse_conn_info *conn, uint64_t flag, bool on)
-{
-	if (on && (conn->capable_ext & flag))
-		fuse_set_feature_flag(conn, flag);
-	else
-		fuse_unset_feature_flag(conn, flag);
-}
-
-static bool wanted(const struct fuse_conn_info *conn, uint64_t flag)
-{
-	return conn->want_ext & flag;
-}
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct pfs_mount *m = userdata;
 
-	want(conn, FUSE_CAP_PASSTHROUGH, m->o.passthrough);
-	/* Deeper only where it must be: it keeps others from stacking on us. */
-	conn->max_backing_stack_depth =
-		data_is_stacked(m) ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
-	want(conn, FUSE_CAP_READDIRPLUS, m->o.readdirplus);
-	want(conn, FUSE_CAP_READDIRPLUS_AUTO, m->o.readdirplus);
-	want(conn, FUSE_CAP_OVER_IO_URING, m->io_uring);
-	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
-	want(conn, FUSE_CAP_CACHE_SYMLINKS, true);
-	/* So that the kernel need not look for capabilities before every write. */
-	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, true);
-	want(conn, FUSE_CAP_HANDLE_KILLPRIV, false);
-	/* A file's own writes change its time: that is no reason to drop its pages. We tell. */
-	want(conn, FUSE_CAP_AUTO_INVAL_DATA, false);
+	pfs_feature_negotiate(m, conn);
 	conn->max_background = m->o.max_background;
 	conn->congestion_threshold = m->o.max_background * 3 / 4;
 	conn->no_interrupt = 1;
-	m->passthrough = wanted(conn, FUSE_CAP_PASSTHROUGH);
-	m->readdirplus = wanted(conn, FUSE_CAP_READDIRPLUS);
-	m->io_uring = wanted(conn, FUSE_CAP_OVER_IO_URING);
 	pfs_lock(&m->lock);
 	m->initialized = true;
 	pthread_cond_broadcast(&m->hello);
@@ -110,18 +70,40 @@ static const struct fuse_lowlevel_ops all_ops = {
 	 * copy_file_range (it copies by splice, through the backing files when it can). */
 };
 
-/* io_uring is a switch of the whole kernel, which the administrator turns. */
-static bool kernel_has_uring(void)
+/* A comma ends an option, unless it is escaped; so does a backslash escape. */
+static int add_source(struct fuse_args *args, const char *source)
 {
-	char state = 'N';
-	int fd = open("/sys/module/fuse/parameters/enable_uring", O_RDONLY | O_CLOEXEC);
+	char *text = malloc(2 * strlen(source) + sizeof("-ofsname=")), *at;
+	int rc;
 
-	if (fd < 0)
-		return false;
-	if (read(fd, &state, 1) != 1)
-		state = 'N';
-	close(fd);
-	return state == 'Y';
+	if (!text)
+		return -1;
+	at = stpcpy(text, "-ofsname=");
+	for (; *source; *at++ = *source++)
+		if (*source == ',' || *source == '\\')
+			*at++ = '\\';
+	*at = '\0';
+	rc = fuse_opt_add_arg(args, text);
+	free(text);
+	return rc;
+}
+
+static int add_options(struct pfs_mount *m, struct fuse_args *args)
+{
+	int rc = fuse_opt_add_arg(args, "pfs");
+
+	if (rc == 0)
+		rc = fuse_opt_add_arg(args, "-osubtype=pfs,allow_other,default_permissions");
+	if (rc == 0)
+		rc = add_source(args, m->o.source ? m->o.source : "pfs");
+	if (rc == 0 && m->o.flags && m->o.flags[0]) {
+		rc = fuse_opt_add_arg(args, "-o");
+		if (rc == 0)
+			rc = fuse_opt_add_arg(args, m->o.flags);
+	}
+	if (rc == 0 && m->agreed.io_uring)
+		rc = fuse_opt_add_arg(args, "-oio_uring");
+	return rc;
 }
 
 static int make_session(struct pfs_mount *m, struct pfs_error *err)
@@ -131,11 +113,8 @@ static int make_session(struct pfs_mount *m, struct pfs_error *err)
 
 	if (!m->o.xattr)
 		ops.getxattr = NULL, ops.listxattr = NULL;
-	m->io_uring = m->o.io_uring && kernel_has_uring();
-	if (fuse_opt_add_arg(&args, "pfs") < 0 ||
-	    fuse_opt_add_arg(&args, "-ofsname=pfs,subtype=pfs,allow_other,default_permissions") <
-		    0 ||
-	    (m->io_uring && fuse_opt_add_arg(&args, "-oio_uring") < 0)) {
+	pfs_feature_want(m);
+	if (add_options(m, &args) < 0) {
 		fuse_opt_free_args(&args);
 		return pfs_fail_nomem(err, "the options of the mount");
 	}
@@ -200,13 +179,6 @@ static void *run_loop(void *arg)
 	return NULL;
 }
 
-static void describe(struct pfs_mount *m)
-{
-	snprintf(m->features, sizeof(m->features), "%s%s%s%s", m->passthrough ? "passthrough " : "",
-		 m->io_uring ? "io_uring " : "", m->readdirplus ? "readdirplus " : "",
-		 m->branch_timeout_s >= TIMEOUT_FOREVER_S ? "notify" : "poll");
-}
-
 int pfs_session_run(struct pfs_mount *m, struct pfs_error *err)
 {
 	int rc = pfs_session_thread(&m->loop, run_loop, m, err);
@@ -232,9 +204,11 @@ void pfs_session_describe(struct pfs_mount *m)
 	struct stat st;
 
 	/* The first of all requests: when it is answered, so is init. */
-	if (stat(m->mountpoint, &st) == 0 && !pfs_notify_can_forget_all(m))
+	if (stat(m->mountpoint, &st) == 0 && m->o.notify && !pfs_notify_can_forget_all(m)) {
 		m->branch_timeout_s = TIMEOUT_CAREFUL_S;
-	describe(m);
+		m->agreed.notify = false;
+	}
+	pfs_feature_describe(m);
 }
 
 void pfs_session_stop(struct pfs_mount *m)

@@ -22,6 +22,7 @@ struct pfs_daemon {
 
 	const char *mount;        /* absolute; NULL: not mounted */
 	const char *no_mount_why; /* for people, when mount is NULL */
+	const char *features;     /* of the mount; NULL likewise */
 	char listen_host[256];
 	int64_t started_ns;
 

@@ -4,9 +4,11 @@
  *	start                                   stop, in the opposite order
  *	instance ─▶ mount ─▶ planner, tick, keeper ─▶ sockets, HTTP ─▶ ready ─▶ a signal
  */
+#include "daemon/background.h"
 #include "daemon/daemon.h"
 #include "daemon/http.h"
 #include "daemon/keeper.h"
+#include "daemon/options.h"
 #include "daemon/socket.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -15,62 +17,33 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #define EVENTS_BATCH 64
 #define PLAN_MS      1000 /* a lost wake-up costs no more than this */
 #define RETRY_MS     1000
-
-#define DEAD_MOUNTS_MAX 1000u
-#ifndef FUSE_SUPER_MAGIC
-#define FUSE_SUPER_MAGIC 0x65735546
-#endif
-
-struct options {
-	const char *data, *mount, *listen, *socket;
-	bool no_mount;
-	struct pfs_keeper_options keeper;
-};
+#define BUSY_MS      10000
 
 struct program {
-	struct options options;
+	struct pfs_options options;
 	struct pfs_daemon daemon;
 	struct pfs_mount *mount;
 	struct pfs_http_server *tcp, *local;
 	pthread_t planner, ticker;
 	bool has_planner, has_ticker;
 	bool has_socket_file;
+	_Atomic bool unmounted; /* by somebody else */
 	char mount_path[4096];
+	char source[4096]; /* the data folder, as the table of mounts tells it */
 	char mount_error[PFS_ERROR_TEXT_SIZE];
 	char address[300];
 };
-
-static const char usage[] =
-	"usage: pfsd [--data DIR] [--mount DIR | --no-mount] [--listen HOST:PORT]\n"
-	"            [--socket PATH] [--maintenance on|off] [--rest SECONDS]\n"
-	"            [--gc-every HOURS] [--scrub-rate BYTES] [--verbose]\n"
-	"\n"
-	"  --data DIR          where everything is kept      /var/lib/pfs\n"
-	"  --mount DIR         where it is seen as files     /pfs\n"
-	"  --no-mount          serve HTTP only\n"
-	"  --listen HOST:PORT  HTTP for this machine         127.0.0.1:6500\n"
-	"  --socket PATH       HTTP for pfs and pfs-runner   /run/pfs/pfsd.sock\n"
-	"  --maintenance off   never tidy, collect or scrub by itself\n"
-	"  --rest SECONDS      leave alone what is younger   300\n"
-	"  --gc-every HOURS    collect garbage; 0: only after deletions  24\n"
-	"  --scrub-rate BYTES  read so much a second to find damage; 0: never  4M\n"
-	"  --verbose           log every request\n"
-	"\n"
-	"pfsd stays in the foreground; SIGTERM ends it. The manual is pfsd(8).\n";
 
 int pfs_daemon_plan(struct pfs_daemon *d, struct pfs_error *err)
 {
@@ -150,143 +123,20 @@ static void *run_ticker(void *arg)
 {
 	struct program *p = arg;
 	struct complaint complaint = { 0 };
-	bool was_mounted = p->mount != NULL;
 	struct pfs_error err;
 
 	for (unsigned tenths = 1; !p->daemon.stopping; tenths++) {
 		usleep(100 * 1000); /* short, so that nobody waits for it at the end */
+		if (p->mount && !pfs_fuse_mounted(p->mount) && !p->unmounted) {
+			p->unmounted = true;
+			kill(getpid(), SIGTERM);
+		}
 		if (tenths % 10)
 			continue;
 		if (pfs_instance_tick(p->daemon.instance, &err) < 0)
 			complain(&complaint, "workspace.persist_failed", &err);
-		if (was_mounted && !pfs_fuse_mounted(p->mount)) {
-			was_mounted = false;
-			pfs_log(PFS_LOG_WARN, "mount.gone path=%s why=somebody unmounted it",
-				p->mount_path);
-		}
 	}
 	return NULL;
-}
-
-/* "64M"; false when it is no number up to 2^40. */
-static bool parse_amount(const char *text, uint64_t *out)
-{
-	static const char units[] = "KMGT";
-	const char *unit;
-	char *end;
-	uint64_t n, max = 1ULL << 40;
-	unsigned shift = 0;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	unit = *end ? strchr(units, *end) : NULL;
-	if (unit) {
-		shift = 10 * (unsigned)(unit - units + 1);
-		end++;
-	}
-	if (errno || *end || n > max >> shift)
-		return false;
-	*out = n << shift;
-	return true;
-}
-
-/* Options of the keeper; false when the value makes no sense. */
-static bool parse_keeper(int c, const char *text, struct pfs_keeper_options *k)
-{
-	uint64_t n = 0;
-
-	if (c == 'M') {
-		k->off = strcmp(text, "off") == 0;
-		return k->off || strcmp(text, "on") == 0;
-	}
-	if (!parse_amount(text, &n))
-		return false;
-	if (c == 'S')
-		k->scrub_rate = n;
-	if (c == 'G' && n <= 24 * 365)
-		k->gc_every_s = (int64_t)n * 3600;
-	if (c == 'R' && n <= 365 * 86400)
-		k->rest_s = (int64_t)n;
-	return c == 'S' || n <= (c == 'G' ? 24 * 365 : 365 * 86400);
-}
-
-static void refuse(int c, const char *text)
-{
-	static const char *const allowed[] = {
-		['M'] = "--maintenance is on or off",
-		['R'] = "--rest is a number of seconds, a year at most",
-		['G'] = "--gc-every is a number of hours, a year at most; 0: only after deletions",
-		['S'] = "--scrub-rate is a number of bytes, perhaps with K, M or G; 0: never",
-	};
-
-	fprintf(stderr, "pfsd: %s, not \"%s\"\n", allowed[c], text);
-}
-
-static int parse_options(int argc, char **argv, struct options *o)
-{
-	static const struct option known[] = {
-		{ "data", required_argument, NULL, 'd' },
-		{ "mount", required_argument, NULL, 'm' },
-		{ "no-mount", no_argument, NULL, 'n' },
-		{ "listen", required_argument, NULL, 'l' },
-		{ "socket", required_argument, NULL, 's' },
-		{ "maintenance", required_argument, NULL, 'M' },
-		{ "rest", required_argument, NULL, 'R' },
-		{ "gc-every", required_argument, NULL, 'G' },
-		{ "scrub-rate", required_argument, NULL, 'S' },
-		{ "verbose", no_argument, NULL, 'v' },
-		{ "foreground", no_argument, NULL, 'f' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
-		{ 0 },
-	};
-	int c;
-
-	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		switch (c) {
-		case 'd':
-			o->data = optarg;
-			break;
-		case 'm':
-			o->mount = optarg;
-			break;
-		case 'n':
-			o->no_mount = true;
-			break;
-		case 'l':
-			o->listen = optarg;
-			break;
-		case 's':
-			o->socket = optarg;
-			break;
-		case 'M':
-		case 'R':
-		case 'G':
-		case 'S':
-			if (parse_keeper(c, optarg, &o->keeper))
-				break;
-			refuse(c, optarg);
-			exit(pfs_code_exit(PFS_E_INVALID));
-		case 'v':
-			pfs_log_set_level(PFS_LOG_DEBUG);
-			break;
-		case 'f': /* there is no other way */
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			exit(0);
-		case 'V':
-			printf("pfsd %s\n", pfs_version());
-			exit(0);
-		default:
-			return -1;
-		}
-	}
-	if (optind < argc)
-		fprintf(stderr, "pfsd: unexpected argument \"%s\"\n", argv[optind]);
-	return optind < argc ? -1 : 0;
 }
 
 static int make_absolute(const char *path, char *out, size_t size, struct pfs_error *err)
@@ -336,13 +186,31 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/*
+ * umount(8) returns before the pfsd of that mount has ended; whoever mounts
+ * anew waits for it, as on any other file system.
+ */
+static int open_when_free(const struct pfs_options *o, struct pfs_instance **out,
+			  struct pfs_error *err)
+{
+	int64_t until = pfs_clock_monotonic_ms() + (o->background ? BUSY_MS : 0);
+	int rc;
+
+	for (;;) {
+		rc = pfs_open(o->data, out, err);
+		if (rc != PFS_E_BUSY || pfs_clock_monotonic_ms() >= until)
+			return rc;
+		usleep(100 * 1000);
+	}
+}
+
 static int open_instance(struct program *p, struct pfs_error *err)
 {
 	struct pfs_daemon *d = &p->daemon;
 	int rc = pfs_io_mkdir_all(AT_FDCWD, p->options.data, err);
 
 	if (rc == 0)
-		rc = pfs_open(p->options.data, &d->instance, err);
+		rc = open_when_free(&p->options, &d->instance, err);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "data folder %s", p->options.data);
 	d->history = pfs_instance_history(d->instance);
@@ -354,52 +222,18 @@ static int open_instance(struct program *p, struct pfs_error *err)
 	return 0;
 }
 
-/*
- * A killed pfsd leaves a mount on which nobody answers, and the next one may
- * have been put on top of it. Attributes are no proof of life, the kernel has
- * those by heart; statfs always asks.
- */
-static int clear_dead_mounts(const char *path, struct pfs_error *err)
-{
-	struct statfs fs;
-
-	for (unsigned i = 0; i < DEAD_MOUNTS_MAX; i++) {
-		if (statfs(path, &fs) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
-			return 0;
-		if (umount2(path, MNT_DETACH) < 0)
-			return pfs_fail_errno(err, errno, "take away the dead mount");
-		pfs_log(PFS_LOG_WARN, "mount.cleared path=%s why=its pfsd is dead", path);
-	}
-	return 0;
-}
-
-/* On top of a mount that lives we would hide it, and end with it in the way. */
-static int check_unmounted(const char *path, struct pfs_error *err)
-{
-	char parent[sizeof(((struct program *)0)->mount_path) + 4];
-	struct stat here, above;
-	struct statfs fs;
-
-	snprintf(parent, sizeof(parent), "%s/..", path);
-	if (statfs(path, &fs) < 0 || fs.f_type != FUSE_SUPER_MAGIC)
-		return 0;
-	if (stat(path, &here) < 0 || stat(parent, &above) < 0 || here.st_dev == above.st_dev)
-		return 0;
-	return pfs_fail(
-		err, PFS_E_BUSY,
-		"something is mounted there already: is another pfsd running? choose another "
-		"folder with --mount");
-}
-
 static void log_driver(void *arg, const char *line)
 {
 	pfs_log(PFS_LOG_WARN, "mount.warning path=%s why=%s", (const char *)arg, line);
 }
 
-/* Without a mount there is still HTTP: that is a warning, a wrong option is an error. */
+/*
+ * Without a mount there is still HTTP: that is a warning, a wrong option is an
+ * error. Whoever waits for us in the foreground waits for the mount.
+ */
 static int mount_instance(struct program *p, struct pfs_error *err)
 {
-	struct pfs_fuse_options o = PFS_FUSE_OPTIONS_INIT;
+	struct pfs_fuse_options o = p->options.fuse;
 	int rc;
 
 	if (p->options.no_mount) {
@@ -409,19 +243,19 @@ static int mount_instance(struct program *p, struct pfs_error *err)
 	rc = make_absolute(p->options.mount, p->mount_path, sizeof(p->mount_path), err);
 	if (rc < 0)
 		return rc;
-	rc = clear_dead_mounts(p->mount_path, err);
-	if (rc == 0)
-		rc = check_unmounted(p->mount_path, err);
+	rc = make_absolute(p->options.data, p->source, sizeof(p->source), err);
 	if (rc < 0)
-		return pfs_wrap(err, rc, "mount %s", p->mount_path);
+		return rc;
+	o.source = p->source;
 	o.log = log_driver;
 	o.log_arg = p->mount_path;
 	rc = pfs_fuse_mount(p->daemon.instance, p->mount_path, &o, &p->mount, err);
 	if (rc == 0) {
 		p->daemon.mount = p->mount_path;
+		p->daemon.features = pfs_fuse_features(p->mount);
 		return 0;
 	}
-	if (rc != PFS_E_UNSUPPORTED && rc != PFS_E_DENIED)
+	if ((rc != PFS_E_UNSUPPORTED && rc != PFS_E_DENIED) || p->options.background)
 		return pfs_wrap(err, rc, "mount %s", p->mount_path);
 	snprintf(p->mount_error, sizeof(p->mount_error), "%s", err->text);
 	p->daemon.no_mount_why = p->mount_error;
@@ -495,6 +329,7 @@ static int start(struct program *p, struct pfs_error *err)
 	warning = pfs_instance_warning(p->daemon.instance);
 	if (warning)
 		pfs_log(PFS_LOG_WARN, "pfsd.warning why=\"%s\"", warning);
+	pfs_background_ready();
 	pfs_log(PFS_LOG_INFO, "pfsd.ready mount=%s listen=%s socket=%s features=%s version=%s",
 		p->daemon.mount ? p->daemon.mount : "-", p->address, p->options.socket,
 		p->mount ? pfs_fuse_features(p->mount) : "-", pfs_version());
@@ -532,16 +367,23 @@ static int run(struct program *p)
 	sigset_t signals;
 	int rc, got;
 
+	rc = p->options.background ? pfs_background_enter(&err) : 0;
+	if (rc == 0 && p->options.log)
+		rc = pfs_background_log_to(p->options.log, &err);
 	block_signals(&signals);
 	raise_descriptor_limit();
-	rc = start(p, &err);
+	if (rc == 0)
+		rc = start(p, &err);
 	if (rc < 0) {
 		stop(p);
 		fprintf(stderr, "pfsd: %s\n", err.text);
 		return pfs_code_exit(rc);
 	}
 	sigwait(&signals, &got);
-	pfs_log(PFS_LOG_INFO, "pfsd.stopping signal=%s", got == SIGTERM ? "TERM" : "INT");
+	if (p->unmounted)
+		pfs_log(PFS_LOG_INFO, "pfsd.stopping why=\"somebody unmounted %s\"", p->mount_path);
+	else
+		pfs_log(PFS_LOG_INFO, "pfsd.stopping signal=%s", got == SIGTERM ? "TERM" : "INT");
 	pfs_socket_notify("STOPPING=1");
 	unblock_signals(&signals);
 	stop(p);
@@ -551,15 +393,8 @@ static int run(struct program *p)
 
 int main(int argc, char **argv)
 {
-	static struct program p = { .options = { .data = "/var/lib/pfs",
-						 .mount = "/pfs",
-						 .listen = "127.0.0.1:6500",
-						 .socket = "/run/pfs/pfsd.sock",
-						 .keeper = PFS_KEEPER_OPTIONS_INIT } };
+	static struct program p = { .options = PFS_OPTIONS_INIT };
 
-	if (parse_options(argc, argv, &p.options) < 0) {
-		fputs(usage, stderr);
-		return pfs_code_exit(PFS_E_INVALID);
-	}
+	pfs_options_parse(argc, argv, &p.options);
 	return run(&p);
 }

@@ -73,14 +73,14 @@ int route_stats(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *
 {
 	struct pfs_daemon *d = rq->daemon;
 	PFS_AUTO(pfs_json_free)
-	json_t *v = json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:I, s:s?, s:s}", "version",
+	json_t *v = json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:I, s:s?, s:s?, s:s}", "version",
 			      pfs_version(), "uptime_seconds",
 			      (json_int_t)((pfs_clock_ns() - d->started_ns) / 1000000000),
 			      "requests", (json_int_t)d->n_requests, "errors",
 			      (json_int_t)d->n_errors, "connections", (int)d->n_connections,
 			      "events", (json_int_t)pfs_event_newest(d->history), "resident_bytes",
-			      (json_int_t)resident_bytes(), "mount", d->mount, "data",
-			      pfs_view_data_dir(d->view));
+			      (json_int_t)resident_bytes(), "mount", d->mount, "features",
+			      d->features, "data", pfs_view_data_dir(d->view));
 	int rc;
 
 	if (!v || json_object_set_new(v, "upkeep", pfs_keeper_json(d->keeper)) < 0)

@@ -106,6 +106,8 @@ free_port() {
 answers() { curl -sf --max-time 2 --unix-socket "$SOCK" http://localhost/ping; }
 
 # start_pfsd [OPTION...]: with a mount unless --no-mount is among the options.
+# PFSD_OPTIONS, from outside, are further ones: `--without all` for a story that
+# is to hold on a kernel that can do nothing for us, too.
 start_pfsd() {
 	PORT=${PORT:-$(free_port)}
 	H=127.0.0.1:$PORT
@@ -115,7 +117,7 @@ start_pfsd() {
 	*) start_mount="--mount $MNT" ;;
 	esac
 	# shellcheck disable=SC2086
-	"$PFSD" --data "$DATA" $start_mount --listen "$H" --socket "$SOCK" "$@" >>"$S/pfsd.log" 2>&1 &
+	"$PFSD" --data "$DATA" $start_mount --listen "$H" --socket "$SOCK" ${PFSD_OPTIONS:-} "$@" >>"$S/pfsd.log" 2>&1 &
 	PFSD_PID=$!
 	wait_for 20 answers || broken "pfsd answers after it was started"
 	if [ -n "$start_mount" ]; then

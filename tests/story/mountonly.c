@@ -1,7 +1,9 @@
 /*
  * Mount an instance and nothing else, for tests of the driver alone:
  *
- *	mountonly DATA MOUNTPOINT [passthrough=0 io_uring=0 readdirplus=0 xattr=0 tick=0]
+ *	mountonly DATA MOUNTPOINT [FEATURE=0 ... tick=0]
+ *
+ * Features are those of fuse.h, "all=0" is without any.
  *
  * Commands come as lines on standard input and work behind the mount's back:
  * "put REPO BRANCH NAME TEXT", "commit REPO BRANCH MESSAGE", "remove REPO BRANCH
@@ -152,16 +154,14 @@ static void log_line(void *arg, const char *line)
 static void read_options(int argc, char **argv, struct pfs_fuse_options *o)
 {
 	for (int i = 3; i < argc; i++) {
-		if (strcmp(argv[i], "passthrough=0") == 0)
-			o->passthrough = false;
-		else if (strcmp(argv[i], "io_uring=0") == 0)
-			o->io_uring = false;
-		else if (strcmp(argv[i], "readdirplus=0") == 0)
-			o->readdirplus = false;
-		else if (strcmp(argv[i], "xattr=0") == 0)
-			o->xattr = false;
-		else if (strcmp(argv[i], "tick=0") == 0)
+		char *value = strstr(argv[i], "=0");
+
+		if (value)
+			*value = '\0';
+		if (strcmp(argv[i], "tick") == 0)
 			done = true;
+		else if (!value || !pfs_fuse_switch(o, argv[i], false))
+			fprintf(stderr, "unknown option %s\n", argv[i]);
 	}
 }
 

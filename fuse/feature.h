@@ -1,0 +1,16 @@
+/* What the driver and the kernel may agree on: its names, and the agreement. */
+#ifndef PFS_FUSE_FEATURE_H
+#define PFS_FUSE_FEATURE_H
+
+#include "fuse/mount.h"
+
+/* Before the session is made: what is asked for, less what this machine does not have. */
+void pfs_feature_want(struct pfs_mount *m);
+
+/* In init: ask for what is wanted and the kernel has, and note what came of it. */
+void pfs_feature_negotiate(struct pfs_mount *m, struct fuse_conn_info *conn);
+
+/* Write mount->features. */
+void pfs_feature_describe(struct pfs_mount *m);
+
+#endif

@@ -1,0 +1,191 @@
+#include "fuse/mountpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#define DEAD_MOUNTS_MAX 1000u
+#define TYPE_SIZE       64u
+#ifndef FUSE_SUPER_MAGIC
+#define FUSE_SUPER_MAGIC 0x65735546
+#endif
+
+/* ---- the table of mounts ---- */
+
+/* Blanks and backslashes are written as three octal digits. */
+static void unescape(char *text)
+{
+	char *to = text;
+
+	for (; *text; text++) {
+		if (text[0] == '\\' && text[1] && text[2] && text[3]) {
+			*to++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 |
+				       (text[3] - '0'));
+			text += 3;
+		} else {
+			*to++ = *text;
+		}
+	}
+	*to = '\0';
+}
+
+/* "36 35 98:0 /root /mountpoint options ... - type source options" */
+static bool parse_line(char *line, char **out_path, char **out_type)
+{
+	char *dash = strstr(line, " - "), *save;
+
+	*out_path = strtok_r(line, " ", &save);
+	for (int i = 0; *out_path && i < 4; i++)
+		*out_path = strtok_r(NULL, " ", &save);
+	*out_type = dash ? strtok_r(dash + 3, " ", &save) : NULL;
+	return *out_path && *out_type;
+}
+
+/* The path without links; of a dead mount only what is above it can be looked at. */
+static void straighten(const char *path, char out[2 * PATH_MAX])
+{
+	const char *slash = strrchr(path, '/');
+	char above[PATH_MAX], straight[PATH_MAX];
+
+	snprintf(out, 2 * PATH_MAX, "%s", path);
+	if (!slash)
+		return;
+	snprintf(above, sizeof(above), "%.*s/", (int)(slash - path), path);
+	if (realpath(above, straight))
+		snprintf(out, 2 * PATH_MAX, "%s%s", strcmp(straight, "/") == 0 ? "" : straight,
+			 slash);
+}
+
+/* The type of what is mounted on top at `path`; "" for nothing. */
+static void type_at(const char *path, char out[TYPE_SIZE])
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL, *where, *type, straight[2 * PATH_MAX];
+	size_t size = 0;
+
+	out[0] = '\0';
+	straighten(path, straight);
+	while (f && getline(&line, &size, f) > 0) {
+		if (!parse_line(line, &where, &type))
+			continue;
+		unescape(where);
+		if (strcmp(where, straight) == 0)
+			snprintf(out, TYPE_SIZE, "%s", type);
+	}
+	free(line);
+	if (f)
+		fclose(f);
+}
+
+/* ---- what is in the way ---- */
+
+/*
+ * A killed pfsd leaves a mount on which nobody answers, and the next one may
+ * have been put on top of it. Attributes are no proof of life, the kernel has
+ * those by heart; statfs always asks.
+ */
+static bool is_dead(const char *path)
+{
+	struct statfs fs;
+
+	return statfs(path, &fs) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
+static int clear_dead_mounts(struct pfs_mount *m, const char *path, struct pfs_error *err)
+{
+	char type[TYPE_SIZE];
+
+	for (unsigned i = 0; i < DEAD_MOUNTS_MAX && is_dead(path); i++) {
+		type_at(path, type);
+		/* "fuse": of a kernel that does not know the types of file systems in user space. */
+		if (strcmp(type, "fuse.pfs") != 0 && strcmp(type, "fuse") != 0)
+			return pfs_fail(
+				err, PFS_E_BUSY,
+				"a dead mount of type %s is there, and is not ours: umount %s",
+				type[0] ? type : "(unknown)", path);
+		if (umount2(path, MNT_DETACH) < 0)
+			return pfs_fail_errno(err, errno, "take away the dead mount");
+		pfs_mount_log(m, "a dead mount was taken away");
+	}
+	return 0;
+}
+
+/* On top of a mount that lives we would hide it, and end with it in the way. */
+static int check_unmounted(const char *path, struct pfs_error *err)
+{
+	char parent[PATH_MAX + 4];
+	struct stat here, above;
+	struct statfs fs;
+
+	snprintf(parent, sizeof(parent), "%s/..", path);
+	if (statfs(path, &fs) < 0 || fs.f_type != FUSE_SUPER_MAGIC)
+		return 0;
+	if (stat(path, &here) < 0 || stat(parent, &above) < 0 || here.st_dev == above.st_dev)
+		return 0;
+	return pfs_fail(
+		err, PFS_E_BUSY,
+		"something is mounted there already: is another pfsd running? choose another "
+		"folder with --mount");
+}
+
+/* Below its own mount the data folder would wait for itself. */
+static int check_apart(struct pfs_mount *m, struct pfs_error *err)
+{
+	char data[PATH_MAX];
+	size_t n = strlen(m->mountpoint);
+
+	if (!realpath(pfs_view_data_dir(m->view), data))
+		return pfs_fail_errno(err, errno, "%s", pfs_view_data_dir(m->view));
+	if (strncmp(data, m->mountpoint, n) == 0 && (data[n] == '/' || data[n] == '\0'))
+		return pfs_fail(err, PFS_E_INVALID, "data folder %s lies below the mount %s", data,
+				m->mountpoint);
+	return 0;
+}
+
+/* Allowed, as by mount(8); but somebody who wrote there without a mount looks for it in vain. */
+static void tell_what_is_hidden(struct pfs_mount *m)
+{
+	DIR *dir = opendir(m->mountpoint);
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		pfs_mount_log(m,
+			      "the folder is not empty: \"%s\" and what else is there is "
+			      "hidden while it is mounted",
+			      e->d_name);
+		break;
+	}
+	if (dir)
+		closedir(dir);
+}
+
+int pfs_mountpoint_prepare(struct pfs_mount *m, const char *path, struct pfs_error *err)
+{
+	struct stat st;
+	int rc = clear_dead_mounts(m, path, err);
+
+	if (rc == 0)
+		rc = check_unmounted(path, err);
+	if (rc < 0)
+		return rc;
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return pfs_fail_errno(err, errno, "mount point %s", path);
+	m->mountpoint = realpath(path, NULL);
+	if (!m->mountpoint || stat(m->mountpoint, &st) < 0)
+		return pfs_fail_errno(err, errno, "mount point %s", path);
+	if (!S_ISDIR(st.st_mode))
+		return pfs_fail(err, PFS_E_NOTDIR, "mount point %s is not a directory", path);
+	rc = check_apart(m, err);
+	if (rc == 0)
+		tell_what_is_hidden(m);
+	return rc;
+}
