@@ -66,6 +66,8 @@ struct pfs_mount {
 	struct inode *inodes;  /* all; protected by lock */
 	size_t n_inodes;       /* protected by lock */
 	struct opened *opened; /* protected by lock */
+	unsigned n_slow;       /* protected by lock; hello is told of zero */
+	_Atomic bool cancel_slow;
 };
 
 #define MOUNT_MAGIC 0x70667366u /* "fsfp" */

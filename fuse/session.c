@@ -3,6 +3,7 @@
 #include "fuse/feature.h"
 #include "fuse/notify.h"
 #include "fuse/ops.h"
+#include "fuse/slow.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -49,10 +50,10 @@ static const struct fuse_lowlevel_ops all_ops = {
 	.rename = op_rename,
 	.create = op_create,
 	.tmpfile = op_tmpfile,
-	.open = op_open,
+	.open = pfs_slow_open,
 	.read = op_read,
 	.write = op_write,
-	.flush = op_flush,
+	.flush = pfs_slow_flush,
 	.release = op_release,
 	.fsync = op_fsync,
 	.fallocate = op_fallocate,
@@ -217,6 +218,7 @@ void pfs_session_stop(struct pfs_mount *m)
 		fuse_session_unmount(m->se);
 	if (!m->loop_runs)
 		return;
+	pfs_slow_stop(m);
 	fuse_session_exit(m->se);
 	pthread_join(m->loop, NULL);
 	m->loop_runs = false;

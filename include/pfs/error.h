@@ -44,6 +44,7 @@ enum pfs_code {
 	PFS_E_NAMETOOLONG = -17,
 	PFS_E_READONLY = -18,
 	PFS_E_NOSPACE = -19,
+	PFS_E_CANCELLED = -20, /* whoever asked for it does not want it any more */
 };
 
 #define PFS_ERROR_TEXT_SIZE 768

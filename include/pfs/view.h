@@ -237,6 +237,13 @@ PFS_API void pfs_view_wake(struct pfs_view *v);
 PFS_API void pfs_view_watch(struct pfs_view *v, int64_t timeout_ms);
 PFS_API void pfs_view_quiet(bool quiet);
 
+/*
+ * From now on long work that this thread asks for, commits above all, is given
+ * up with PFS_E_CANCELLED when `unwanted` says so; it is asked often, by this
+ * thread alone. NULL: never.
+ */
+PFS_API void pfs_view_give_up_when(bool (*unwanted)(void *arg), void *arg);
+
 /* A place for whoever caches to keep its own number for a handle (a driver's inode); NULL at first. */
 PFS_API void *pfs_handle_tag(struct pfs_handle *h);
 PFS_API void pfs_handle_set_tag(struct pfs_handle *h, void *tag);

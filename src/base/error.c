@@ -34,6 +34,8 @@ static const struct code_row codes[] = {
 	{ PFS_E_NAMETOOLONG, "nametoolong", ENAMETOOLONG, 400, 17 },
 	{ PFS_E_READONLY, "readonly", EROFS, 403, 18 },
 	{ PFS_E_NOSPACE, "nospace", ENOSPC, 507, 19 },
+	/* Not EINTR: whoever reads that tries again, for ever. */
+	{ PFS_E_CANCELLED, "cancelled", ECANCELED, 503, 20 },
 };
 
 static const struct code_row *find_code(int code)

@@ -62,6 +62,33 @@ void pfs_lock(struct pfs_lock *l)
 	mark_owned(l);
 }
 
+static struct timespec after(int64_t ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += (time_t)(ms / 1000);
+	t.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	return t;
+}
+
+bool pfs_lock_for(struct pfs_lock *l, int64_t timeout_ms)
+{
+	struct timespec until = after(timeout_ms);
+
+	note_taken(l->rank);
+	if (pthread_mutex_clocklock(&l->mutex, CLOCK_MONOTONIC, &until) != 0) {
+		note_released(l->rank);
+		return false;
+	}
+	mark_owned(l);
+	return true;
+}
+
 void pfs_unlock(struct pfs_lock *l)
 {
 	__atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
@@ -97,13 +124,7 @@ bool pfs_cond_wait(pthread_cond_t *c, struct pfs_lock *l, int64_t timeout_ms)
 	if (timeout_ms < 0) {
 		rc = pthread_cond_wait(c, &l->mutex);
 	} else {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += (time_t)(timeout_ms / 1000);
-		until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-		if (until.tv_nsec >= 1000000000) {
-			until.tv_sec++;
-			until.tv_nsec -= 1000000000;
-		}
+		until = after(timeout_ms);
 		rc = pthread_cond_timedwait(c, &l->mutex, &until);
 	}
 	mark_owned(l);

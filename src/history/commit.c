@@ -12,6 +12,7 @@
 #include "history/history_i.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/stop.h"
 #include "store/session.h"
 #include "tree/tree.h"
 
@@ -213,7 +214,9 @@ int pfs_commit_branch(struct pfs_history *h, const char *repo, const char *branc
 		rc = pfs_place_seat(h, &m.at, &m.seat, err);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "commit %s@%s", repo, branch);
-	pfs_lock(&m.seat->commit_lock);
+	rc = pfs_stop_lock(&m.seat->commit_lock, err);
+	if (rc < 0)
+		return pfs_wrap(err, rc, "commit %s@%s", repo, branch);
 	rc = make(&m, err);
 	if (rc == PFS_E_NOSPACE && pfs_workspace_make_room(m.seat->ws))
 		rc = make_again(&m, err);

@@ -6,6 +6,7 @@
  */
 #include "tree/pair.h"
 #include "tree/tree.h"
+#include "base/stop.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -165,6 +166,9 @@ int pfs_compare_next(struct pfs_compare *c, struct pfs_difference *out, struct p
 		const struct pfs_treenode_entry *a, *b;
 		struct frame *f;
 
+		rc = pfs_stop_check(err);
+		if (rc < 0)
+			return rc;
 		if (c->enter) {
 			c->enter = false;
 			rc = push_frame(c, &c->enter_a, &c->enter_b, err);

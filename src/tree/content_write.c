@@ -10,6 +10,7 @@
 #include "tree/sequence.h"
 #include "store/adoption.h"
 #include "base/io.h"
+#include "base/stop.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -217,6 +218,8 @@ static int read_data(struct pfs_content_writer *w, int fd, uint64_t off, uint64_
 		int rc = pfs_cutter_room(&w->cutter, want, &room, err);
 
 		write_early(w, fd, off);
+		if (rc == 0)
+			rc = pfs_stop_check(err);
 		if (rc == 0)
 			rc = pfs_io_pread(fd, room, want, off, &got, err);
 		if (rc == 0)

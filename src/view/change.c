@@ -1,6 +1,7 @@
 #include "view/view_i.h"
 
 #include "base/clock.h"
+#include "base/stop.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,11 @@ void pfs_view_quiet(bool quiet)
 		return;
 	thread_is_quiet = quiet;
 	pfs_workspace_quiet(quiet);
+}
+
+void pfs_view_give_up_when(bool (*unwanted)(void *arg), void *arg)
+{
+	pfs_stop_set(unwanted, arg);
 }
 
 /* Called by workspaces with their locks held: news_lock is below them all. */

@@ -1,5 +1,6 @@
 #include "workspace/chunk.h"
 #include "base/io.h"
+#include "base/stop.h"
 #include "base/vec.h"
 #include "tree/tree.h"
 #include "workspace/chunk_i.h"
@@ -207,6 +208,9 @@ static int run_tasks(struct pfs_workspace *ws, struct round *r, bool adopt, stru
 	for (size_t i = 0; rc == 0 && i < r->tasks.n; i++) {
 		struct pfs_chunk_task *t = &r->tasks.items[i];
 
+		rc = pfs_stop_check(err);
+		if (rc < 0)
+			break;
 		if (t->state == PFS_FILE_PATCHED)
 			rc = pfs_chunk_patched(ws, t->node, &t->kept, err);
 		else

@@ -5,6 +5,7 @@
  *	3. without the lock: edit the trees from the deepest directory up
  */
 #include "workspace/seal.h"
+#include "base/stop.h"
 #include "base/vec.h"
 #include "tree/tree.h"
 #include "workspace/chunk.h"
@@ -193,7 +194,9 @@ static int edit_trees(struct pfs_workspace *ws, struct pfs_sealing *s, struct pf
 		for (size_t at = 0; is_dir(item) && rc == 0 && at < item->n; at += EDITS_MAX) {
 			size_t n = item->n - at < EDITS_MAX ? item->n - at : EDITS_MAX;
 
-			rc = edit_some(ws, s, &item->dir, item->first + at, n, b, err);
+			rc = pfs_stop_check(err);
+			if (rc == 0)
+				rc = edit_some(ws, s, &item->dir, item->first + at, n, b, err);
 		}
 	}
 	free(b);
