@@ -97,8 +97,11 @@ static int init_mount(struct pfs_mount *m, struct pfs_instance *pfs,
 		m->o.max_threads = 1;
 	/* Without notifications nothing that may change is remembered. */
 	m->branch_timeout_s = m->o.notify ? TIMEOUT_FOREVER_S : 0;
+	sched_getaffinity(0, sizeof(m->processors), &m->processors);
 	pfs_lock_init(&m->lock, PFS_RANK_DRIVER);
-	return pfs_cond_init(&m->hello) < 0 ? pfs_fail_nomem(err, "a condition") : 0;
+	if (pfs_cond_init(&m->hello) != 0 || pfs_cond_init(&m->slow_work) != 0)
+		return pfs_fail_nomem(err, "a condition");
+	return 0;
 }
 
 static int start(struct pfs_mount *m, const char *mountpoint, struct pfs_error *err)
@@ -180,6 +183,7 @@ void pfs_fuse_unmount(struct pfs_mount **mp)
 	close_left_open(m);
 	pfs_inodes_fini(m);
 	pthread_cond_destroy(&m->hello);
+	pthread_cond_destroy(&m->slow_work);
 	pfs_lock_fini(&m->lock);
 	free(m->mountpoint);
 	m->magic = 0;

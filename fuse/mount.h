@@ -14,6 +14,7 @@
 #include "fuse/fuse.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 /* Longer than anybody's patience: until a notification takes it back. */
@@ -30,6 +31,10 @@
 #define TIMEOUT_THROUGH_S 1.0
 
 struct inode;
+struct slow;
+
+/* Requests that may take long, at once; more keep a thread of the session busy each. */
+#define SLOW_MAX 32u
 
 /*
  * An open file or directory. The kernel tells of the end of each, but not when
@@ -66,8 +71,14 @@ struct pfs_mount {
 	struct inode *inodes;  /* all; protected by lock */
 	size_t n_inodes;       /* protected by lock */
 	struct opened *opened; /* protected by lock */
-	unsigned n_slow;       /* protected by lock; hello is told of zero */
-	_Atomic bool cancel_slow;
+
+	/* Of slow.c; protected by lock. */
+	pthread_t slow[SLOW_MAX];
+	cpu_set_t processors; /* those that we may use; never changes */
+	unsigned n_slow, n_slow_idle; /* threads */
+	struct slow *slow_jobs;
+	pthread_cond_t slow_work; /* there is a job, or no more will be */
+	_Atomic bool cancel_slow; /* read without the lock */
 };
 
 #define MOUNT_MAGIC 0x70667366u /* "fsfp" */

@@ -4,17 +4,19 @@
 #include "fuse/ops.h"
 #include "fuse/session.h"
 
+#include <assert.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOW_MAX 32u /* at once; more keep a thread of the session busy each */
-#define LOOK_MS  100
+#define LOOK_MS 100
 
 typedef void (*open_op)(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
 struct slow {
+	struct slow *next;
 	struct pfs_mount *m;
 	fuse_req_t req;
 	fuse_ino_t ino;
@@ -82,27 +84,6 @@ static bool is_unwanted(void *arg)
 
 /* ---- running ---- */
 
-/* False when there are too many, or none is to begin. */
-static bool enter(struct pfs_mount *m)
-{
-	bool ok;
-
-	pfs_lock(&m->lock);
-	ok = m->n_slow < SLOW_MAX && !m->cancel_slow;
-	if (ok)
-		m->n_slow++;
-	pfs_unlock(&m->lock);
-	return ok;
-}
-
-static void leave(struct pfs_mount *m)
-{
-	pfs_lock(&m->lock);
-	if (--m->n_slow == 0)
-		pthread_cond_broadcast(&m->hello);
-	pfs_unlock(&m->lock);
-}
-
 static void run(struct slow *s)
 {
 	s->looked_ms = pfs_clock_monotonic_ms();
@@ -112,34 +93,75 @@ static void run(struct slow *s)
 	pfs_view_give_up_when(NULL, NULL);
 }
 
+/*
+ * Threads stay until the mount goes: with io_uring, an answer also asks for the
+ * next request, and what a thread has asked for is cancelled when it ends.
+ */
 static void *run_slow(void *arg)
 {
-	struct slow *s = arg;
-	struct pfs_mount *m = s->m;
+	struct pfs_mount *m = arg;
 
-	run(s);
-	free(s);
-	leave(m);
+	/* Not on the one processor that a thread of io_uring is bound to, which started us. */
+	sched_setaffinity(0, sizeof(m->processors), &m->processors);
+	pfs_lock(&m->lock);
+	for (;;) {
+		struct slow *s = m->slow_jobs;
+
+		if (s) {
+			m->slow_jobs = s->next;
+			m->n_slow_idle--;
+			pfs_unlock(&m->lock);
+			run(s);
+			free(s);
+			pfs_lock(&m->lock);
+			m->n_slow_idle++;
+		} else if (m->cancel_slow) {
+			break;
+		} else {
+			pfs_cond_wait(&m->slow_work, &m->lock, -1);
+		}
+	}
+	pfs_unlock(&m->lock);
 	return NULL;
 }
 
-/* True when the request is taken. */
+/* True when a thread takes it: as many are idle as jobs wait, and one more is or can be had. */
+static bool take(struct pfs_mount *m, struct slow *s)
+{
+	unsigned waiting = 0;
+
+	assert(pfs_held(&m->lock));
+	for (struct slow *other = m->slow_jobs; other; other = other->next)
+		waiting++;
+	if (m->cancel_slow)
+		return false;
+	if (m->n_slow_idle <= waiting) {
+		if (m->n_slow == SLOW_MAX ||
+		    pfs_session_thread(&m->slow[m->n_slow], run_slow, m, NULL) < 0)
+			return false;
+		m->n_slow++;
+		m->n_slow_idle++;
+	}
+	s->next = m->slow_jobs;
+	m->slow_jobs = s;
+	pthread_cond_signal(&m->slow_work);
+	return true;
+}
+
 static bool start(const struct slow *request)
 {
-	struct pfs_mount *m = request->m;
-	struct slow *s = enter(m) ? malloc(sizeof(*s)) : NULL;
-	pthread_t thread;
+	struct slow *s = malloc(sizeof(*s));
+	bool taken;
 
 	if (!s)
 		return false;
 	*s = *request;
-	if (pfs_session_thread(&thread, run_slow, s, NULL) < 0) {
+	pfs_lock(&request->m->lock);
+	taken = take(request->m, s);
+	pfs_unlock(&request->m->lock);
+	if (!taken)
 		free(s);
-		leave(m);
-		return false;
-	}
-	pthread_detach(thread);
-	return true;
+	return taken;
 }
 
 static void begin(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi, open_op op)
@@ -171,9 +193,12 @@ void pfs_slow_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void pfs_slow_stop(struct pfs_mount *m)
 {
-	m->cancel_slow = true;
 	pfs_lock(&m->lock);
-	while (m->n_slow)
-		pfs_cond_wait(&m->hello, &m->lock, -1);
+	m->cancel_slow = true;
+	pthread_cond_broadcast(&m->slow_work);
 	pfs_unlock(&m->lock);
+	/* Nobody adds to them any more. */
+	for (unsigned i = 0; i < m->n_slow; i++)
+		pthread_join(m->slow[i], NULL);
+	m->n_slow = 0;
 }
