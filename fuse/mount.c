@@ -173,6 +173,8 @@ void pfs_fuse_unmount(struct pfs_mount **mp)
 	*mp = NULL;
 	if (!m)
 		return;
+	/* What takes long gives up at once: a notification may have to wait for it. */
+	m->cancel_slow = true;
 	/*
 	 * Notifications first, while requests are still served: one that waits
 	 * for a directory gets it when a request that has it is answered.

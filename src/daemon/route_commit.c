@@ -53,6 +53,13 @@ int route_commit_list(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_e
 	return rc < 0 ? rc : put_commits(&c, rp, err);
 }
 
+static bool is_stopping(void *daemon)
+{
+	const struct pfs_daemon *d = daemon;
+
+	return d->stopping;
+}
+
 int route_commit_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
 	struct pfs_commit_options o = PFS_COMMIT_OPTIONS_INIT;
@@ -73,8 +80,11 @@ int route_commit_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_e
 			      strlen(o.message), PFS_MESSAGE_SIZE_MAX);
 	if (rc == 0)
 		rc = pfs_route_ensure_default(rq, repo, branch, err);
+	/* A large one takes longer than a service manager waits for the end. */
+	pfs_view_give_up_when(is_stopping, rq->daemon);
 	if (rc == 0)
 		rc = pfs_commit_branch(rq->daemon->history, repo, branch, &o, &made, err);
+	pfs_view_give_up_when(NULL, NULL);
 	if (rc < 0)
 		return rc;
 	return pfs_reply_printf(rp, err, "%s\n", pfs_commit_id_format(&made, hex));

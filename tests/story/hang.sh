@@ -6,6 +6,7 @@
 need_root
 need_fuse
 need_command python3
+need_command curl
 
 start_pfsd --maintenance off
 B=$MNT/r/b
@@ -96,7 +97,10 @@ while True:
     except OSError as e: print(e.errno); break
 " "$B" >"$S/stat.out" 2>&1 &
 STAT=$!
+curl -s --max-time 60 -XPOST "http://$H/commit?repo=r&branch=b" >"$S/http.out" 2>&1 &
+HTTP=$!
 claim "SIGTERM ends pfsd while all that goes on" stop_pfsd
+claim "who commits by HTTP gets an answer" wait_for 10 ended $HTTP
 claim "who waited for the commit goes on" wait_for 10 ended $COMMITTER
 claim "so does who looked for files" wait_for 10 ended $STAT
 wait $COMMITTER $STAT
