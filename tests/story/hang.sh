@@ -8,6 +8,10 @@ need_fuse
 need_command python3
 need_command curl
 
+# A story that ends early leaves nobody behind.
+COMMITTER= HTTP= STAT= SYNC=
+trap 'status=$?; kill -KILL $COMMITTER $HTTP $STAT $SYNC 2>/dev/null; end_story; exit $status' EXIT
+
 start_pfsd --maintenance off
 B=$MNT/r/b
 mkdir "$MNT/r" "$B"
