@@ -29,7 +29,7 @@ struct pfs_fuse_options {
 	bool notify; /* what may change is cached until we take it back; else asked for each time */
 	bool symlinks; /* their targets are cached */
 	bool killpriv; /* the kernel need not look for capabilities before every write */
-	bool xattr;    /* user.pfs.*; costs a request at the first write to each file */
+	bool xattr;    /* extended attributes; cost a request at the first write to each file */
 
 	unsigned max_threads;    /* that serve requests */
 	unsigned max_background; /* read-aheads in flight */

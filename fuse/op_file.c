@@ -253,6 +253,14 @@ static int drop_set_id(struct pfs_mount *m, struct pfs_handle *h, struct pfs_err
 	return pfs_view_setattr(m->view, h, PFS_SET_MODE, &a, NULL, err);
 }
 
+/* The kernel takes capabilities away before every other change of the bytes. */
+static int drop_capability(struct pfs_mount *m, struct pfs_handle *h, struct pfs_error *err)
+{
+	int rc = pfs_view_removexattr(m->view, h, "security.capability", err);
+
+	return rc == PFS_E_NOTFOUND ? 0 : rc;
+}
+
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct inode *i = pfs_op_inode(req, ino);
@@ -267,6 +275,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	rc = pfs_view_open(m->view, i->handle, open_flags(fi->flags & ~O_EXCL), &file, &err);
 	if (rc == 0 && fi->kill_suidgid && (fi->flags & O_TRUNC))
 		rc = drop_set_id(m, i->handle, &err);
+	if (rc == 0 && (fi->flags & O_TRUNC) && !i->volatile_)
+		rc = drop_capability(m, i->handle, &err);
 	if (rc < 0) {
 		pfs_mount_fail(req, "open", rc, &err);
 		return;

@@ -1,19 +1,38 @@
 #include "fuse/ops.h"
 
 #include <errno.h>
+#include <linux/limits.h>
+#include <linux/xattr.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* Attributes of names have errnos of their own. */
-static void fail(fuse_req_t req, const char *what, int rc, const struct pfs_error *err)
+/*
+ * What may be done with which namespace the kernel decides: user attributes on
+ * files and directories only, trusted ones by the administrator. It takes
+ * security.capability away itself when bytes or the owner change, but for what
+ * an open truncates: op_file.c.
+ */
+
+#define ACL "system.posix_acl_"
+
+/* Access control lists would have to be obeyed, inherited and changed by chmod: we say that we do not. */
+static bool is_acl(const char *name)
+{
+	return strncmp(name, ACL, strlen(ACL)) == 0;
+}
+
+/* Attributes of names have errnos of their own; `full` is the one for what does not fit. */
+static void fail(fuse_req_t req, const char *what, int rc, const struct pfs_error *err, int full)
 {
 	if (rc == PFS_E_NOTFOUND)
 		fuse_reply_err(req, ENODATA);
 	else if (rc == PFS_E_LIMIT)
-		fuse_reply_err(req, ERANGE);
+		fuse_reply_err(req, full);
 	else
 		pfs_mount_fail(req, what, rc, err);
 }
 
+/* With size 0 only the length is asked for. */
 static void reply_value(fuse_req_t req, const char *value, size_t len, size_t size)
 {
 	if (size == 0)
@@ -22,26 +41,57 @@ static void reply_value(fuse_req_t req, const char *value, size_t len, size_t si
 		fuse_reply_buf(req, value, len);
 }
 
-/* The most the kernel asks for is XATTR_SIZE_MAX; ours are hashes and numbers. */
-#define VALUE_SIZE_MAX 4096
-
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct pfs_error err = { 0 };
-	char value[VALUE_SIZE_MAX];
+	char *value;
 	size_t len;
 	int rc;
 
 	if (!i)
 		return;
-	rc = pfs_view_getxattr(m->view, i->handle, name, value,
-			       size < sizeof(value) ? size : sizeof(value), &len, &err);
+	if (is_acl(name)) {
+		fuse_reply_err(req, EOPNOTSUPP);
+		return;
+	}
+	value = malloc(size + 1);
+	if (!value) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	rc = pfs_view_getxattr(m->view, i->handle, name, value, size, &len, &err);
 	if (rc < 0)
-		fail(req, "getxattr", rc, &err);
+		fail(req, "getxattr", rc, &err, ERANGE);
 	else
 		reply_value(req, value, len, size);
+	free(value);
+}
+
+/* Trusted attributes are not shown to who could not read them; the new length. */
+static size_t hide_trusted(char *names, size_t len)
+{
+	size_t kept = 0;
+
+	for (size_t at = 0, n; at < len; at += n) {
+		n = strnlen(names + at, len - at - 1) + 1;
+		if (strncmp(names + at, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN) == 0)
+			continue;
+		memmove(names + kept, names + at, n);
+		kept += n;
+	}
+	return kept;
+}
+
+static void reply_names(fuse_req_t req, char *names, size_t len, size_t size)
+{
+	if (fuse_req_ctx(req)->uid != 0)
+		len = hide_trusted(names, len);
+	if (size && len > size)
+		fuse_reply_err(req, ERANGE);
+	else
+		reply_value(req, names, len, size);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -49,35 +99,67 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct pfs_error err = { 0 };
-	char names[VALUE_SIZE_MAX];
+	char *names;
 	size_t len;
 	int rc;
 
 	if (!i)
 		return;
-	rc = pfs_view_listxattr(m->view, i->handle, names,
-				size < sizeof(names) ? size : sizeof(names), &len, &err);
+	names = malloc(XATTR_LIST_MAX);
+	if (!names) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	rc = pfs_view_listxattr(m->view, i->handle, names, XATTR_LIST_MAX, &len, &err);
 	if (rc < 0)
-		fail(req, "listxattr", rc, &err);
+		fail(req, "listxattr", rc, &err, ERANGE);
 	else
-		reply_value(req, names, len, size);
+		reply_names(req, names, len, size);
+	free(names);
 }
 
-/* They are computed. Not ENOSYS: that would also stop reading them, in some kernels. */
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
 		 int flags)
 {
-	(void)ino;
-	(void)name;
-	(void)value;
-	(void)size;
-	(void)flags;
-	fuse_reply_err(req, EOPNOTSUPP);
+	struct inode *i = pfs_op_inode(req, ino);
+	struct pfs_mount *m = fuse_req_userdata(req);
+	struct pfs_error err = { 0 };
+	unsigned ours = 0;
+	int rc;
+
+	if (!i)
+		return;
+	if (is_acl(name)) {
+		fuse_reply_err(req, EOPNOTSUPP);
+		return;
+	}
+	if (flags & XATTR_CREATE)
+		ours |= PFS_SETXATTR_CREATE;
+	if (flags & XATTR_REPLACE)
+		ours |= PFS_SETXATTR_REPLACE;
+	rc = pfs_view_setxattr(m->view, i->handle, name, value, size, ours, &err);
+	if (rc < 0)
+		fail(req, "setxattr", rc, &err, ENOSPC);
+	else
+		fuse_reply_err(req, 0);
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	(void)ino;
-	(void)name;
-	fuse_reply_err(req, EOPNOTSUPP);
+	struct inode *i = pfs_op_inode(req, ino);
+	struct pfs_mount *m = fuse_req_userdata(req);
+	struct pfs_error err = { 0 };
+	int rc;
+
+	if (!i)
+		return;
+	if (is_acl(name)) {
+		fuse_reply_err(req, EOPNOTSUPP);
+		return;
+	}
+	rc = pfs_view_removexattr(m->view, i->handle, name, &err);
+	if (rc < 0)
+		fail(req, "removexattr", rc, &err, ENOSPC);
+	else
+		fuse_reply_err(req, 0);
 }

@@ -113,7 +113,8 @@ static int make_session(struct pfs_mount *m, struct pfs_error *err)
 	struct fuse_lowlevel_ops ops = all_ops;
 
 	if (!m->o.xattr)
-		ops.getxattr = NULL, ops.listxattr = NULL;
+		ops.getxattr = NULL, ops.listxattr = NULL, ops.setxattr = NULL,
+		ops.removexattr = NULL;
 	pfs_feature_want(m);
 	if (add_options(m, &args) < 0) {
 		fuse_opt_free_args(&args);

@@ -200,12 +200,26 @@ PFS_API int pfs_view_create_unnamed(struct pfs_view *v, struct pfs_handle *dir, 
 PFS_API int pfs_view_place(struct pfs_view *v, struct pfs_handle *unnamed, struct pfs_handle *dir,
 			   const char *name, struct pfs_error *err);
 
-/* Extended attributes; the read-only user.pfs.hash, user.pfs.size, user.pfs.files are computed.
- * With size 0 only the length is told. */
+/*
+ * Extended attributes, by their whole names. user.pfs.hash, user.pfs.size and
+ * user.pfs.files are computed: found, not listed (whoever copies a tree with its
+ * attributes must not meet them), and PFS_E_DENIED to who would change them. All
+ * others are kept in branches and their commits. PFS_E_NOTFOUND: there is no such
+ * attribute; PFS_E_LIMIT: it does not fit. With size 0 only the length is told.
+ */
 PFS_API int pfs_view_getxattr(struct pfs_view *v, struct pfs_handle *h, const char *name,
 			      void *value, size_t size, size_t *out_len, struct pfs_error *err);
 PFS_API int pfs_view_listxattr(struct pfs_view *v, struct pfs_handle *h, char *names, size_t size,
 			       size_t *out_len, struct pfs_error *err);
+
+enum pfs_setxattr_flags {
+	PFS_SETXATTR_CREATE = 1,  /* PFS_E_EXISTS when it is there */
+	PFS_SETXATTR_REPLACE = 2, /* PFS_E_NOTFOUND when it is not */
+};
+PFS_API int pfs_view_setxattr(struct pfs_view *v, struct pfs_handle *h, const char *name,
+			      const void *value, size_t len, unsigned flags, struct pfs_error *err);
+PFS_API int pfs_view_removexattr(struct pfs_view *v, struct pfs_handle *h, const char *name,
+				 struct pfs_error *err);
 
 /* For statfs: the file system that keeps the instance. */
 PFS_API const char *pfs_view_data_dir(struct pfs_view *v);

@@ -1,4 +1,5 @@
 #include "tree/xattrs.h"
+#include "format/xattrs.h"
 
 #include <stdlib.h>
 #include <string.h>

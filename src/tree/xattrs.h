@@ -14,8 +14,9 @@
 #define PFS_TREE_XATTRS_H
 
 #include "tree/room.h"
-#include "format/xattrs.h"
 #include "store/store.h"
+
+struct pfs_xattr; /* format/xattrs.h, for rooms that may use it */
 
 /* Store a whole set, in any order but without doubles. Put, not synced. */
 int pfs_xattrs_put(struct pfs_store *st, const struct pfs_xattr *list, size_t n, struct pfs_id *out,

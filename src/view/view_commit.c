@@ -67,6 +67,10 @@ static void keep_entry(struct pfs_handle *h, const struct pfs_entry *e, const vo
 		memcpy(tail, data, len);
 	k->data = tail;
 	k->data_len = len;
+	if (pfs_id_is_zero(&e->xattrs))
+		return;
+	memcpy(tail + len, &e->xattrs, sizeof(e->xattrs));
+	k->xattrs = (const struct pfs_id *)(tail + len);
 }
 
 int pfs_entry_handle(struct pfs_handle *parent, const char *name, size_t len,
@@ -83,7 +87,8 @@ int pfs_entry_handle(struct pfs_handle *parent, const char *name, size_t len,
 		data = e->content.bytes;
 		data_len = e->content.size;
 	}
-	h = pfs_handle_new(parent->view, &place_entry, parent, name, len, NULL, 0, data_len, err);
+	h = pfs_handle_new(parent->view, &place_entry, parent, name, len, NULL, 0,
+			   data_len + sizeof(e->xattrs), err);
 	if (!h)
 		return PFS_E_NOMEM;
 	keep_entry(h, e, data, data_len);
@@ -180,6 +185,23 @@ static int entry_facts(struct pfs_handle *h, struct pfs_id *hash, uint64_t *size
 	if (e->type == PFS_ENTRY_FILE && e->form == PFS_CONTENT_INLINE)
 		pfs_store_id(h->view->store, PFS_KIND_CHUNK, e->data, e->data_len, hash);
 	return 0;
+}
+
+/* A commit keeps what it names. */
+static int entry_getxattr(struct pfs_handle *h, const char *name, struct pfs_buf *out,
+			  struct pfs_error *err)
+{
+	static const struct pfs_id none;
+	const struct pfs_id *set = h->u.entry.xattrs ? h->u.entry.xattrs : &none;
+
+	return pfs_xattrs_get(h->view->store, set, name, out, err);
+}
+
+static int entry_listxattr(struct pfs_handle *h, struct pfs_buf *out, struct pfs_error *err)
+{
+	if (!h->u.entry.xattrs)
+		return 0;
+	return pfs_xattrs_list(h->view->store, h->u.entry.xattrs, out, err);
 }
 
 static int commit_facts(struct pfs_handle *h, struct pfs_id *hash, uint64_t *size, uint64_t *files,
@@ -483,5 +505,7 @@ const struct place_ops place_entry = {
 	.readlink = entry_readlink,
 	.list = tree_list,
 	.open = entry_open,
+	.getxattr = entry_getxattr,
+	.listxattr = entry_listxattr,
 	.facts = entry_facts,
 };

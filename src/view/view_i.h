@@ -27,6 +27,7 @@
 #include "history/history.h"
 #include "tree/content.h"
 #include "tree/tree.h"
+#include "tree/xattrs.h"
 #include "workspace/workspace.h"
 
 #define CONTROL_NAME ".pfs"
@@ -53,6 +54,7 @@ struct entry {
 	uint64_t rdev;
 	const unsigned char *data;
 	size_t data_len;
+	const struct pfs_id *xattrs; /* NULL: none */
 };
 
 struct pfs_handle {
@@ -122,6 +124,12 @@ struct place_ops {
 	/* user.pfs.*: hexadecimal id, bytes and files of what is below. */
 	int (*facts)(struct pfs_handle *h, struct pfs_id *hash, uint64_t *size, uint64_t *files,
 		     struct pfs_error *err);
+	/* Attributes that are kept, appended. A value of NULL removes one. */
+	int (*getxattr)(struct pfs_handle *h, const char *name, struct pfs_buf *out,
+			struct pfs_error *err);
+	int (*listxattr)(struct pfs_handle *h, struct pfs_buf *out, struct pfs_error *err);
+	int (*setxattr)(struct pfs_handle *h, const char *name, const void *value, size_t len,
+			unsigned flags, struct pfs_error *err);
 	void (*fini)(struct pfs_handle *h); /* the last reference went; no lock is held */
 };
 

@@ -192,6 +192,32 @@ static int node_setattr(struct pfs_handle *h, unsigned which, const struct pfs_a
 	return pfs_workspace_setattr(h->u.node.tenant->ws, h->u.node.node, take, &a, err);
 }
 
+static int node_getxattr(struct pfs_handle *h, const char *name, struct pfs_buf *out,
+			 struct pfs_error *err)
+{
+	return pfs_workspace_get_xattr(h->u.node.tenant->ws, h->u.node.node, name, out, err);
+}
+
+static int node_listxattr(struct pfs_handle *h, struct pfs_buf *out, struct pfs_error *err)
+{
+	return pfs_workspace_list_xattrs(h->u.node.tenant->ws, h->u.node.node, out, err);
+}
+
+static int node_setxattr(struct pfs_handle *h, const char *name, const void *value, size_t len,
+			 unsigned flags, struct pfs_error *err)
+{
+	struct pfs_workspace *ws = h->u.node.tenant->ws;
+	enum pfs_xattr_how how = PFS_XATTR_ANY;
+
+	if (!value)
+		return pfs_workspace_remove_xattr(ws, h->u.node.node, name, err);
+	if (flags & PFS_SETXATTR_CREATE)
+		how = PFS_XATTR_CREATE;
+	else if (flags & PFS_SETXATTR_REPLACE)
+		how = PFS_XATTR_REPLACE;
+	return pfs_workspace_set_xattr(ws, h->u.node.node, name, value, len, how, err);
+}
+
 /* ---- names ---- */
 
 static int node_lookup(struct pfs_handle *dir, const char *name, size_t len,
@@ -576,5 +602,8 @@ const struct place_ops place_node = {
 	.rename = node_rename,
 	.create = node_create,
 	.open = node_open,
+	.getxattr = node_getxattr,
+	.listxattr = node_listxattr,
+	.setxattr = node_setxattr,
 	.fini = node_fini,
 };

@@ -31,7 +31,7 @@ struct pfs_journal_node {
 	struct pfs_attrs attrs;
 	int64_t ctime_ns;
 	uint64_t link;             /* hard-link group, as the base has it */
-	struct pfs_id xattrs;      /* as the base has it */
+	struct pfs_id xattrs;      /* a set in the store; zero: none */
 	enum pfs_file_state state; /* FILE */
 	uint64_t serial;           /* FILE, NEW or PATCHED: of its spool file */
 	uint64_t size;     /* FILE, PATCHED: of the file; NEW: once, if its bytes are lost */

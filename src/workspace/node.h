@@ -108,7 +108,7 @@ struct pfs_node {
 	struct pfs_attrs attrs;
 	int64_t ctime_ns;
 	uint64_t link;          /* as the base has it */
-	struct pfs_id *xattrs;  /* as the base has it; owned, NULL: none */
+	struct pfs_id *xattrs;  /* a set in the store; owned, NULL: none */
 	struct pfs_slot *place; /* NULL: the root, or nameless */
 	struct pfs_link queued; /* in ws->queued_nodes, or alone */
 	union {

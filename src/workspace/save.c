@@ -261,6 +261,8 @@ static int hand_over(struct pfs_workspace *ws, struct pfs_spool_names *bytes, st
 		rc = hand_over_sealed(ws, err);
 	if (rc == 0) {
 		move_names(&ws->condemned, &ws->doomed);
+		ws->writing_sets = ws->writing_sets || ws->sets_unsynced;
+		ws->sets_unsynced = false;
 		ws->oldest_ms = 0;
 		ws->doomed_bytes = 0;
 		ws->flushes++;
@@ -306,10 +308,13 @@ static int make_durable(struct pfs_workspace *ws, struct pfs_spool_names *bytes,
 {
 	int rc = pfs_spool_sync(&ws->spool, bytes->items, bytes->n, err);
 
+	if (rc == 0 && ws->writing_sets)
+		rc = pfs_store_sync(ws->store, err);
 	if (rc == 0 && ws->writing.n)
 		rc = apply(ws, err);
 	if (rc < 0)
 		return rc;
+	ws->writing_sets = false;
 	pfs_journal_batch_fini(&ws->writing);
 	pfs_journal_batch_init(&ws->writing);
 	return 0;

@@ -33,6 +33,8 @@ static int add_item(struct pfs_sealing *s, struct pfs_node *n, const struct pfs_
 	if (n) {
 		item.stamp = n->stamp;
 		item.attrs = n->attrs;
+		if (n->xattrs)
+			item.xattrs = *n->xattrs;
 	}
 	if (rc == 0)
 		rc = push_item(&s->all, item, err);
@@ -128,8 +130,7 @@ static int make_entry(struct pfs_store *st, const struct pfs_sealed_item *item,
 	out->type = n->type;
 	out->attrs = item->attrs;
 	out->link = n->link;
-	if (n->xattrs)
-		out->xattrs = *n->xattrs;
+	out->xattrs = item->xattrs;
 	memset(&out->dir, 0, sizeof(*out) - offsetof(struct pfs_entry, dir));
 	switch (n->type) {
 	case PFS_ENTRY_FILE:

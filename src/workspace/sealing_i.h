@@ -21,6 +21,7 @@ struct pfs_sealed_item {
 	bool open;       /* somebody was writing: it stays dirty */
 	size_t first, n; /* DIR: range of what differs in it */
 	struct pfs_attrs attrs;
+	struct pfs_id xattrs;
 	struct pfs_kept *kept; /* FILE: the bytes; one reference */
 	struct pfs_id dir;     /* DIR: base, and in the end the result */
 };

@@ -151,6 +151,28 @@ int pfs_workspace_readlink(struct pfs_workspace *ws, struct pfs_node *n, struct 
 			   struct pfs_error *err);
 
 /*
+ * Extended attributes, by their whole names ("user.comment"); as durable as the
+ * mode. The top directory has none: a commit has no place for them, so setting
+ * one is PFS_E_UNSUPPORTED. PFS_E_NOTFOUND: no such attribute; PFS_E_LIMIT: more
+ * than a set may hold, tree/xattrs.h.
+ */
+enum pfs_xattr_how {
+	PFS_XATTR_ANY,
+	PFS_XATTR_CREATE, /* PFS_E_EXISTS when it is there */
+	PFS_XATTR_REPLACE /* PFS_E_NOTFOUND when it is not */
+};
+int pfs_workspace_set_xattr(struct pfs_workspace *ws, struct pfs_node *n, const char *name,
+			    const void *value, size_t len, enum pfs_xattr_how how,
+			    struct pfs_error *err);
+int pfs_workspace_remove_xattr(struct pfs_workspace *ws, struct pfs_node *n, const char *name,
+			       struct pfs_error *err);
+/* Appended to `out`: the value; all names, each with a NUL behind it. */
+int pfs_workspace_get_xattr(struct pfs_workspace *ws, struct pfs_node *n, const char *name,
+			    struct pfs_buf *out, struct pfs_error *err);
+int pfs_workspace_list_xattrs(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_buf *out,
+			      struct pfs_error *err);
+
+/*
  * Names of a directory now, in byte order, copied: each callback may stop the
  * walk with a non-zero result, which is returned. No lock is held during it.
  */

@@ -50,11 +50,13 @@ struct pfs_workspace {
 	struct pfs_commit_id sealed; /* mark of a seal that the journal has, or is about to have */
 	bool sealed_unsaved;         /* the next flush says so */
 	uint64_t flushes;            /* rows were handed over so many times */
+	bool sets_unsynced;          /* nodes name sets of attributes put since the store was flushed */
 
 	struct pfs_lock flush_lock;  /* PFS_RANK_WORKSPACE_FLUSH */
 	struct pfs_journal *journal; /* protected by flush_lock */
 	struct pfs_journal_batch
 		writing; /* handed over and not yet durable; protected by flush_lock */
+	bool writing_sets; /* rows in `writing` may name such sets; protected by flush_lock */
 	struct pfs_spool_names
 		condemned; /* loose when `writing` is durable; protected by flush_lock */
 

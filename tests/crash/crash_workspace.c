@@ -107,7 +107,14 @@ static void commit(struct world *w)
 
 static void replace_doc(struct world *w, unsigned version)
 {
-	write_file(w, w->root, "doc.tmp", 100 + version);
+	uint64_t seed = 100 + version;
+	struct pfs_node *n;
+
+	write_file(w, w->root, "doc.tmp", seed);
+	TRY(pfs_workspace_lookup(w->ws, w->root, "doc.tmp", 7, &n, &err));
+	TRY(pfs_workspace_set_xattr(w->ws, n, "user.seed", &seed, sizeof(seed), PFS_XATTR_ANY,
+				    &err));
+	pfs_node_unref(&n);
 	TRY(pfs_workspace_rename(w->ws, w->root, "doc.tmp", 7, w->root, "doc", 3, false, false,
 				 &err));
 	TRY(pfs_workspace_sync(w->ws, &err));
@@ -176,6 +183,16 @@ static bool has_bytes(struct world *w, struct pfs_node *n, uint64_t seed, bool w
 	return same;
 }
 
+/* Set before the file got its name. */
+static void check_attribute(struct world *w, struct pfs_node *n, uint64_t seed)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = PFS_BUF_INIT(64);
+
+	CHECK(pfs_workspace_get_xattr(w->ws, n, "user.seed", &b, &err) == 0, "%s", err.text);
+	CHECK(b.len == sizeof(seed) && memcmp(b.data, &seed, sizeof(seed)) == 0,
+	      "the attribute of another file");
+}
+
 static void check_doc(struct world *w)
 {
 	struct pfs_node *n = NULL;
@@ -186,8 +203,12 @@ static void check_doc(struct world *w)
 	      promised->version);
 	if (rc < 0)
 		return;
-	for (unsigned v = promised->version; v <= VERSIONS; v++)
-		known = known || (v > 0 && has_bytes(w, n, 100 + v, true));
+	for (unsigned v = promised->version; v <= VERSIONS; v++) {
+		if (v == 0 || !has_bytes(w, n, 100 + v, true))
+			continue;
+		check_attribute(w, n, 100 + v);
+		known = true;
+	}
 	CHECK(known, "\"doc\" is no version from %u on", promised->version);
 	pfs_node_unref(&n);
 }

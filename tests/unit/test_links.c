@@ -2,6 +2,7 @@
 #include "tree/merge.h"
 #include "tree/patch.h"
 #include "tree/xattrs.h"
+#include "format/xattrs.h"
 #include "base/io.h"
 
 #include <criterion/criterion.h>

@@ -1,4 +1,5 @@
 #include "tree/xattrs.h"
+#include "format/xattrs.h"
 #include "base/io.h"
 
 #include <criterion/criterion.h>
