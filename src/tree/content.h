@@ -102,6 +102,13 @@ int pfs_content_map(struct pfs_content_reader *r, uint64_t off, bool hole, uint6
 		    struct pfs_error *err);
 
 /*
+ * How many bytes are data, for who shows how much room a file takes: exact for
+ * most files, too many rather than too few for large ones with very many holes.
+ * A few nodes are read, however large the file is.
+ */
+int pfs_content_data_size(struct pfs_content_reader *r, uint64_t *out, struct pfs_error *err);
+
+/*
  * Write the first `size` bytes of a content to a local file at 0, leaving holes
  * as holes; what the file held there is gone. A longer file keeps its rest.
  */

@@ -165,6 +165,57 @@ int pfs_content_map(struct pfs_content_reader *r, uint64_t off, bool hole, uint6
 	return 0;
 }
 
+#define DATA_NODES_MAX 32u /* looked into by one call: some 400 MB of data */
+
+/*
+ * The item that begins at `off`, on the lowest level that we still look at.
+ * Who went into a node before has to go through to its end.
+ */
+static int find_item(struct pfs_content_reader *r, uint64_t off, unsigned *nodes,
+		     unsigned *out_level, struct pfs_error *err)
+{
+	unsigned level = r->walk.root_level;
+	int rc = pfs_seqwalk_seek(&r->walk, level, off, err);
+
+	while (rc == 0 && pfs_seqwalk_item(&r->walk, level)->kind == PFS_SEQNODE_CHILD) {
+		if (off == pfs_seqwalk_start(&r->walk, level) && ++*nodes > DATA_NODES_MAX)
+			break;
+		rc = pfs_seqwalk_seek(&r->walk, --level, off, err);
+	}
+	*out_level = level;
+	return rc;
+}
+
+/* What it can have of data at most. */
+static uint64_t data_of(const struct pfs_seqnode_entry *e)
+{
+	if (e->kind == PFS_SEQNODE_HOLE)
+		return 0;
+	if (e->chunks >= e->bytes / PFS_CHUNK_SIZE_MAX)
+		return e->bytes;
+	return e->chunks * PFS_CHUNK_SIZE_MAX;
+}
+
+int pfs_content_data_size(struct pfs_content_reader *r, uint64_t *out, struct pfs_error *err)
+{
+	unsigned nodes = 0, level;
+	uint64_t data = 0;
+
+	if (r->content.form != PFS_CONTENT_SEQ) {
+		*out = r->content.size;
+		return 0;
+	}
+	for (uint64_t off = 0; off < r->content.size; off = pfs_seqwalk_end(&r->walk, level)) {
+		int rc = find_item(r, off, &nodes, &level, err);
+
+		if (rc < 0)
+			return rc;
+		data += data_of(pfs_seqwalk_item(&r->walk, level));
+	}
+	*out = data;
+	return 0;
+}
+
 /* --- to local files ----------------------------------------------------- */
 
 /* Make [start, end) read as zeros; what lies past the end of the file does already. */

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Committed places: the root of a commit, what is below it, and the head of a pipeline's branch. */
 
@@ -18,6 +19,20 @@ static void attr_of(const struct pfs_handle *h, const struct pfs_attrs *a, enum 
 	out->immutable = true;
 }
 
+/* In blocks of 512 bytes; a hole takes none. */
+static uint64_t blocks_of(struct pfs_handle *h)
+{
+	const struct entry *e = &h->u.entry;
+	PFS_AUTO(pfs_content_reader_close) struct pfs_content_reader *r = NULL;
+	struct pfs_content content = { .size = e->size, .form = e->form, .id = e->id };
+	uint64_t data = e->size;
+
+	if (e->form == PFS_CONTENT_SEQ && e->size >= PFS_SPARSE_SIZE_MIN &&
+	    pfs_content_reader_open(h->view->store, &content, &r, NULL) == 0)
+		pfs_content_data_size(r, &data, NULL);
+	return (data + 511) / 512;
+}
+
 static int entry_getattr(struct pfs_handle *h, struct pfs_attr *out, struct pfs_error *err)
 {
 	const struct entry *e = &h->u.entry;
@@ -28,7 +43,7 @@ static int entry_getattr(struct pfs_handle *h, struct pfs_attr *out, struct pfs_
 		out->size_bytes = e->size;
 	else if (e->type == PFS_ENTRY_SYMLINK)
 		out->size_bytes = e->data_len;
-	out->blocks = (out->size_bytes + 511) / 512;
+	out->blocks = e->type == PFS_ENTRY_FILE ? blocks_of(h) : (out->size_bytes + 511) / 512;
 	out->rdev = e->rdev;
 	return 0;
 }
@@ -277,17 +292,21 @@ static void give_slot(struct committed_file *f, struct slot *s)
 	pfs_unlock(&f->lock);
 }
 
+static int ready(struct committed_file *f, struct slot *s, struct pfs_error *err)
+{
+	if (s->reader)
+		return 0;
+	return pfs_content_reader_open(f->file.handle->view->store, &f->content, &s->reader, err);
+}
+
 static int committed_read(struct pfs_file *file, uint64_t off, void *data, size_t len,
 			  size_t *out_len, struct pfs_error *err)
 {
 	struct committed_file *f = (struct committed_file *)file;
 	struct slot *s = take_slot(f, off);
 	size_t got = 0;
-	int rc = 0;
+	int rc = ready(f, s, err);
 
-	if (!s->reader)
-		rc = pfs_content_reader_open(file->handle->view->store, &f->content, &s->reader,
-					     err);
 	if (rc == 0)
 		rc = pfs_content_read(s->reader, off, data, len, &got, err);
 	s->next_off = off + got;
@@ -320,7 +339,20 @@ static int committed_local(struct pfs_file *file)
 static int committed_seek(struct pfs_file *file, uint64_t off, int whence, uint64_t *out,
 			  struct pfs_error *err)
 {
-	return pfs_file_seek_plain(file->handle->u.entry.size, off, whence, out, err);
+	struct committed_file *f = (struct committed_file *)file;
+	struct slot *s;
+	int rc = 0;
+
+	if (off >= f->content.size || f->content.form != PFS_CONTENT_SEQ)
+		return pfs_file_seek_plain(f->content.size, off, whence, out, err);
+	s = take_slot(f, off);
+	rc = ready(f, s, err);
+	if (rc == 0)
+		rc = pfs_content_map(s->reader, off, whence == SEEK_HOLE, out, err);
+	give_slot(f, s);
+	if (rc == 0 && whence == SEEK_DATA && *out == f->content.size)
+		rc = pfs_fail(err, PFS_E_NOTFOUND, "no data from %llu on", (unsigned long long)off);
+	return rc;
 }
 
 static void committed_close(struct pfs_file *file)

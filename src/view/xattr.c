@@ -87,8 +87,8 @@ int pfs_view_listxattr(struct pfs_view *v, struct pfs_handle *h, char *names, si
 static int check_change(const struct pfs_handle *h, const char *name, struct pfs_error *err)
 {
 	if (!h->ops->setxattr)
-		return h->ops->writable ? pfs_fail(err, PFS_E_UNSUPPORTED,
-						   "%s keeps no attributes", h->ops->what)
+		return h->ops->writable ? pfs_fail(err, PFS_E_UNSUPPORTED, "%s keeps no attributes",
+						   h->ops->what)
 					: pfs_view_readonly(h, err);
 	if (is_computed(name))
 		return pfs_fail(err, PFS_E_DENIED, "attribute \"%.256s\" is computed", name);

@@ -6,6 +6,7 @@
 #include "workspace/file.h"
 #include "workspace/save.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -253,38 +254,55 @@ int pfs_workspace_local_fd(struct pfs_open *o)
 
 /* --- reading ------------------------------------------------------------- */
 
+/* The reader is one of this content, which is this version. */
+static int turn_reader(struct pfs_open *o, const struct pfs_kept *kept, uint64_t version,
+		       struct pfs_error *err)
+{
+	struct pfs_content content;
+
+	assert(pfs_held(&o->reader_lock));
+	if (o->reader && o->reader_version == version)
+		return 0;
+	pfs_content_reader_close(&o->reader);
+	pfs_kept_content(kept, &content);
+	o->reader_version = version;
+	return pfs_content_reader_open(o->ws->store, &content, &o->reader, err);
+}
+
 static int read_kept(struct pfs_open *o, const struct pfs_kept *kept, uint64_t version,
 		     uint64_t off, void *data, size_t len, size_t *out_len, struct pfs_error *err)
 {
-	struct pfs_content content;
-	int rc = 0;
+	int rc;
 
 	pfs_lock(&o->reader_lock);
-	if (!o->reader || o->reader_version != version) {
-		pfs_content_reader_close(&o->reader);
-		pfs_kept_content(kept, &content);
-		rc = pfs_content_reader_open(o->ws->store, &content, &o->reader, err);
-		o->reader_version = version;
-	}
+	rc = turn_reader(o, kept, version, err);
 	if (rc == 0)
 		rc = pfs_content_read(o->reader, off, data, len, out_len, err);
 	pfs_unlock(&o->reader_lock);
 	return rc;
 }
 
+/* What a clean file holds, one reference; NULL: a writer came, it has a spool file now. */
+static struct pfs_kept *kept_of(struct pfs_open *o, uint64_t *out_version)
+{
+	struct pfs_kept *kept;
+
+	pfs_rwlock_read(&o->ws->lock);
+	*out_version = o->node->file.version;
+	kept = pfs_kept_ref(o->node->file.kept);
+	pfs_rwlock_unlock(&o->ws->lock);
+	return kept;
+}
+
 static int read_content(struct pfs_open *o, uint64_t off, void *data, size_t len, size_t *out_len,
 			struct pfs_error *err)
 {
-	struct pfs_kept *kept;
 	uint64_t version;
+	struct pfs_kept *kept = kept_of(o, &version);
 	int rc;
 
-	pfs_rwlock_read(&o->ws->lock);
-	version = o->node->file.version;
-	kept = pfs_kept_ref(o->node->file.kept);
-	pfs_rwlock_unlock(&o->ws->lock);
 	if (!kept)
-		return PFS_E_CONFLICT; /* a writer came: it has a spool file now */
+		return PFS_E_CONFLICT;
 	rc = read_kept(o, kept, version, off, data, len, out_len, err);
 	pfs_kept_unref(&kept);
 	return rc;
@@ -523,23 +541,38 @@ static int fail_past_end(uint64_t off, struct pfs_error *err)
 			(unsigned long long)off);
 }
 
-/* A committed file counts as data throughout; its end is a hole. */
+/* The same within a content; its size when there is none. */
+static int seek_kept(struct pfs_open *o, const struct pfs_kept *kept, uint64_t version,
+		     uint64_t off, int whence, uint64_t *out, struct pfs_error *err)
+{
+	int rc;
+
+	pfs_lock(&o->reader_lock);
+	rc = turn_reader(o, kept, version, err);
+	if (rc == 0)
+		rc = pfs_content_map(o->reader, off, whence == SEEK_HOLE, out, err);
+	pfs_unlock(&o->reader_lock);
+	return rc;
+}
+
+/* The end of a file is a hole. */
 static int seek_content(struct pfs_open *o, uint64_t off, int whence, uint64_t *out,
 			struct pfs_error *err)
 {
-	uint64_t size = 0;
-	bool clean;
+	uint64_t version, found = 0;
+	struct pfs_kept *kept = kept_of(o, &version);
+	uint64_t size = kept ? kept->size : 0;
+	int rc;
 
-	pfs_rwlock_read(&o->ws->lock);
-	clean = o->node->file.kept != NULL;
-	if (clean)
-		size = o->node->file.kept->size;
-	pfs_rwlock_unlock(&o->ws->lock);
-	if (!clean)
+	if (!kept)
 		return PFS_E_CONFLICT;
-	if (off >= size)
+	rc = off < size ? seek_kept(o, kept, version, off, whence, &found, err) : 0;
+	pfs_kept_unref(&kept);
+	if (rc < 0)
+		return rc;
+	if (off >= size || (whence == SEEK_DATA && found == size))
 		return fail_past_end(off, err);
-	*out = whence == SEEK_DATA ? off : size;
+	*out = found;
 	return 0;
 }
 
@@ -555,28 +588,42 @@ static int seek_whole(int fd, uint64_t off, int whence, uint64_t *out, struct pf
 	return 0;
 }
 
-/* What is committed counts as data, holes are among what was written and cut. */
-static int seek_patched(const struct pfs_spooled *s, uint64_t off, int whence, uint64_t *out,
-			struct pfs_error *err)
+/* The first in one piece: 1, or 0 when it has none. */
+static int seek_piece(struct pfs_open *o, struct pfs_spooled *s, struct pfs_patched_piece *piece,
+		      uint64_t off, int whence, uint64_t *out, struct pfs_error *err)
+{
+	uint64_t found = off;
+	int rc = 0;
+
+	if (piece->from == PFS_PATCHED_ZEROS)
+		found = whence == SEEK_HOLE ? off : piece->end;
+	else if (piece->from == PFS_PATCHED_CONTENT)
+		rc = seek_kept(o, piece->base, piece->version, off, whence, &found, err);
+	else if (seek_whole(s->fd, off, whence, &found, NULL) < 0)
+		return 0;
+	if (rc < 0)
+		return rc;
+	*out = found;
+	return found < piece->end;
+}
+
+static int seek_patched(struct pfs_open *o, struct pfs_spooled *s, uint64_t off, int whence,
+			uint64_t *out, struct pfs_error *err)
 {
 	struct pfs_patched_piece piece;
 	uint64_t at = off, found;
+	int rc = 0;
 
-	for (; pfs_patched_look(s->patch, at, &piece); at = piece.end) {
+	while (rc == 0 && pfs_patched_look(s->patch, at, &piece)) {
+		rc = seek_piece(o, s, &piece, at, whence, &found, err);
 		pfs_kept_unref(&piece.base);
-		found = at;
-		if (piece.from == PFS_PATCHED_SPOOL) {
-			if (seek_whole(s->fd, at, whence, &found, NULL) < 0 || found >= piece.end)
-				continue;
-		} else if ((piece.from == PFS_PATCHED_CONTENT) != (whence == SEEK_DATA)) {
-			continue;
-		}
-		*out = found;
-		return 0;
+		at = piece.end;
 	}
-	if (whence == SEEK_DATA || at == off)
+	if (rc < 0)
+		return rc;
+	if (rc == 0 && (whence == SEEK_DATA || at == off))
 		return fail_past_end(off, err);
-	*out = at;
+	*out = rc == 1 ? found : at;
 	return 0;
 }
 
@@ -597,7 +644,7 @@ int pfs_workspace_seek(struct pfs_open *o, uint64_t off, int whence, uint64_t *o
 		if (!s)
 			rc = seek_content(o, off, whence, out, err);
 		else if (s->patch)
-			rc = seek_patched(s, off, whence, out, err);
+			rc = seek_patched(o, s, off, whence, out, err);
 		else
 			rc = seek_whole(s->fd, off, whence, out, err);
 		pfs_spooled_unref(&s);

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/rand.h"
+#include "tree/content.h"
 #include "workspace/file.h"
 #include "workspace/load.h"
 #include "workspace/save.h"
@@ -253,18 +254,67 @@ static int get_attr(struct pfs_node *n, struct pfs_node_attr *out, struct pfs_er
 	}
 }
 
+/*
+ * A committed content in which holes may be, one reference, and how many blocks
+ * lie elsewhere; NULL: the attributes have it right.
+ */
+static struct pfs_kept *look_for_base(struct pfs_node *n, uint64_t *out_blocks)
+{
+	struct pfs_patched *p = n->file.spooled ? n->file.spooled->patch : NULL;
+	struct pfs_kept *base = n->file.kept;
+	struct pfs_spool_stat st = { 0 };
+
+	if (n->file.state == PFS_FILE_PATCHED) {
+		if (pfs_spool_stat(&n->ws->spool, &n->file.spooled->name, n->file.spooled->fd, &st,
+				   NULL) < 0)
+			return NULL;
+		pfs_lock(&p->lock);
+		base = pfs_kept_ref(p->base);
+		pfs_unlock(&p->lock);
+	} else if (n->file.state == PFS_FILE_CLEAN && base->size >= PFS_SPARSE_SIZE_MIN) {
+		base = pfs_kept_ref(base);
+	} else {
+		base = NULL;
+	}
+	*out_blocks = st.blocks;
+	return base;
+}
+
+/* How many blocks the data of a content take; when it cannot be told, as if it had no holes. */
+static uint64_t count_blocks(struct pfs_workspace *ws, const struct pfs_kept *kept)
+{
+	PFS_AUTO(pfs_content_reader_close) struct pfs_content_reader *r = NULL;
+	struct pfs_content content;
+	uint64_t data = kept->size;
+
+	pfs_kept_content(kept, &content);
+	if (pfs_content_reader_open(ws->store, &content, &r, NULL) == 0)
+		pfs_content_data_size(r, &data, NULL);
+	return (data + 511) / 512;
+}
+
 int pfs_workspace_getattr(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_node_attr *out,
 			  struct pfs_error *err)
 {
+	struct pfs_kept *base = NULL;
 	struct pfs_node_attr attr;
+	uint64_t blocks = 0;
 	int rc;
 
 	pfs_rwlock_read(&ws->lock);
 	rc = get_attr(n, &attr, err);
+	if (rc == 0 && n->type == PFS_ENTRY_FILE)
+		base = look_for_base(n, &blocks);
 	pfs_rwlock_unlock(&ws->lock);
-	if (rc == 0)
-		*out = attr;
-	return rc;
+	if (rc < 0)
+		return rc;
+	if (base) {
+		blocks += count_blocks(ws, base);
+		attr.blocks = blocks < attr.blocks ? blocks : attr.blocks;
+		pfs_kept_unref(&base);
+	}
+	*out = attr;
+	return 0;
 }
 
 static int set_attrs(struct pfs_node *n, unsigned which, const struct pfs_node_attr *set,

@@ -318,6 +318,55 @@ Test(content, the_first_part_of_a_file_is_the_content_of_that_part)
 	free(d);
 }
 
+/* Data of `data` bytes, a hole of `hole`, and so on `n` times. */
+static struct pfs_content make_sparse(unsigned n, uint64_t data, uint64_t hole)
+{
+	unsigned char *bytes = malloc(data + 1);
+	struct pfs_content_writer *w;
+	struct pfs_content c;
+
+	cr_assert_eq(pfs_content_writer_open(st, &w, NULL), 0);
+	for (unsigned i = 0; i < n; i++) {
+		memset(bytes, 1, data); /* a zero beside a hole would be of the hole */
+		cr_assert_eq(pfs_content_write(w, bytes, data, NULL), 0);
+		cr_assert_eq(pfs_content_write_hole(w, hole, NULL), 0);
+	}
+	cr_assert_eq(pfs_content_finish(w, &c, NULL), 0);
+	pfs_content_writer_close(&w);
+	free(bytes);
+	return c;
+}
+
+Test(content, tells_how_much_of_it_is_data)
+{
+	static const struct {
+		unsigned n;
+		uint64_t data, hole;
+		bool exact;
+	} rows[] = {
+		{ 1, 100, 0, true },          { 1, 3000000, 0, true },
+		{ 1, 0, 1ULL << 40, true },   { 1, 4096, 1ULL << 40, true },
+		{ 300, 1000, 1 << 20, true }, { 100, 300000, 70000, true },
+		{ 4000, 4, 1 << 20, true },   { 40000, 4, 1 << 20, false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct pfs_content c = make_sparse(rows[i].n, rows[i].data, rows[i].hole);
+		struct pfs_content_reader *r;
+		uint64_t want = rows[i].n * rows[i].data, got;
+
+		cr_assert_eq(pfs_content_reader_open(st, &c, &r, NULL), 0);
+		cr_assert_eq(pfs_content_data_size(r, &got, NULL), 0);
+		if (rows[i].exact)
+			cr_expect_eq(got, want, "row %zu: %llu, not %llu", i,
+				     (unsigned long long)got, (unsigned long long)want);
+		else
+			cr_expect(got >= want && got < c.size / 2, "row %zu: %llu", i,
+				  (unsigned long long)got);
+		pfs_content_reader_close(&r);
+	}
+}
+
 Test(content, a_file_of_holes_may_be_as_large_as_files_get)
 {
 	PFS_AUTO(pfs_content_writer_close) struct pfs_content_writer *w = NULL;

@@ -86,6 +86,51 @@ Test(workspace_file, appending_seeking_and_allocating_do_as_the_kernel_does)
 	end(&f);
 }
 
+/* Where the next data, or the next hole, is; UINT64_MAX: none. */
+static uint64_t seek(struct pfs_open *o, uint64_t off, int whence)
+{
+	uint64_t at = 0;
+	int rc = pfs_workspace_seek(o, off, whence, &at, &err);
+
+	cr_assert(rc == 0 || rc == PFS_E_NOTFOUND, "%s", err.text);
+	return rc == 0 ? at : UINT64_MAX;
+}
+
+Test(workspace_file, holes_are_where_they_are_in_every_state)
+{
+	const uint64_t MiB = 1 << 20;
+	struct fixture f = begin();
+	struct pfs_node *n = put(&f, f.root, "f", "abc");
+	struct pfs_node_attr set = { .size_bytes = 32 * MiB };
+	struct pfs_open *o;
+
+	write_at(&f, n, 8 * MiB, "def");
+	OK(pfs_workspace_setattr(f.ws, n, PFS_NODE_SIZE, &set, &err));
+	for (int state = 0; state < 4; state++) {
+		if (state == 1 || state == 3)
+			commit(&f);
+		if (state == 2)
+			write_at(&f, n, 16 * MiB, "ghi");
+		OK(pfs_workspace_open_file(f.ws, n, false, false, &o, &err));
+		cr_expect_eq(seek(o, 0, SEEK_DATA), 0, "state %d", state);
+		cr_expect_lt(seek(o, 0, SEEK_HOLE), MiB, "state %d", state);
+		cr_expect_leq(seek(o, MiB, SEEK_DATA), 8 * MiB, "state %d", state);
+		cr_expect_gt(seek(o, MiB, SEEK_DATA), 7 * MiB, "state %d", state);
+		cr_expect_eq(seek(o, 8 * MiB, SEEK_DATA), 8 * MiB, "state %d", state);
+		cr_expect_lt(seek(o, 8 * MiB, SEEK_HOLE), 9 * MiB, "state %d", state);
+		if (state < 2)
+			cr_expect_eq(seek(o, 10 * MiB, SEEK_DATA), UINT64_MAX, "state %d", state);
+		else
+			cr_expect_eq(seek(o, 16 * MiB, SEEK_DATA), 16 * MiB, "state %d", state);
+		cr_expect_eq(seek(o, 30 * MiB, SEEK_HOLE), 30 * MiB, "state %d", state);
+		cr_expect_eq(seek(o, 32 * MiB, SEEK_HOLE), UINT64_MAX, "state %d", state);
+		cr_expect_lt(attr_of(&f, n).blocks, 1000, "state %d", state);
+		pfs_workspace_close_file(&o);
+	}
+	pfs_node_unref(&n);
+	end(&f);
+}
+
 Test(workspace_file, times_that_were_set_stay_set)
 {
 	struct fixture f = begin();
