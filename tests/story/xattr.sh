@@ -165,6 +165,8 @@ if command -v setcap >/dev/null 2>&1; then
 	give_cap && echo caps >.pfs/commit
 	claim "a commit keeps it" sh -c 'getcap "../$(cat .pfs/commit)/prog" | grep -q net_raw'
 	loses "writing into the committed file takes it away" sh -c 'printf y >>prog'
+	head -c 3000000 /dev/urandom >prog && echo large >.pfs/commit
+	loses "into a large one too" sh -c 'printf y | dd of=prog conv=notrunc bs=1 seek=2000000 status=none'
 fi
 
 # ---- the tools ----

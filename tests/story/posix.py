@@ -1,0 +1,369 @@
+"""What several processes expect of one file system: posix.sh runs one claim at a
+time in a folder of a branch, `posix.py CLAIM`. Each ends with an error when it
+does not hold. `commit()` commits the branch from inside."""
+
+import ctypes, errno, fcntl, mmap, os, signal, sqlite3, struct, sys, time
+
+M = 1 << 20
+BRANCH = os.environ["BRANCH"]
+
+
+def commit(message="meanwhile"):
+    with open(BRANCH + "/.pfs/commit", "w") as f:
+        f.write(message)
+    with open(BRANCH + "/.pfs/commit") as f:
+        return f"{BRANCH}/../{f.read().strip()}"
+
+
+def committed(folder, path):
+    return f"{folder}/{os.path.relpath(path, BRANCH)}"
+
+
+class Other:
+    """Another process that runs `work(step)`, where step() waits for each go() of ours."""
+
+    def __init__(self, work):
+        down, up = os.pipe(), os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                def step():
+                    os.write(up[1], b".")
+                    if os.read(down[0], 1) != b"g":
+                        os._exit(9)
+                os.close(down[1])
+                work(step)
+                status = 0
+            except BaseException as e:
+                print("the other process:", repr(e), flush=True)
+            os._exit(status)
+        os.close(up[1])
+        os.close(down[0])
+        self.down, self.up = down[1], up[0]
+
+    def reached(self):
+        assert os.read(self.up, 1) == b".", "the other process ended early"
+
+    def go(self):
+        os.write(self.down, b"g")
+
+    def end(self, how=0):
+        os.close(self.down)
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.up)
+        assert status == how, f"the other process ended with {status}"
+
+
+def refused(number, call, *args):
+    try:
+        call(*args)
+    except OSError as e:
+        assert e.errno == number, errno.errorcode[e.errno]
+    else:
+        raise AssertionError("it was allowed")
+
+
+def opened(path, flags=os.O_RDWR | os.O_CREAT):
+    return os.open(path, flags, 0o644)
+
+
+# ---- locks ----
+
+def record_locks():
+    fd = opened("locked")
+    os.write(fd, bytes(100))
+
+    def work(step):
+        fd = opened("locked")
+        fcntl.lockf(fd, fcntl.LOCK_EX, 10, 0)
+        step()
+        fcntl.lockf(fd, fcntl.LOCK_UN, 10, 0)
+        fcntl.lockf(fd, fcntl.LOCK_SH, 10, 50)
+        step()
+
+    other = Other(work)
+    other.reached()
+    refused(errno.EAGAIN, fcntl.lockf, fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 9)
+    fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 10)
+    asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    kind, _, start, n, pid = struct.unpack("hhqqi4x", fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    assert (kind, start, n, pid) == (fcntl.F_WRLCK, 0, 10, other.pid), (kind, start, n, pid)
+    other.go()
+    other.reached()
+    fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 0)
+    fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB, 10, 50)
+    refused(errno.EAGAIN, fcntl.lockf, fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 50)
+    commit()
+    refused(errno.EAGAIN, fcntl.lockf, fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 50)
+    os.kill(other.pid, signal.SIGKILL)
+    other.end(signal.SIGKILL)
+    fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 50)
+
+
+def waiting_for_a_lock():
+    fd = opened("waited")
+    fcntl.lockf(fd, fcntl.LOCK_EX)
+
+    def work(step):
+        fd = opened("waited")
+        step()
+        fcntl.lockf(fd, fcntl.LOCK_EX)
+        assert os.pread(fd, 4, 0) == b"done"
+
+    other = Other(work)
+    other.reached()
+    other.go()
+    time.sleep(0.2)
+    assert os.waitpid(other.pid, os.WNOHANG) == (0, 0), "it did not wait"
+    os.write(fd, b"done")
+    fcntl.lockf(fd, fcntl.LOCK_UN)
+    other.end()
+
+
+def whole_file_locks():
+    fd = opened("flocked")
+
+    def work(step):
+        fd = opened("flocked")
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        step()
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        step()
+
+    other = Other(work)
+    other.reached()
+    fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    refused(errno.EAGAIN, fcntl.flock, fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    other.go()
+    other.reached()
+    refused(errno.EAGAIN, fcntl.flock, fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    other.go()
+    other.end()
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def locks_of_open_files():
+    """F_OFD_SETLK: of the open file, not of the process."""
+    a, b = opened("ofd"), opened("ofd")
+    lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    fcntl.fcntl(a, 37, lock)
+    refused(errno.EAGAIN, fcntl.fcntl, b, 37, lock)
+    os.close(a)
+    fcntl.fcntl(b, 37, lock)
+
+
+def sqlite(mode):
+    rounds, path = 60, f"db-{mode}"
+
+    def connect():
+        db = sqlite3.connect(path, timeout=60, isolation_level=None)
+        got = db.execute(f"PRAGMA journal_mode={mode}").fetchone()[0]
+        assert got == mode, got
+        return db
+
+    def count(db):
+        for i in range(rounds):
+            db.execute("BEGIN IMMEDIATE")
+            n, = db.execute("SELECT n FROM t").fetchone()
+            db.execute("UPDATE t SET n = ?", (n + 1,))
+            db.execute("INSERT INTO log VALUES(?, ?)", (os.getpid(), os.urandom(500)))
+            db.execute("COMMIT")
+
+    db = connect()
+    db.execute("CREATE TABLE t(n)")
+    db.execute("INSERT INTO t VALUES(0)")
+    db.execute("CREATE TABLE log(pid, noise)")
+    db.close()
+    others = [Other(lambda step: count(connect())) for _ in range(2)]
+    db = connect()
+    for i in range(3):
+        commit()
+        assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    count(db)
+    for o in others:
+        o.end()
+    assert db.execute("SELECT n FROM t").fetchone()[0] == 3 * rounds
+    assert db.execute("SELECT count(*) FROM log").fetchone()[0] == 3 * rounds
+    db.close()
+    folder = commit("at rest")
+    db = sqlite3.connect(f"file:{committed(folder, os.path.abspath(path))}?immutable=1", uri=True)
+    assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    assert db.execute("SELECT n FROM t").fetchone()[0] == 3 * rounds
+
+
+def sqlite_with_a_rollback_journal():
+    sqlite("delete")
+
+
+def sqlite_with_a_write_ahead_log():
+    sqlite("wal")
+
+
+# ---- writing ----
+
+def append(path, size):
+    record, each, n = b"%-63d\n", 400, 4
+
+    def work(number):
+        def run(step):
+            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            for i in range(each):
+                assert os.write(fd, record % (number * each + i)) == 64
+        return run
+
+    others = [Other(work(i)) for i in range(n)]
+    commit()
+    commit()
+    for o in others:
+        o.end()
+    with open(path, "rb") as f:
+        f.seek(size)
+        lines = f.read()
+    assert len(lines) == 64 * each * n, len(lines)
+    got = [int(lines[i:i + 64]) for i in range(0, len(lines), 64)]
+    assert sorted(got) == list(range(each * n))
+    for i in range(n):  # each writer's in its order
+        mine = [x for x in got if x // each == i]
+        assert mine == sorted(mine)
+
+
+def appending_to_a_new_file():
+    append("appended", 0)
+
+
+def appending_to_a_committed_file():
+    with open("grown", "wb") as f:
+        f.write(os.urandom(64) * (3 * M // 64))
+    commit()
+    append("grown", 3 * M)
+
+
+def aligned(n, byte):
+    m = mmap.mmap(-1, n)
+    m.write(byte * n)
+    return m
+
+
+def direct_io():
+    block = aligned(M, b"d")
+    fd = opened("direct", os.O_RDWR | os.O_CREAT | os.O_DIRECT)
+    assert os.pwritev(fd, [block], 0) == M
+    assert os.pwritev(fd, [aligned(4096, b"e")], 8192) == 4096
+    with open("direct", "rb") as f:
+        want = f.read()
+    assert want == b"d" * 8192 + b"e" * 4096 + b"d" * (M - 12288)
+    got = aligned(M, b"-")
+    for path in "direct", committed(commit(), os.path.abspath("direct")):
+        d = os.open(path, os.O_RDONLY | os.O_DIRECT)
+        assert os.preadv(d, [got], 0) == M and got[:] == want, path
+    # Committed and large: what is written directly is seen through the cache, and the other way round.
+    with open("big", "wb") as f:
+        f.write(bytes(4 * M))
+    commit()
+    a, b = os.open("big", os.O_RDWR), os.open("big", os.O_RDWR | os.O_DIRECT)
+    assert os.pread(a, 4, M) == bytes(4)
+    assert os.pwritev(b, [aligned(4096, b"x")], M) == 4096
+    assert os.pread(a, 4, M) == b"xxxx"
+    os.pwrite(a, b"yyyy", M)
+    page = aligned(4096, b"-")
+    assert os.preadv(b, [page], M) == 4096 and page[:5] == b"yyyyx"
+
+
+def mapped(size):
+    """Two processes share a mapping while the branch is committed."""
+    with open("mapped", "wb") as f:
+        f.write(b"a" * size)
+    if size > M:
+        commit()
+    fd = opened("mapped")
+    m = mmap.mmap(fd, size)
+
+    def work(step):
+        fd = opened("mapped")
+        m = mmap.mmap(fd, size)
+        os.close(fd)
+        m[0:5] = b"other"
+        step()
+        assert m[100:105] == b"first"
+        m[200:206] = b"second"
+        m.flush()
+        step()
+
+    other = Other(work)
+    other.reached()
+    assert m[0:5] == b"other"
+    m[100:105] = b"first"
+    m.flush()
+    one = commit("one")
+    other.go()
+    other.reached()
+    assert m[200:206] == b"second"
+    m[size - 4:size] = b"last"
+    m.flush()
+    two = commit("two")
+    other.go()
+    other.end()
+    m.close()
+    os.close(fd)
+    want = bytearray(b"a" * size)
+    want[0:5], want[100:105] = b"other", b"first"
+    with open(committed(one, os.path.abspath("mapped")), "rb") as f:
+        assert f.read() == want
+    want[200:206], want[size - 4:size] = b"second", b"last"
+    for path in committed(two, os.path.abspath("mapped")), "mapped":
+        with open(path, "rb") as f:
+            assert f.read() == want, path
+
+
+def shared_mappings_of_a_new_file():
+    mapped(64 * 1024)
+
+
+def shared_mappings_of_a_committed_file():
+    mapped(3 * M)
+
+
+def private_mappings_of_a_commit():
+    with open("private", "wb") as f:
+        f.write(b"p" * 2 * M)
+    path = committed(commit(), os.path.abspath("private"))
+    fd = os.open(path, os.O_RDONLY)
+    m = mmap.mmap(fd, 2 * M, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    m[0:3] = b"xyz"
+    assert m[0:5] == b"xyzpp" and os.pread(fd, 5, 0) == b"ppppp"
+    m = mmap.mmap(fd, 2 * M, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+    assert m[M:M + 3] == b"ppp"
+
+
+# ---- what is durable: the story kills pfsd behind these, and runs the second half after ----
+
+SYNCS = {"sync": os.O_SYNC, "dsync": os.O_DSYNC}
+
+
+def write_synchronously():
+    """New files, a small committed one and a large one, each with one write and no fsync."""
+    for name, size in ("small", 5), ("large", 3 * M):
+        for how in SYNCS:
+            with open(f"{name}-{how}", "wb") as f:
+                f.write(b"b" * size)
+    commit()
+    for name in "new", "small", "large":
+        for how, flag in SYNCS.items():
+            fd = os.open(f"{name}-{how}", os.O_RDWR | os.O_CREAT | flag, 0o644)
+            assert os.pwrite(fd, b"safe", 0) == 4
+    fd = opened("new-rwf")
+    os.fsync(fd)
+    assert os.pwritev(fd, [b"safe"], 0, os.RWF_DSYNC) == 4
+    print("written", flush=True)
+    time.sleep(600)
+
+
+def what_was_written_synchronously_is_there():
+    for name in [f"{n}-{h}" for n in ("new", "small", "large") for h in SYNCS] + ["new-rwf"]:
+        with open(name, "rb") as f:
+            assert f.read(4) == b"safe", name
+
+
+globals()[sys.argv[1]]()
