@@ -30,6 +30,8 @@
  */
 #define TIMEOUT_THROUGH_S 1.0
 
+#define N_SOURCES 1024u
+
 struct inode;
 struct slow;
 
@@ -79,6 +81,9 @@ struct pfs_mount {
 	struct slow *slow_jobs;
 	pthread_cond_t slow_work; /* there is a job, or no more will be */
 	_Atomic bool cancel_slow; /* read without the lock */
+
+	/* Open files that a thread may copy from, by its number: several may share a place. */
+	_Atomic unsigned sources[N_SOURCES];
 };
 
 #define MOUNT_MAGIC 0x70667366u /* "fsfp" */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /*
@@ -14,6 +15,11 @@
  *	DIRECT   us, at once: control files
  *
  * All opens of an inode are CACHED, or all are THROUGH; the first decides.
+ *
+ * What is passed through cannot share its bytes with another file later. So who
+ * has a large committed file open and opens another one only to write, as cp
+ * does, may be about to copy it by reference: that one is not passed through.
+ * A wrong guess costs a detour of the bytes, nothing else.
  */
 enum mode { CACHED = 1, THROUGH, DIRECT };
 
@@ -22,6 +28,7 @@ struct handle {
 	uint32_t magic;       /* FILE_MAGIC */
 	enum mode mode;
 	struct pfs_file *file; /* owned */
+	pid_t source_of;       /* who may copy from it; 0: nobody */
 };
 
 #define FILE_MAGIC 0x70667366u
@@ -102,6 +109,38 @@ static bool start_through(fuse_req_t req, struct inode *i, int fd)
 	return true;
 }
 
+static _Atomic unsigned *sources_of(struct pfs_mount *m, pid_t pid)
+{
+	return &m->sources[(unsigned)pid % N_SOURCES];
+}
+
+static bool is_only(const struct fuse_file_info *fi, int access)
+{
+	return (fi->flags & O_ACCMODE) == access;
+}
+
+static void note_source(fuse_req_t req, struct handle *h, const struct fuse_file_info *fi)
+{
+	pid_t pid = fuse_req_ctx(req)->pid;
+
+	if (!is_only(fi, O_RDONLY) || !pfs_file_shareable(h->file))
+		return;
+	h->source_of = pid;
+	atomic_fetch_add(sources_of(fuse_req_userdata(req), pid), 1);
+}
+
+static void forget_source(struct pfs_mount *m, struct handle *h)
+{
+	if (h->source_of)
+		atomic_fetch_sub(sources_of(m, h->source_of), 1);
+}
+
+static bool may_be_copy(fuse_req_t req, const struct fuse_file_info *fi)
+{
+	return is_only(fi, O_WRONLY) &&
+	       atomic_load(sources_of(fuse_req_userdata(req), fuse_req_ctx(req)->pid)) > 0;
+}
+
 /* The mode of one more open of `i`, or 0 when the kernel would refuse any. */
 static enum mode choose(fuse_req_t req, struct inode *i, int fd)
 {
@@ -123,7 +162,7 @@ static enum mode choose(fuse_req_t req, struct inode *i, int fd)
 static int settle_mode(fuse_req_t req, struct inode *i, struct handle *h, struct fuse_file_info *fi)
 {
 	struct pfs_mount *m = fuse_req_userdata(req);
-	int fd = m->passthrough ? pfs_file_local(h->file) : -1;
+	int fd = m->passthrough && !may_be_copy(req, fi) ? pfs_file_local(h->file) : -1;
 
 	pfs_lock(&m->lock);
 	h->mode = choose(req, i, fd);
@@ -140,6 +179,8 @@ static int settle_mode(fuse_req_t req, struct inode *i, struct handle *h, struct
 	fi->keep_cache = h->mode == CACHED;
 	fi->noflush = h->mode != DIRECT;
 	fi->fh = (uintptr_t)h;
+	if (m->passthrough)
+		note_source(req, h, fi);
 	return 0;
 }
 
@@ -190,6 +231,7 @@ static struct handle *new_handle(struct pfs_mount *m, struct pfs_file *file)
 static int close_handle(struct pfs_mount *m, struct handle *h, struct pfs_error *err)
 {
 	pfs_mount_remove_opened(m, &h->opened);
+	forget_source(m, h);
 	return free_handle(h, err);
 }
 
@@ -485,6 +527,29 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 	}
 	reply_rc(req, "fallocate", pfs_file_allocate(f, mode, (uint64_t)off, (uint64_t)len, &err),
 		 &err);
+}
+
+/* By reference or not at all: for the rest the kernel has its own way, through backing files where it can. */
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+			struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+			struct fuse_file_info *fi_out, size_t len, int flags)
+{
+	struct pfs_file *from = file_of(req, fi_in), *to = from ? file_of(req, fi_out) : NULL;
+	struct pfs_error err = { 0 };
+	uint64_t size = 0;
+	int rc = PFS_E_UNSUPPORTED;
+
+	(void)ino_in;
+	(void)ino_out;
+	(void)flags;
+	if (!to)
+		return;
+	if (off_in == 0 && off_out == 0)
+		rc = pfs_file_share(from, to, len, &size, &err);
+	if (rc < 0)
+		pfs_mount_fail(req, "copy_file_range", rc, &err);
+	else
+		fuse_reply_write(req, size);
 }
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)

@@ -67,8 +67,8 @@ static const struct fuse_lowlevel_ops all_ops = {
 	.listxattr = op_listxattr,
 	.setxattr = op_setxattr,
 	.removexattr = op_removexattr,
-	/* Not here, so that the kernel asks once: access (default_permissions), locks (its own),
-	 * copy_file_range (it copies by splice, through the backing files when it can). */
+	.copy_file_range = op_copy_file_range,
+	/* Not here, so that the kernel asks once: access (default_permissions), locks (its own). */
 };
 
 /* A comma ends an option, unless it is escaped; so does a backslash escape. */

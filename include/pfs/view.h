@@ -175,6 +175,19 @@ PFS_API int pfs_file_allocate(struct pfs_file *f, int mode, uint64_t off, uint64
 /* `whence` is SEEK_DATA or SEEK_HOLE; PFS_E_NOTFOUND: none from there on. */
 PFS_API int pfs_file_seek(struct pfs_file *f, uint64_t off, int whence, uint64_t *out,
 			  struct pfs_error *err);
+/*
+ * Let `to` have the bytes that `from` has, all of them, without one being read:
+ * *out_size tells how many. PFS_E_UNSUPPORTED when that cannot be just now, and
+ * they have to be copied: they are more than `max`, `from` has changes that are
+ * not committed, `to` is longer, has its descriptor lent out (pfs_file_local) or
+ * is written by others, or a collection is under way.
+ */
+PFS_API int pfs_file_share(struct pfs_file *from, struct pfs_file *to, uint64_t max,
+			   uint64_t *out_size, struct pfs_error *err);
+
+/* Whether sharing from it saves something, as things are: it is large, and all of it committed. */
+PFS_API bool pfs_file_shareable(struct pfs_file *f);
+
 PFS_API int pfs_file_sync(struct pfs_file *f, struct pfs_error *err);
 
 /* Names of a directory durable, as fsync on it. */

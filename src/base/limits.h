@@ -43,6 +43,8 @@
 #define PFS_BUNDLE_MEMBERS_MAX 1024u
 #define PFS_PATCHED_SIZE_MIN \
 	(1u << 20) /* smaller committed files are copied when they are opened for writing */
+#define PFS_SHARED_SIZE_MIN \
+	(1u << 20) /* copies of smaller files are not worth that the kernel passes nothing through to them */
 #define PFS_SPARSE_SIZE_MIN \
 	(4u << 20) /* to tell how much room they take, holes are looked for in files from here on */
 #define PFS_LENT_SIZE_MIN \

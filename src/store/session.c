@@ -17,6 +17,7 @@ struct pfs_sessions {
 	pthread_cond_t emptied; /* one of the counters */
 	unsigned epoch;         /* the counter that new sessions go into */
 	uint64_t inside[2];
+	bool links_forbidden;
 };
 
 int pfs_sessions_new(struct pfs_sessions **out, struct pfs_error *err)
@@ -61,6 +62,27 @@ void pfs_session_end(struct pfs_store *st, struct pfs_session *session)
 	assert(s->inside[session->epoch] > 0);
 	if (--s->inside[session->epoch] == 0)
 		pthread_cond_broadcast(&s->emptied);
+	pfs_unlock(&s->lock);
+}
+
+bool pfs_session_may_link(struct pfs_store *st)
+{
+	struct pfs_sessions *s = pfs_store_sessions(st);
+	bool may;
+
+	pfs_lock(&s->lock);
+	assert(s->inside[0] + s->inside[1] > 0);
+	may = !s->links_forbidden;
+	pfs_unlock(&s->lock);
+	return may;
+}
+
+void pfs_session_forbid_links(struct pfs_store *st, bool forbid)
+{
+	struct pfs_sessions *s = pfs_store_sessions(st);
+
+	pfs_lock(&s->lock);
+	s->links_forbidden = forbid;
 	pfs_unlock(&s->lock);
 }
 

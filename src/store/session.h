@@ -14,6 +14,11 @@
  *	  b            ├──────────────────────────────┤     not waited for: was never told that
  *	                                                    a condemned object is there
  *
+ * Who links content by its root alone, without a put or a look-up of each object
+ * in it, is told nothing of condemned ones. He asks inside his session whether
+ * he may: not from the moment on that something is condemned until that sweep
+ * has ended. A sweep that begins later waits for him.
+ *
  * Sessions never wait for a sweep. They may nest and may end on another thread.
  *
  * Threads: any. Lock: PFS_RANK_SESSION.
@@ -29,6 +34,12 @@ struct pfs_session {
 
 void pfs_session_begin(struct pfs_store *st, struct pfs_session *out);
 void pfs_session_end(struct pfs_store *st, struct pfs_session *s);
+
+/* Whether content that something names just now may be linked by its root, in this session of the caller. */
+bool pfs_session_may_link(struct pfs_store *st);
+
+/* For a sweep, around all in which anything is condemned. */
+void pfs_session_forbid_links(struct pfs_store *st, bool forbid);
 
 /*
  * Wait until every session that began before this call has ended. One caller

@@ -241,6 +241,7 @@ void pfs_sweep_free(struct pfs_sweep **p)
 			pfs_packset_condemn(sw->parts.set, sw->packs.items[i].pack, false);
 		free(sw->packs.items[i].leanings.items);
 	}
+	pfs_session_forbid_links(sw->st, false);
 	free(sw->packs.items);
 	pfs_marks_fini(&sw->marks);
 	pfs_idset_fini(&sw->nodes);
@@ -383,6 +384,7 @@ int pfs_sweep_condemn(struct pfs_sweep *sw, struct pfs_error *err)
 {
 	int rc = pfs_fault("sweep.condemn", err);
 
+	pfs_session_forbid_links(sw->st, true);
 	for (size_t i = 0; rc >= 0 && i < sw->packs.n; i++) {
 		struct swept *s = &sw->packs.items[i];
 

@@ -1,4 +1,5 @@
 #include "view/view_i.h"
+#include "store/session.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -109,6 +110,49 @@ int pfs_file_seek_plain(uint64_t size, uint64_t off, int whence, uint64_t *out,
 				(unsigned long long)off, (unsigned long long)size);
 	*out = whence == SEEK_DATA ? off : size;
 	return 0;
+}
+
+static int share(struct pfs_file *from, struct pfs_file *to, uint64_t max, uint64_t *out_size,
+		 struct pfs_error *err)
+{
+	struct pfs_content content;
+	int rc = 0;
+
+	if (pfs_session_may_link(from->handle->view->store) && from->ops->content(from, &content) &&
+	    content.size <= max)
+		rc = to->ops->become(to, &content, err);
+	if (rc == 0)
+		return pfs_fail(err, PFS_E_UNSUPPORTED, "not just now: copy the bytes");
+	if (rc < 0)
+		return rc;
+	*out_size = content.size;
+	return 0;
+}
+
+int pfs_file_share(struct pfs_file *from, struct pfs_file *to, uint64_t max, uint64_t *out_size,
+		   struct pfs_error *err)
+{
+	struct pfs_store *st = from->handle->view->store;
+	struct pfs_session session;
+	int rc = check_writable(to, to->ops->write, err);
+
+	if (rc < 0)
+		return rc;
+	if (!from->ops->content || !to->ops->become)
+		return pfs_fail(err, PFS_E_UNSUPPORTED, "%s and %s share nothing",
+				from->handle->ops->what, to->handle->ops->what);
+	pfs_session_begin(st, &session);
+	rc = share(from, to, max, out_size, err);
+	pfs_session_end(st, &session);
+	return rc;
+}
+
+bool pfs_file_shareable(struct pfs_file *f)
+{
+	struct pfs_content content;
+
+	return f->ops->content && f->ops->content(f, &content) &&
+	       content.size >= PFS_SHARED_SIZE_MIN;
 }
 
 int pfs_file_sync(struct pfs_file *f, struct pfs_error *err)

@@ -355,6 +355,31 @@ static int committed_seek(struct pfs_file *file, uint64_t off, int whence, uint6
 	return rc;
 }
 
+/* Its repo, when it was found in one. */
+static const struct pfs_handle *repo_of(const struct pfs_handle *commit)
+{
+	const struct pfs_handle *parent = commit->parent;
+
+	return parent->ops == &place_head ? parent->parent : parent;
+}
+
+/* A handle of what was deleted goes on, and what it shows may be gone any time: it names nothing. */
+static bool committed_content(struct pfs_file *file, struct pfs_content *out)
+{
+	const struct pfs_handle *h = file->handle->parent, *repo;
+	struct pfs_root root;
+
+	while (h && h->ops != &place_commit)
+		h = h->parent;
+	repo = h ? repo_of(h) : NULL;
+	if (!repo || repo->ops != &place_repo ||
+	    pfs_history_commit_root(h->view->history, pfs_handle_name(repo), &h->u.commit.id, &root,
+				    NULL) < 0)
+		return false;
+	*out = ((struct committed_file *)file)->content;
+	return true;
+}
+
 static void committed_close(struct pfs_file *file)
 {
 	struct committed_file *f = (struct committed_file *)file;
@@ -371,6 +396,7 @@ static const struct file_ops committed_ops = {
 	.read = committed_read,
 	.local = committed_local,
 	.seek = committed_seek,
+	.content = committed_content,
 	.close = committed_close,
 };
 

@@ -439,6 +439,16 @@ static int file_sync(struct pfs_file *f, struct pfs_error *err)
 	return pfs_workspace_sync_file(opened(f), err);
 }
 
+static bool file_content(struct pfs_file *f, struct pfs_content *out)
+{
+	return pfs_workspace_content(opened(f), out);
+}
+
+static int file_become(struct pfs_file *f, const struct pfs_content *content, struct pfs_error *err)
+{
+	return pfs_workspace_become(opened(f), content, err);
+}
+
 static int file_local(struct pfs_file *f)
 {
 	return pfs_workspace_local_fd(opened(f));
@@ -459,6 +469,8 @@ static const struct file_ops node_file_ops = {
 	.allocate = file_allocate,
 	.seek = file_seek,
 	.sync = file_sync,
+	.content = file_content,
+	.become = file_become,
 	.local = file_local,
 	.close = file_close,
 };

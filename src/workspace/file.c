@@ -28,6 +28,7 @@
 #include "base/io.h"
 #include "tree/content.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -231,6 +232,17 @@ int pfs_file_truncate_spooled(struct pfs_node *n, uint64_t size, struct pfs_erro
 	return pfs_spooled_look(n, err);
 }
 
+void pfs_file_become(struct pfs_node *n, struct pfs_kept *kept)
+{
+	assert(!n->file.spooled);
+	pfs_kept_unref(&n->file.kept);
+	n->file.kept = pfs_kept_ref(kept);
+	n->file.state = PFS_FILE_CLEAN;
+	n->file.version++;
+	set_mtime(n, pfs_clock_ns());
+	pfs_node_touch(n);
+}
+
 /* Empty and clean: nothing to keep in a file. 1 when that was it. */
 static int resize_to_nothing(struct pfs_node *n, struct pfs_error *err)
 {
@@ -242,11 +254,8 @@ static int resize_to_nothing(struct pfs_node *n, struct pfs_error *err)
 	kept = pfs_kept_new(&nothing);
 	if (!kept)
 		return pfs_fail_nomem(err, "a content");
-	pfs_kept_unref(&n->file.kept);
-	n->file.kept = kept;
-	n->file.version++;
-	set_mtime(n, pfs_clock_ns());
-	pfs_node_touch(n);
+	pfs_file_become(n, kept);
+	pfs_kept_unref(&kept);
 	return 1;
 }
 

@@ -24,6 +24,9 @@ void pfs_file_tell_changed(struct pfs_node *n, struct pfs_spooled *s);
 /* Truncate a NEW file of which the caller is a user; with the lock held for writing. */
 int pfs_file_truncate_spooled(struct pfs_node *n, uint64_t size, struct pfs_error *err);
 
+/* A file that has no spool file is this content from now on; with the lock held for writing. */
+void pfs_file_become(struct pfs_node *n, struct pfs_kept *kept);
+
 /* Of any file, to any size. */
 int pfs_file_resize(struct pfs_node *n, uint64_t size, struct pfs_error *err);
 

@@ -20,6 +20,7 @@ struct pfs_open {
 	struct pfs_node *node; /* one reference */
 	bool write;
 	_Atomic bool wrote;                /* or may have */
+	_Atomic unsigned changes;          /* calls that change the bytes now */
 	struct pfs_lock lock;              /* PFS_RANK_WORKSPACE_OPEN */
 	struct pfs_spooled *spooled;       /* of which it is a user; changed with both locks held */
 	struct pfs_lock reader_lock;       /* PFS_RANK_WORKSPACE_READER */
@@ -47,7 +48,7 @@ static struct pfs_spooled *hold_current(struct pfs_open *o)
 
 	pfs_lock(&o->lock);
 	s = o->spooled;
-	if (s && atomic_load_explicit(&s->replaced, memory_order_acquire))
+	if (s && atomic_load(&s->replaced))
 		s = NULL;
 	if (s)
 		pfs_spooled_ref(s);
@@ -243,7 +244,8 @@ int pfs_workspace_local_fd(struct pfs_open *o)
 
 	if (hold(o, &s, NULL) < 0 || !s)
 		return -1;
-	if (!s->patch && !s->lent) {
+	s->borrowed = true;
+	if (!s->patch && !s->lent && !s->replaced) {
 		if (o->write)
 			o->wrote = true;
 		fd = s->fd;
@@ -398,7 +400,7 @@ static void follow_up(struct pfs_open *o, struct pfs_spooled *s, bool news)
 		pfs_patched_thin(s->patch, o->ws->store, s->fd, NULL);
 }
 
-static int change_once(struct pfs_open *o, const struct change *c, struct pfs_error *err)
+static int change_held(struct pfs_open *o, const struct change *c, struct pfs_error *err)
 {
 	struct pfs_spooled *s;
 	bool news = false;
@@ -413,6 +415,16 @@ static int change_once(struct pfs_open *o, const struct change *c, struct pfs_er
 	if (rc == 0 && s->patch)
 		follow_up(o, s, news);
 	pfs_spooled_unref(&s);
+	return rc;
+}
+
+static int change_once(struct pfs_open *o, const struct change *c, struct pfs_error *err)
+{
+	int rc;
+
+	atomic_fetch_add(&o->changes, 1);
+	rc = change_held(o, c, err);
+	atomic_fetch_sub(&o->changes, 1);
 	return rc;
 }
 
@@ -650,6 +662,75 @@ int pfs_workspace_seek(struct pfs_open *o, uint64_t off, int whence, uint64_t *o
 		pfs_spooled_unref(&s);
 	} while (rc == PFS_E_CONFLICT);
 	return rc;
+}
+
+/* --- by reference -------------------------------------------------------- */
+
+bool pfs_workspace_content(struct pfs_open *o, struct pfs_content *out)
+{
+	uint64_t version;
+	struct pfs_kept *kept = kept_of(o, &version);
+
+	if (!kept)
+		return false;
+	pfs_kept_content(kept, out);
+	pfs_kept_unref(&kept);
+	return true;
+}
+
+/*
+ * Take the spool file away from its users: false when somebody changes it, or
+ * could without our hearing of it. Who comes after the mark is set waits for the
+ * lock and looks again; who came before it is seen.
+ */
+static bool take_away(struct pfs_open *o, struct pfs_spooled *s)
+{
+	if (s->patch || s->lent)
+		return true;
+	atomic_store(&s->replaced, true);
+	if (!atomic_load(&s->borrowed) && !atomic_load(&o->changes) && o->node->file.writers == 1)
+		return true;
+	atomic_store(&s->replaced, false);
+	return false;
+}
+
+/* With the lock held: whether all of the file can be replaced by `size` bytes. */
+static bool make_way(struct pfs_open *o, uint64_t size)
+{
+	struct pfs_node *n = o->node;
+	struct pfs_spool_stat st;
+
+	if (!n->file.spooled)
+		return n->file.kept->size <= size;
+	if (pfs_spooled_stat(n, &st, NULL) < 0 || st.size > size)
+		return false;
+	if (!take_away(o, n->file.spooled))
+		return false;
+	pfs_spooled_drop(n);
+	return true;
+}
+
+int pfs_workspace_become(struct pfs_open *o, const struct pfs_content *content,
+			 struct pfs_error *err)
+{
+	struct pfs_node *n = o->node;
+	struct pfs_kept *kept;
+	bool done;
+
+	if (!o->write)
+		return pfs_fail(err, PFS_E_DENIED, "the file is open for reading only");
+	kept = pfs_kept_new(content);
+	if (!kept)
+		return pfs_fail_nomem(err, "a content");
+	pfs_rwlock_write(&o->ws->lock);
+	done = make_way(o, kept->size);
+	if (done)
+		pfs_file_become(n, kept);
+	pfs_rwlock_unlock(&o->ws->lock);
+	pfs_kept_unref(&kept);
+	if (done)
+		pfs_feed_note(&o->ws->feed, n, NULL, 0);
+	return done;
 }
 
 /* --- making it durable --------------------------------------------------- */

@@ -16,6 +16,7 @@ int pfs_spooled_new(const struct pfs_spool_name *name, int fd, struct pfs_patche
 	s->name = *name;
 	atomic_init(&s->refs, 1);
 	atomic_init(&s->replaced, false);
+	atomic_init(&s->borrowed, false);
 	s->fd = fd;
 	s->patch = patch;
 	*out = s;

@@ -3,9 +3,11 @@
  *
  * It stays the node's while somebody has it open, and whoever opens the node
  * meanwhile gets the same one: so all descriptors that were lent out show the
- * same bytes, whatever states the node goes through. Only two kinds can be
- * replaced under their users, and are never lent out: a patched file's, and one
- * that the store has too. Users then look at the node again.
+ * same bytes, whatever states the node goes through. Three kinds can be replaced
+ * under their users: a patched file's and one that the store has too, which are
+ * never lent out, and one that was not lent out yet, when a content takes the
+ * place of all of its bytes (pfs_workspace_become). Users then look at the node
+ * again.
  *
  *	 refs: the node ─┐
  *	   each user ────┤     the last one closes it
@@ -26,6 +28,7 @@ struct pfs_spooled {
 	struct pfs_spool_name name;
 	_Atomic unsigned refs;
 	_Atomic bool replaced; /* not the node's any more */
+	_Atomic bool borrowed; /* its descriptor was given away */
 	int fd;                /* -1 while there are no users */
 	unsigned users;
 	bool journaled;            /* the journal names it, or is about to */

@@ -205,6 +205,18 @@ int pfs_workspace_allocate(struct pfs_open *o, int mode, uint64_t off, uint64_t 
 int pfs_workspace_seek(struct pfs_open *o, uint64_t off, int whence, uint64_t *out,
 		       struct pfs_error *err);
 
+/*
+ * By reference. The content of a clean file: true and what it is, without its
+ * bytes being read. And letting a file be a content, as if it had been written
+ * from start to end: 1, or 0 when that cannot be now, since the file is longer,
+ * others write it, or its descriptor was borrowed. It has to be durable, as what
+ * is committed is. Whoever takes a content from elsewhere does both in a session
+ * in which he may link (store/session.h).
+ */
+bool pfs_workspace_content(struct pfs_open *o, struct pfs_content *out);
+int pfs_workspace_become(struct pfs_open *o, const struct pfs_content *content,
+			 struct pfs_error *err);
+
 /* The spool descriptor while the file is new, read and written freely by whoever borrows it; -1 otherwise.
  * While it may be borrowed for writing the file counts as changing, until the close. */
 int pfs_workspace_local_fd(struct pfs_open *o);

@@ -50,6 +50,19 @@ Test(session, a_barrier_without_sessions_is_no_wait)
 	cr_expect_eq(asked, 0);
 }
 
+Test(session, links_are_for_when_nothing_is_condemned)
+{
+	struct pfs_session s;
+
+	pfs_session_begin(st, &s);
+	cr_expect(pfs_session_may_link(st));
+	pfs_session_forbid_links(st, true);
+	cr_expect_not(pfs_session_may_link(st));
+	pfs_session_forbid_links(st, false);
+	cr_expect(pfs_session_may_link(st));
+	pfs_session_end(st, &s);
+}
+
 Test(session, a_barrier_waits_for_those_before_and_not_for_those_after)
 {
 	struct pfs_session before, nested, after;

@@ -1,5 +1,7 @@
 #include "workspace_fixture.h"
 
+#include <pthread.h>
+
 Test(workspace_file, truncation_cuts_and_fills_with_zeros)
 {
 	struct fixture f = begin();
@@ -127,6 +129,124 @@ Test(workspace_file, holes_are_where_they_are_in_every_state)
 		cr_expect_lt(attr_of(&f, n).blocks, 1000, "state %d", state);
 		pfs_workspace_close_file(&o);
 	}
+	pfs_node_unref(&n);
+	end(&f);
+}
+
+/* A committed content. */
+static struct pfs_content content_of(struct fixture *f, const char *text)
+{
+	struct pfs_content c;
+
+	OK(pfs_content_from_bytes(f->st, NAME(text), &c, &err));
+	return c;
+}
+
+Test(workspace_file, a_file_becomes_a_content_when_nobody_else_can_write_it)
+{
+	struct fixture f = begin();
+	struct pfs_content other = content_of(&f, "other"), got;
+	struct pfs_node *n = put(&f, f.root, "f", "first");
+	struct pfs_open *o, *reader, *writer;
+
+	OK(pfs_workspace_open_file(f.ws, n, false, false, &reader, &err));
+	FAILS(PFS_E_DENIED, pfs_workspace_become(reader, &other, &err));
+	cr_expect_not(pfs_workspace_content(reader, &got), "it is new");
+	OK(pfs_workspace_open_file(f.ws, n, true, false, &o, &err));
+	OK(pfs_workspace_open_file(f.ws, n, true, false, &writer, &err));
+	FAILS(0, pfs_workspace_become(o, &other, &err));
+	pfs_workspace_close_file(&writer);
+	FAILS(1, pfs_workspace_become(o, &other, &err));
+	cr_expect_str_eq(read_open(o), "other");
+	cr_expect_str_eq(read_open(reader), "other", "who reads looks again");
+	cr_expect(pfs_workspace_content(reader, &got) && pfs_content_equal(&got, &other));
+	cr_expect(attr_of(&f, n).dirty);
+	OK(pfs_workspace_append(o, NAME(" and more"), &err));
+	cr_expect_str_eq(read_open(reader), "other and more");
+	FAILS(0, pfs_workspace_become(o, &other, &err));
+	pfs_workspace_close_file(&o);
+	pfs_workspace_close_file(&reader);
+	commit(&f);
+	cr_expect_str_eq(text_at(&f, "f"), "other and more");
+	pfs_node_unref(&n);
+	end(&f);
+}
+
+Test(workspace_file, whose_descriptor_was_borrowed_becomes_nothing)
+{
+	struct fixture f = begin();
+	struct pfs_content other = content_of(&f, "other");
+	struct pfs_node *n = make(&f, f.root, PFS_ENTRY_FILE, "f");
+	struct pfs_open *o;
+
+	OK(pfs_workspace_open_file(f.ws, n, true, false, &o, &err));
+	cr_expect_geq(pfs_workspace_local_fd(o), 0);
+	FAILS(0, pfs_workspace_become(o, &other, &err));
+	cr_expect_eq(pwrite(pfs_workspace_local_fd(o), "mine", 4, 0), 4);
+	cr_expect_str_eq(read_open(o), "mine");
+	pfs_workspace_close_file(&o);
+	pfs_node_unref(&n);
+	end(&f);
+}
+
+Test(workspace_file, what_became_a_content_is_in_the_journal_and_in_commits)
+{
+	struct fixture f = begin();
+	struct pfs_content other = content_of(&f, "other");
+	struct pfs_node *n = make(&f, f.root, PFS_ENTRY_FILE, "f");
+	struct pfs_open *o;
+
+	OK(pfs_workspace_open_file(f.ws, n, true, false, &o, &err));
+	FAILS(1, pfs_workspace_become(o, &other, &err));
+	OK(pfs_workspace_sync_file(o, &err));
+	pfs_workspace_close_file(&o);
+	pfs_node_unref(&n);
+	close_ws(&f);
+	open_ws(&f);
+	cr_expect_str_eq(text_at(&f, "f"), "other");
+	cr_expect_eq(spool_files(&f), 0);
+	commit(&f);
+	cr_expect_not(pfs_workspace_dirty(f.ws));
+	cr_expect_str_eq(text_at(&f, "f"), "other");
+	end(&f);
+}
+
+#define TURNS 1000
+
+static void *write_behind(void *arg)
+{
+	return pfs_workspace_write(arg, 100, "x", 1, NULL) < 0 ? arg : NULL;
+}
+
+/* A file that is longer does not become a shorter content, so whichever comes first the byte stays. */
+Test(workspace_file, a_write_meanwhile_is_never_lost)
+{
+	struct fixture f = begin();
+	struct pfs_content other = content_of(&f, "other");
+	struct pfs_node *n = put(&f, f.root, "f", "first");
+	struct pfs_node_attr set = { .size_bytes = 0 };
+	struct pfs_open *o;
+	unsigned became = 0;
+
+	OK(pfs_workspace_open_file(f.ws, n, true, false, &o, &err));
+	for (int i = 0; i < TURNS; i++) {
+		pthread_t thread;
+		void *failed;
+		int rc;
+
+		OK(pfs_workspace_setattr(f.ws, n, PFS_NODE_SIZE, &set, &err));
+		cr_assert_eq(pthread_create(&thread, NULL, write_behind, o), 0);
+		for (int wait = i % 100 * 200; wait > 0; wait--)
+			__asm__ volatile("" ::: "memory");
+		rc = pfs_workspace_become(o, &other, &err);
+		cr_assert_geq(rc, 0, "%s", err.text);
+		became += (unsigned)rc;
+		pthread_join(thread, &failed);
+		cr_assert_null(failed);
+		cr_assert_eq(attr_of(&f, n).size_bytes, 101, "turn %d, %d", i, rc);
+	}
+	cr_expect_gt(became, 0);
+	pfs_workspace_close_file(&o);
 	pfs_node_unref(&n);
 	end(&f);
 }
