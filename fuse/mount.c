@@ -47,6 +47,15 @@ void pfs_mount_fail(fuse_req_t req, const char *what, int rc, const struct pfs_e
 	fuse_reply_err(req, pfs_code_errno(rc));
 }
 
+void pfs_mount_fail_limit(fuse_req_t req, const char *what, int rc, const struct pfs_error *err,
+			  int limit)
+{
+	if (rc == PFS_E_LIMIT)
+		fuse_reply_err(req, limit);
+	else
+		pfs_mount_fail(req, what, rc, err);
+}
+
 void pfs_mount_add_opened(struct pfs_mount *m, struct opened *o)
 {
 	pfs_lock(&m->lock);

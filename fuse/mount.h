@@ -97,6 +97,10 @@ struct pfs_mount *pfs_mount_of(fuse_req_t req);
 /* Answer with what `rc` means to the kernel; what is nobody's fault but ours is logged. */
 void pfs_mount_fail(fuse_req_t req, const char *what, int rc, const struct pfs_error *err);
 
+/* The same where reaching a limit of ours is `limit` and not "too large". */
+void pfs_mount_fail_limit(fuse_req_t req, const char *what, int rc, const struct pfs_error *err,
+			  int limit);
+
 void pfs_mount_log(struct pfs_mount *m, const char *fmt, ...) PFS_PRINTF(2, 3);
 
 #endif

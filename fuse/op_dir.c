@@ -281,7 +281,7 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 		return;
 	rc = pfs_view_mkdir(m->view, dir->handle, name, mode & 07777, &who, &h, &a, &err);
 	if (rc < 0)
-		pfs_mount_fail(req, "mkdir", rc, &err);
+		pfs_mount_fail_limit(req, "mkdir", rc, &err, EMLINK);
 	else
 		pfs_op_reply_entry(req, h, &a);
 }
@@ -327,7 +327,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	if (rc == PFS_E_UNSUPPORTED)
 		fuse_reply_err(req, EXDEV); /* which mv(1) understands: it copies */
 	else if (rc < 0)
-		pfs_mount_fail(req, "rename", rc, &err);
+		pfs_mount_fail_limit(req, "rename", rc, &err, EMLINK);
 	else
 		fuse_reply_err(req, 0);
 }

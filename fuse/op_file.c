@@ -320,7 +320,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (rc == 0 && (fi->flags & O_TRUNC) && !i->volatile_)
 		rc = drop_capability(m, i->handle, &err);
 	if (rc < 0) {
-		pfs_mount_fail(req, "open", rc, &err);
+		pfs_mount_fail_limit(req, "open", rc, &err, ENFILE);
 		return;
 	}
 	sys = adopt(req, i, file, fi, &h);
@@ -349,7 +349,7 @@ static void reply_create(fuse_req_t req, struct pfs_handle *handle, const struct
 	rc = pfs_inode_enter(m, handle, a, &e, &err);
 	if (rc < 0) {
 		pfs_file_close(&file, NULL);
-		pfs_mount_fail(req, "create", rc, &err);
+		pfs_mount_fail_limit(req, "create", rc, &err, ENFILE);
 		return;
 	}
 	i = pfs_inode_find(m, e.ino);
@@ -385,7 +385,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	rc = pfs_view_create(m->view, dir->handle, name, open_flags(fi->flags), mode & 07777, &who,
 			     &handle, &a, &file, &err);
 	if (rc < 0)
-		pfs_mount_fail(req, "create", rc, &err);
+		pfs_mount_fail_limit(req, "create", rc, &err, ENFILE);
 	else
 		reply_create(req, handle, &a, file, fi);
 }
@@ -413,7 +413,7 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 		}
 	}
 	if (rc < 0)
-		pfs_mount_fail(req, "tmpfile", rc, &err);
+		pfs_mount_fail_limit(req, "tmpfile", rc, &err, ENFILE);
 	else
 		reply_create(req, handle, &a, file, fi);
 }

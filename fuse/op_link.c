@@ -34,7 +34,7 @@ static void reply_passing(fuse_req_t req, const struct pfs_attr *a)
 	int rc = pfs_inode_enter_passing(m, a, &e, &err);
 
 	if (rc < 0)
-		pfs_mount_fail(req, "symlink", rc, &err);
+		pfs_mount_fail_limit(req, "symlink", rc, &err, EMLINK);
 	else if (fuse_reply_entry(req, &e) < 0)
 		pfs_inode_forget(m, e.ino, 1);
 }
@@ -53,7 +53,7 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
 		return;
 	rc = pfs_view_symlink(m->view, dir->handle, name, target, &who, &h, &a, &err);
 	if (rc < 0) {
-		pfs_mount_fail(req, "symlink", rc, &err);
+		pfs_mount_fail_limit(req, "symlink", rc, &err, EMLINK);
 	} else if (a.type == PFS_TYPE_SYMLINK) {
 		pfs_op_reply_entry(req, h, &a);
 	} else {

@@ -26,10 +26,8 @@ static void fail(fuse_req_t req, const char *what, int rc, const struct pfs_erro
 {
 	if (rc == PFS_E_NOTFOUND)
 		fuse_reply_err(req, ENODATA);
-	else if (rc == PFS_E_LIMIT)
-		fuse_reply_err(req, full);
 	else
-		pfs_mount_fail(req, what, rc, err);
+		pfs_mount_fail_limit(req, what, rc, err, full);
 }
 
 /* With size 0 only the length is asked for. */

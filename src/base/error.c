@@ -22,7 +22,7 @@ static const struct code_row codes[] = {
 	{ PFS_E_DENIED, "denied", EPERM, 403, 6 },
 	{ PFS_E_BUSY, "busy", EBUSY, 409, 7 },
 	{ PFS_E_TIMEOUT, "timeout", ETIMEDOUT, 504, 8 },
-	{ PFS_E_LIMIT, "limit", EDQUOT, 413, 9 },
+	{ PFS_E_LIMIT, "limit", EFBIG, 413, 9 },
 	{ PFS_E_UNSUPPORTED, "unsupported", EOPNOTSUPP, 501, 10 },
 	{ PFS_E_CORRUPT, "corrupt", EIO, 500, 11 },
 	{ PFS_E_IO, "io", EIO, 500, 12 },

@@ -199,10 +199,10 @@ import errno, os
 fd = os.open(".pfs/commit", os.O_WRONLY | os.O_TRUNC)
 os.write(fd, b"x" * 60000)
 try: os.write(fd, b"x" * 60000)
-except OSError as e: assert e.errno == errno.EDQUOT, e
+except OSError as e: assert e.errno == errno.EFBIG, e
 else: raise SystemExit("the write was taken")
 try: os.close(fd)
-except OSError as e: assert e.errno == errno.EDQUOT, e
+except OSError as e: assert e.errno == errno.EFBIG, e
 else: raise SystemExit("the close succeeded")'
 same "and commits nothing" "$second" "$(cat .pfs/head)"
 

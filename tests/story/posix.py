@@ -366,4 +366,33 @@ def what_was_written_synchronously_is_there():
             assert f.read(4) == b"safe", name
 
 
+# ---- limits ----
+
+def what_is_free_is_what_the_disk_of_the_data_has():
+    ours, disk = os.statvfs("."), os.statvfs(os.environ["DATA"])
+    assert ours.f_namemax == 255
+    assert ours.f_blocks * ours.f_frsize == disk.f_blocks * disk.f_frsize
+    for a, b in (ours.f_bavail, disk.f_bavail), (ours.f_bfree, disk.f_bfree):
+        assert abs(a * ours.f_frsize - b * disk.f_frsize) < disk.f_blocks * disk.f_frsize / 50
+    assert ours.f_files == disk.f_files
+
+
+def limits_are_told_by_their_names():
+    fd = opened("limited")
+    refused(errno.EFBIG, os.truncate, "limited", (1 << 46) + 1)
+    refused(errno.EFBIG, os.pwrite, fd, b"x", 1 << 46)
+    refused(errno.ENAMETOOLONG, os.mkdir, "n" * 256)
+    os.mkdir("n" * 255)
+    deep = os.getcwd()
+    try:
+        for depth in range(3000):
+            os.mkdir("d")
+            os.chdir("d")
+    except OSError as e:
+        assert e.errno == errno.EMLINK and depth > 2000, (e, depth)
+    else:
+        raise AssertionError("a path without an end")
+    os.chdir(deep)
+
+
 globals()[sys.argv[1]]()

@@ -9,7 +9,7 @@ need_command python3
 start_pfsd
 mkdir "$MNT/r" && mkdir "$MNT/r/b" && mkdir "$MNT/r/b/d" && cd "$MNT/r/b/d" || broken "a branch"
 BRANCH=$MNT/r/b
-export BRANCH
+export BRANCH DATA
 posix() { timeout 120 python3 "$STORY_SOURCE/posix.py" "$1"; }
 has_word() { grep -q "$1" "$2"; }
 
@@ -18,7 +18,8 @@ all_of_it() { # SUFFIX
 		sqlite_with_a_rollback_journal sqlite_with_a_write_ahead_log \
 		appending_to_a_new_file appending_to_a_committed_file direct_io \
 		shared_mappings_of_a_new_file shared_mappings_of_a_committed_file \
-		private_mappings_of_a_commit; do
+		private_mappings_of_a_commit what_is_free_is_what_the_disk_of_the_data_has \
+		limits_are_told_by_their_names; do
 		claim "$(echo "$each" | tr _ ' ')$1" posix "$each"
 	done
 }
