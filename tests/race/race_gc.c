@@ -1,8 +1,8 @@
 /*
  * Collections, one after the other, beside everything that anybody may do
  * meanwhile: writers that commit, delete their repo and begin anew, readers of
- * what was committed, of files that are open while their repo goes, questions
- * what deleting would free, fsck.
+ * what was committed, of files that are open while their repo goes, who copies
+ * files by reference and sets attributes, questions what deleting would free, fsck.
  *
  *	race_gc [SECONDS]    8
  *
@@ -14,6 +14,7 @@
 #include "../world.h"
 #include "store/packset.h"
 #include "store/packwriter.h"
+#include "store/session.h"
 #include <pfs/admin.h>
 
 #include <pthread.h>
@@ -43,8 +44,8 @@ struct repo {
 static struct world w;
 static struct repo repos[WRITERS];
 static double end_s;
-static unsigned commits, reads, collections, questions, checks, orphans; /* atomic */
-static uint64_t freed;                                                   /* atomic */
+static unsigned commits, reads, collections, questions, checks, orphans, links; /* atomic */
+static uint64_t freed;                                                          /* atomic */
 
 static double now(void)
 {
@@ -262,6 +263,148 @@ static void *read_on(void *arg)
 	return NULL;
 }
 
+/* --- who copies by reference ----------------------------------------------- */
+
+#define COPIES 12
+
+static struct copy {
+	char text[BODY_MAX + 1]; /* what the file has, and in an attribute the start of it */
+	size_t len;
+} copies[COPIES];
+
+static size_t attribute_len(const struct copy *c)
+{
+	return c->len < 20000 ? c->len : 20000;
+}
+
+/* A file of somebody's workspace; NULL: it is gone just now. */
+static struct pfs_open *open_any(struct pfs_workspace *ws, unsigned file)
+{
+	struct pfs_node *dir = pfs_workspace_root(ws), *in = NULL, *n = NULL;
+	struct pfs_open *open = NULL;
+	char name[8];
+
+	snprintf(name, sizeof(name), "d%u", file % 3);
+	if (pfs_workspace_lookup(ws, dir, name, 2, &in, NULL) == 0) {
+		snprintf(name, sizeof(name), "f%u", file);
+		if (pfs_workspace_lookup(ws, in, name, 2, &n, NULL) == 0)
+			pfs_workspace_open_file(ws, n, false, false, &open, NULL);
+	}
+	pfs_node_unref(&n);
+	pfs_node_unref(&in);
+	pfs_node_unref(&dir);
+	return open;
+}
+
+static struct pfs_node *make_copy(struct pfs_workspace *ws, unsigned i)
+{
+	const struct pfs_node_make make = { .type = PFS_ENTRY_FILE, .mode = 0644 };
+	struct pfs_node *root = pfs_workspace_root(ws), *n = NULL;
+	struct pfs_error err = { 0 };
+	char name[8];
+	int len = snprintf(name, sizeof(name), "c%u", i), rc;
+
+	rc = pfs_workspace_lookup(ws, root, name, (size_t)len, &n, &err);
+	if (rc == PFS_E_NOTFOUND)
+		rc = pfs_workspace_make(ws, root, name, (size_t)len, &make, &n, &err);
+	must(rc, &err);
+	pfs_node_unref(&root);
+	return n;
+}
+
+static void expect_copy(struct pfs_workspace *ws, struct pfs_node *n, const struct copy *c)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf value = PFS_BUF_INIT(1 << 20);
+	char *got = malloc(BODY_MAX + 1);
+	struct pfs_error err = { 0 };
+	struct pfs_open *o;
+	size_t len;
+
+	CHECK(got, "memory");
+	must(pfs_workspace_open_file(ws, n, false, false, &o, &err), &err);
+	must(pfs_workspace_read(o, 0, got, BODY_MAX + 1, &len, &err), &err);
+	CHECK(len == c->len && memcmp(got, c->text, len) == 0, "a copy has other bytes");
+	pfs_workspace_close_file(&o);
+	must(pfs_workspace_get_xattr(ws, n, "user.text", &value, &err), &err);
+	CHECK(value.len == attribute_len(c) && memcmp(value.data, c->text, value.len) == 0,
+	      "an attribute has other bytes");
+	free(got);
+}
+
+/* Whether the file is what `from` is now: it may have changes, or a collection be under way. */
+static bool link_to(struct pfs_open *from, struct pfs_workspace *ws, struct pfs_node *n)
+{
+	const struct pfs_node_attr empty = { 0 };
+	struct pfs_session session;
+	struct pfs_content content;
+	struct pfs_error err = { 0 };
+	struct pfs_open *o;
+	int rc = 0;
+
+	must(pfs_workspace_setattr(ws, n, PFS_NODE_SIZE, &empty, &err), &err);
+	must(pfs_workspace_open_file(ws, n, true, false, &o, &err), &err);
+	pfs_session_begin(w.store, &session);
+	if (pfs_session_may_link(w.store) && pfs_workspace_content(from, &content))
+		rc = pfs_workspace_become(o, &content, &err);
+	pfs_session_end(w.store, &session);
+	CHECK(rc >= 0, "%s", err.text);
+	pfs_workspace_close_file(&o);
+	return rc == 1;
+}
+
+static void copy_one(struct pfs_workspace *ws, struct pfs_open *from, unsigned i)
+{
+	struct pfs_node *n = make_copy(ws, i);
+	struct copy *c = &copies[i];
+	struct pfs_error err = { 0 };
+	struct pfs_open *o;
+
+	if (c->len)
+		expect_copy(ws, n, c);
+	c->len = 0;
+	if (link_to(from, ws, n)) {
+		must(pfs_workspace_open_file(ws, n, false, false, &o, &err), &err);
+		must(pfs_workspace_read(o, 0, c->text, BODY_MAX + 1, &c->len, &err), &err);
+		pfs_workspace_close_file(&o);
+		must(pfs_workspace_set_xattr(ws, n, "user.text", c->text, attribute_len(c),
+					     PFS_XATTR_ANY, &err),
+		     &err);
+		__atomic_add_fetch(&links, 1, __ATOMIC_RELAXED);
+	}
+	pfs_node_unref(&n);
+}
+
+static void *copy_on(void *arg)
+{
+	struct pfs_workspace *ws = NULL, *other;
+	struct pfs_error err = { 0 };
+	uint64_t seed = 7;
+
+	must(pfs_repo_create(w.h, "copies", &err), &err);
+	must(pfs_branch_create(w.h, "copies", "master", NULL, &err), &err);
+	must(pfs_history_workspace(w.h, "copies", "master", &ws, &err), &err);
+	while (!is_over()) {
+		struct repo *r = &repos[roll(&seed, WRITERS)];
+		struct pfs_open *from = NULL;
+		struct pfs_commit_id id;
+
+		if (pfs_history_workspace(w.h, r->name, "master", &other, NULL) < 0)
+			continue;
+		from = open_any(other, roll(&seed, FILES));
+		if (from)
+			copy_one(ws, from, roll(&seed, COPIES));
+		pfs_workspace_close_file(&from);
+		pfs_history_release(w.h, &other);
+		if (roll(&seed, 100) == 0)
+			must(pfs_commit_branch(w.h, "copies", "master", NULL, &id, &err), &err);
+	}
+	pfs_history_release(w.h, &ws);
+	must(pfs_repo_delete(w.h, "copies", true, &err), &err);
+	return arg;
+}
+
+/* --- collections and questions --------------------------------------------- */
+
 static void *collect_on(void *arg)
 {
 	uint64_t seed = 5;
@@ -360,7 +503,7 @@ static void check_at_rest(void)
 
 int main(int argc, char **argv)
 {
-	pthread_t threads[WRITERS + READERS + 3];
+	pthread_t threads[WRITERS + READERS + 4];
 	struct scratch dir = scratch_new();
 	struct pfs_error err = { 0 };
 	unsigned n = 0;
@@ -379,16 +522,17 @@ int main(int argc, char **argv)
 	}
 	for (uintptr_t i = 0; i < READERS; i++)
 		start(&threads[n++], read_on, (void *)i);
+	start(&threads[n++], copy_on, NULL);
 	start(&threads[n++], collect_on, NULL);
 	start(&threads[n++], ask_on, NULL);
 	start(&threads[n++], check_on, NULL);
 	while (n)
 		pthread_join(threads[--n], NULL);
 	check_at_rest();
-	printf("%u commits, %u reads, %u open files of deleted repos, %u collections that freed "
-	       "%.1f MB, %u questions, %u checks: nothing lost\n",
-	       commits, reads, orphans, collections, (double)freed / 1e6, questions, checks);
-	CHECK(commits > 10 && reads > 10 && collections > 2 && checks > 0,
+	printf("%u commits, %u reads, %u open files of deleted repos, %u copies, %u collections "
+	       "that freed %.1f MB, %u questions, %u checks: nothing lost\n",
+	       commits, reads, orphans, links, collections, (double)freed / 1e6, questions, checks);
+	CHECK(commits > 10 && reads > 10 && collections > 2 && checks > 0 && links > 0,
 	      "hardly anything happened");
 	world_close(&w);
 	scratch_fini(&dir);

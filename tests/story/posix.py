@@ -2,7 +2,7 @@
 time in a folder of a branch, `posix.py CLAIM`. Each ends with an error when it
 does not hold. `commit()` commits the branch from inside."""
 
-import ctypes, errno, fcntl, mmap, os, signal, sqlite3, struct, sys, time
+import ctypes, errno, fcntl, mmap, os, random, signal, sqlite3, struct, sys, time
 
 M = 1 << 20
 BRANCH = os.environ["BRANCH"]
@@ -364,6 +364,139 @@ def what_was_written_synchronously_is_there():
     for name in [f"{n}-{h}" for n in ("new", "small", "large") for h in SYNCS] + ["new-rwf"]:
         with open(name, "rb") as f:
             assert f.read(4) == b"safe", name
+
+
+# ---- everything at random ----
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+KEEP, PUNCH, ZERO = 1, 2, 16
+
+
+class Twins:
+    """Two files of the mount and two local ones that everything is done to alike."""
+
+    MAX = 6 * M
+
+    def __init__(self, rng):
+        self.rng = rng
+        self.local = os.environ["LOCAL"]
+        self.names = ["twin-a", "twin-b"]
+        for name in self.names:
+            for folder in self.folders():
+                with open(f"{folder}/{name}", "wb"):
+                    pass
+
+    def folders(self):
+        return ".", self.local
+
+    def each(self, work):
+        """work(fd, other_fd) here and there gives the same."""
+        a, b = self.rng.sample(self.names, 2) if self.rng.random() < 0.3 else [self.rng.choice(self.names)] * 2
+        got = []
+        for folder in self.folders():
+            fds = [os.open(f"{folder}/{n}", os.O_RDWR) for n in (a, b)]
+            try:
+                got.append(work(*fds))
+            except OSError as e:
+                got.append(e.errno)
+            for fd in fds:
+                os.close(fd)
+        assert got[0] == got[1], got
+
+    def place(self):
+        off = self.rng.randrange(self.MAX)
+        return off, min(self.rng.choice((1, 100, 5000, 70000, 300000, 2 * M)), self.MAX - off)
+
+    def write(self):
+        off, n = self.place()
+        data = self.rng.randbytes(n)
+        self.each(lambda fd, _: os.pwrite(fd, data, off))
+
+    def append(self):
+        data = self.rng.randbytes(self.rng.randrange(5000))
+        self.each(lambda fd, _: os.pwrite(fd, data, os.fstat(fd).st_size))
+
+    def cut(self):
+        size = self.rng.choice((0, 1, self.rng.randrange(self.MAX), self.rng.randrange(self.MAX)))
+        self.each(lambda fd, _: os.ftruncate(fd, size))
+
+    def allocate(self):
+        (off, n), mode = self.place(), self.rng.choice((0, KEEP, PUNCH | KEEP, ZERO, ZERO | KEEP))
+        self.each(lambda fd, _: libc.fallocate(fd, mode, off, n))
+
+    def copy(self):
+        (off, n), to = self.place(), self.rng.randrange(self.MAX)
+        if self.rng.random() < 0.3:
+            off, n, to = 0, self.MAX * 2, 0
+
+        def work(fd, other):
+            done = 0
+            while True:
+                got = os.copy_file_range(fd, other, n - done, off + done, to + done)
+                done += got
+                if got == 0 or done == n:
+                    return done
+
+        self.each(work)
+
+    def map(self):
+        off, n = self.place()
+        data = self.rng.randbytes(n)
+
+        def work(fd, _):
+            size = os.fstat(fd).st_size
+            if size == 0:
+                return 0
+            at, end = min(off, size), min(off + n, size)
+            with mmap.mmap(fd, size) as m:
+                m[at:end] = data[:end - at]
+            return end
+
+        self.each(work)
+
+    def swap(self):
+        if self.rng.random() < 0.5:
+            for folder in self.folders():
+                os.rename(f"{folder}/twin-a", f"{folder}/twin-c")
+                os.rename(f"{folder}/twin-b", f"{folder}/twin-a")
+                os.rename(f"{folder}/twin-c", f"{folder}/twin-b")
+        else:
+            commit()
+
+    def compare(self, folder="."):
+        for name in self.names:
+            with open(f"{folder}/{name}", "rb") as a, open(f"{self.local}/{name}", "rb") as b:
+                assert a.read() == b.read(), f"{folder}/{name} differs"
+            fd, at = os.open(f"{folder}/{name}", os.O_RDONLY), 0
+            size = os.fstat(fd).st_size
+            while at < size:  # what is no data is zeros
+                try:
+                    data = os.lseek(fd, at, os.SEEK_DATA)
+                except OSError as e:
+                    assert e.errno == errno.ENXIO
+                    data = size
+                assert not os.pread(fd, data - at, at).strip(b"\0"), (name, at, data)
+                at = os.lseek(fd, data, os.SEEK_HOLE) if data < size else size
+            os.close(fd)
+
+
+def whatever_is_done_is_done_as_on_a_local_disk():
+    for seed in range(int(os.environ.get("SEEDS", "2"))):
+        rng = random.Random(seed)
+        t = Twins(rng)
+        doings = [t.write] * 4 + [t.append, t.cut, t.allocate, t.copy, t.copy, t.map, t.swap, t.swap]
+        done = []
+        try:
+            for i in range(150):
+                done.append(rng.choice(doings))
+                done[-1]()
+                if i % 5 == 0:
+                    t.compare()
+            t.compare(committed(commit(), os.getcwd()))
+        except BaseException:
+            print("seed", seed, [d.__name__ for d in done])
+            raise
 
 
 # ---- limits ----

@@ -9,7 +9,9 @@ need_command python3
 start_pfsd
 mkdir "$MNT/r" && mkdir "$MNT/r/b" && mkdir "$MNT/r/b/d" && cd "$MNT/r/b/d" || broken "a branch"
 BRANCH=$MNT/r/b
-export BRANCH DATA
+LOCAL=$S/local
+export BRANCH DATA LOCAL
+mkdir "$LOCAL"
 posix() { timeout 120 python3 "$STORY_SOURCE/posix.py" "$1"; }
 has_word() { grep -q "$1" "$2"; }
 
@@ -19,7 +21,7 @@ all_of_it() { # SUFFIX
 		appending_to_a_new_file appending_to_a_committed_file direct_io \
 		shared_mappings_of_a_new_file shared_mappings_of_a_committed_file \
 		private_mappings_of_a_commit what_is_free_is_what_the_disk_of_the_data_has \
-		limits_are_told_by_their_names; do
+		limits_are_told_by_their_names whatever_is_done_is_done_as_on_a_local_disk; do
 		claim "$(echo "$each" | tr _ ' ')$1" posix "$each"
 	done
 }
