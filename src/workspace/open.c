@@ -679,33 +679,34 @@ bool pfs_workspace_content(struct pfs_open *o, struct pfs_content *out)
 }
 
 /*
- * Take the spool file away from its users: false when somebody changes it, or
- * could without our hearing of it. Who comes after the mark is set waits for the
- * lock and looks again; who came before it is seen.
+ * Whether nobody changes the spool file, or could without our hearing of it, and
+ * it has no more than `size` bytes. With the mark set: who comes now waits for
+ * the lock and looks again, and who came before it is seen.
  */
-static bool take_away(struct pfs_open *o, struct pfs_spooled *s)
+static bool is_at_rest(struct pfs_open *o, const struct pfs_spooled *s, uint64_t size)
 {
-	if (s->patch || s->lent)
-		return true;
-	atomic_store(&s->replaced, true);
-	if (!atomic_load(&s->borrowed) && !atomic_load(&o->changes) && o->node->file.writers == 1)
-		return true;
-	atomic_store(&s->replaced, false);
-	return false;
+	struct pfs_spool_stat st;
+
+	if (atomic_load(&s->borrowed) && !s->patch && !s->lent)
+		return false;
+	if (atomic_load(&o->changes) || o->node->file.writers != 1)
+		return false;
+	return pfs_spooled_stat(o->node, &st, NULL) == 0 && st.size <= size;
 }
 
-/* With the lock held: whether all of the file can be replaced by `size` bytes. */
+/* With the lock held: all of the file is about to be replaced by `size` bytes, if it can be. */
 static bool make_way(struct pfs_open *o, uint64_t size)
 {
 	struct pfs_node *n = o->node;
-	struct pfs_spool_stat st;
+	struct pfs_spooled *s = n->file.spooled;
 
-	if (!n->file.spooled)
+	if (!s)
 		return n->file.kept->size <= size;
-	if (pfs_spooled_stat(n, &st, NULL) < 0 || st.size > size)
+	atomic_store(&s->replaced, true);
+	if (!is_at_rest(o, s, size)) {
+		atomic_store(&s->replaced, false);
 		return false;
-	if (!take_away(o, n->file.spooled))
-		return false;
+	}
 	pfs_spooled_drop(n);
 	return true;
 }
