@@ -399,6 +399,53 @@ Test(view, hash_size_and_files_are_attributes_of_what_is_committed)
 	pfs_handle_unref(&c);
 }
 
+Test(view, attributes_are_kept_by_branches_shown_by_commits_and_refused_elsewhere)
+{
+	const char *id = first_commit();
+	struct pfs_handle *f = at("/r/b/g"), *c = at(below(id, "/g")), *r = at("/r");
+	char value[8];
+	size_t len;
+
+	OK(pfs_view_setxattr(v, f, "user.a", "1", 1, PFS_SETXATTR_CREATE, &err));
+	OK(pfs_view_getxattr(v, f, "user.a", value, sizeof(value), &len, &err));
+	cr_expect(len == 1 && value[0] == '1');
+	OK(pfs_view_listxattr(v, f, value, sizeof(value), &len, &err));
+	cr_expect(len == 7 && strcmp(value, "user.a") == 0);
+	cr_expect_eq(pfs_view_setxattr(v, f, "user.pfs.x", "", 0, 0, &err), PFS_E_DENIED);
+	cr_expect_eq(pfs_view_setxattr(v, f, "user.a", "", 0, 3, &err), PFS_E_INVALID);
+	cr_expect_eq(pfs_view_setxattr(v, c, "user.a", "", 0, 0, &err), PFS_E_READONLY);
+	cr_expect_eq(pfs_view_removexattr(v, c, "user.a", &err), PFS_E_READONLY);
+	cr_expect_eq(pfs_view_setxattr(v, r, "user.a", "", 0, 0, &err), PFS_E_UNSUPPORTED);
+	OK(pfs_view_removexattr(v, f, "user.a", &err));
+	cr_expect_eq(pfs_view_removexattr(v, f, "user.a", &err), PFS_E_NOTFOUND);
+	pfs_handle_unref(&r);
+	pfs_handle_unref(&c);
+	pfs_handle_unref(&f);
+}
+
+Test(view, what_was_deleted_shares_nothing)
+{
+	struct pfs_handle *f = at(below(first_commit(), "/g")), *t;
+	struct pfs_file *from, *to;
+	uint64_t size;
+
+	OK(make_dir("/", "other"));
+	OK(make_dir("/other", "b"));
+	OK(put("/other/b", "t", ""));
+	t = at("/other/b/t");
+	OK(pfs_view_open(v, f, PFS_OPEN_READ, &from, &err));
+	OK(pfs_view_open(v, t, PFS_OPEN_WRITE, &to, &err));
+	cr_expect_eq(pfs_file_share(from, to, 1, &size, &err), PFS_E_UNSUPPORTED, "it is longer");
+	OK(pfs_file_share(from, to, 100, &size, &err));
+	cr_expect(size == 3 && strcmp(text_of("/other/b/t"), text_of("/r/b/g")) == 0);
+	OK(pfs_repo_delete(h, "r", true, &err));
+	cr_expect_eq(pfs_file_share(from, to, 100, &size, &err), PFS_E_UNSUPPORTED);
+	OK(pfs_file_close(&from, &err));
+	OK(pfs_file_close(&to, &err));
+	pfs_handle_unref(&t);
+	pfs_handle_unref(&f);
+}
+
 /* ---- control files ---- */
 
 Test(view, control_files_tell_what_happened)
