@@ -92,6 +92,7 @@ t = os.open("safe", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
 assert os.copy_file_range(s, t, 40000000) == 40000000
 os.fsync(t)' "../$first/large"
 claim "... by reference" spooled_none
+claim "another branch is flushed too" sync ../other/large
 cd "$S" || exit 1
 crash_pfsd
 umount -l "$MNT"
