@@ -83,17 +83,28 @@ static int take_table_away(int dir, const unsigned char uuid[PFS_UUID_SIZE], str
 	return rc == PFS_E_NOTFOUND ? 0 : rc;
 }
 
+int pfs_pack_remove_gone(int dir, const unsigned char uuid[PFS_UUID_SIZE], struct pfs_error *err)
+{
+	char path[PFS_PACK_PATH_SIZE];
+	int rc;
+
+	pfs_pack_path(uuid, PFS_PACK_ADOPTED, true, path);
+	rc = remove_file(dir, path, err);
+	pfs_pack_gone_path(uuid, path);
+	return rc < 0 ? rc : remove_file(dir, path, err);
+}
+
 int pfs_pack_remove(int dir, const struct pfs_pack *pack, struct pfs_error *err)
 {
-	bool adopted = pack->kind == PFS_PACK_ADOPTED;
 	char path[PFS_PACK_PATH_SIZE];
-	int rc = adopted ? take_table_away(dir, pack->uuid, err) : 0;
+	int rc;
 
+	if (pack->kind == PFS_PACK_ADOPTED) {
+		rc = take_table_away(dir, pack->uuid, err);
+		return rc < 0 ? rc : pfs_pack_remove_gone(dir, pack->uuid, err);
+	}
 	pfs_pack_path(pack->uuid, pack->kind, true, path);
-	if (rc == 0)
-		rc = remove_file(dir, path, err);
-	pfs_pack_gone_path(pack->uuid, path);
-	return rc == 0 && adopted ? remove_file(dir, path, err) : rc;
+	return remove_file(dir, path, err);
 }
 
 bool pfs_pack_parse_name(const char *name, unsigned char out_uuid[PFS_UUID_SIZE])

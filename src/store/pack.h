@@ -81,6 +81,9 @@ void pfs_pack_gone_path(const unsigned char uuid[PFS_UUID_SIZE], char out[PFS_PA
  */
 int pfs_pack_remove(int dir, const struct pfs_pack *pack, struct pfs_error *err);
 
+/* Go on with one that was cut off: its file, and when that is gone for good, the name that says so. */
+int pfs_pack_remove_gone(int dir, const unsigned char uuid[PFS_UUID_SIZE], struct pfs_error *err);
+
 /* Whether `name` is that of a pack, "<32 digits>.pk". */
 bool pfs_pack_parse_name(const char *name, unsigned char out_uuid[PFS_UUID_SIZE]);
 

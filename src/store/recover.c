@@ -125,18 +125,6 @@ static int remove_left(const struct loader *l, const char *path, struct pfs_erro
 	return 0;
 }
 
-/* Its removal was cut off: on with it. */
-static int go_on_removing(const struct loader *l, const unsigned char *uuid, struct pfs_error *err)
-{
-	char path[PFS_PACK_PATH_SIZE];
-	int rc;
-
-	pfs_pack_path(uuid, PFS_PACK_ADOPTED, true, path);
-	rc = remove_left(l, path, err);
-	pfs_pack_gone_path(uuid, path);
-	return rc < 0 ? rc : remove_left(l, path, err);
-}
-
 /*
  * An adopted file whose table was lost: what the file holds may be all there is.
  * Check tells of it, repair reads it.
@@ -229,7 +217,7 @@ static int each_left(void *arg, const char *name, struct pfs_error *err)
 	struct loader *l = arg;
 
 	if (parse_other(name, ".gone", uuid))
-		return go_on_removing(l, uuid, err);
+		return pfs_pack_remove_gone(l->dir, uuid, err);
 	if (parse_other(name, ".new", uuid))
 		return meet_new(l, uuid, err);
 	if (!parse_other(name, ".pt.new", uuid))
