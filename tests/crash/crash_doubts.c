@@ -6,11 +6,9 @@
  */
 #include "store/health.h"
 #include "store/packwriter.h"
-#include "base/fault.h"
-#include "../scratch.h"
+#include "../cutoff.h"
 
 #include <glob.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define OBJECTS 4
@@ -99,7 +97,7 @@ static void promise(int fd, char what)
 }
 
 /* In the child. The whole copy comes into the pack that has the damage, or into a newer one. */
-static void tell(const char *path, int fd)
+static void tell(void *path, int fd)
 {
 	struct pfs_store *st = must_open(path);
 
@@ -149,9 +147,8 @@ static int story(enum pfs_fault_mode mode, unsigned at)
 	struct scratch dir = scratch_new();
 	char store[300], promised[2];
 	struct pfs_store *st;
-	int ends[2], status;
-	size_t n = 0;
-	pid_t child;
+	struct cutoff_heard heard = { promised, sizeof(promised), 0 };
+	bool reached;
 
 	snprintf(store, sizeof(store), "%s/store", dir.path);
 	pfs_fault_arm(PFS_FAULT_NONE, 0);
@@ -159,49 +156,26 @@ static int story(enum pfs_fault_mode mode, unsigned at)
 	must_put(st, 0);
 	pfs_store_close(&st);
 	damage(store, 1);
-	CHECK(pipe(ends) == 0, "pipe");
-	child = fork();
-	CHECK(child >= 0, "fork");
-	if (child == 0) {
-		close(ends[0]);
-		pfs_fault_arm(mode, at);
-		tell(store, ends[1]);
-		_exit(pfs_fault_count() >= at ? 1 : 0);
-	}
-	close(ends[1]);
-	while (n < sizeof(promised) && read(ends[0], promised + n, 1) > 0)
-		n++;
-	close(ends[0]);
-	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status), "the story was killed");
-	if (mode == PFS_FAULT_STOP)
-		CHECK(WEXITSTATUS(status) == PFS_FAULT_EXIT || WEXITSTATUS(status) == 0,
-		      "point %u: exit %d", at, WEXITSTATUS(status));
-	else
-		CHECK(n == sizeof(promised), "point %u: only %zu promises", at, n);
-	check_after(store, promised, n);
+	reached = cutoff(mode, at, tell, store, &heard);
+	if (mode != PFS_FAULT_STOP)
+		CHECK(heard.len == sizeof(promised), "point %u: only %zu promises", at, heard.len);
+	check_after(store, promised, heard.len);
 	scratch_fini(&dir);
-	return WEXITSTATUS(status) != 0;
+	return reached;
 }
 
 int main(void)
 {
-	static const struct {
-		enum pfs_fault_mode mode;
-		const char *name;
-	} modes[] = { { PFS_FAULT_STOP, "stop" },
-		      { PFS_FAULT_FAIL, "fail" },
-		      { PFS_FAULT_NOSPACE, "nospace" } };
-
 #ifdef NDEBUG
 	return 77; /* a release build has no fault points */
 #endif
 	pfs_packwriter_set_targets(20000, 20000);
-	for (size_t m = 0; m < sizeof(modes) / sizeof(*modes); m++) {
+	for (size_t m = 0; m < CUTOFF_MODES; m++) {
 		unsigned at = 1;
 
-		while (story(modes[m].mode, at))
+		while (story(cutoff_modes[m].mode, at))
 			at++;
-		printf("%s: %u points\n", modes[m].name, at - 1);
+		printf("%s: %u points\n", cutoff_modes[m].name, at - 1);
 		CHECK(at > 5, "the story has hardly any fault points");
 	}
 	return 0;

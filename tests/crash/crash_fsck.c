@@ -16,13 +16,12 @@
  *
  * And the same once more with a damaged page of the database, which is made anew.
  */
+#include "../cutoff.h"
 #include "../world.h"
 #include "store/packwriter.h"
-#include "base/fault.h"
 #include <pfs/pfs.h>
 
 #include <dirent.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define TEXT_SIZE 3000
@@ -371,19 +370,6 @@ static void check_after(const char *data, bool database, const struct pfs_commit
 	world_close(&w);
 }
 
-static void copy_folder(const char *from, const char *to)
-{
-	pid_t child = fork();
-	int status;
-
-	CHECK(child >= 0, "fork");
-	if (child == 0) {
-		execlp("cp", "cp", "-a", from, to, (char *)NULL);
-		_exit(127);
-	}
-	CHECK(waitpid(child, &status, 0) == child && status == 0, "cp");
-}
-
 /* A page behind the first, which says what the file is. */
 static void damage_database(const char *data)
 {
@@ -397,43 +383,36 @@ static void damage_database(const char *data)
 	fclose(f);
 }
 
+static void tell_repair_data(void *data, int fd)
+{
+	repair_data(data);
+}
+
+static void tell_repair(void *data, int fd)
+{
+	repair(data);
+}
+
 /* True while the story did reach fault point `at`. */
 static int story(const char *instance, const struct pfs_commit_id ids[2], bool database,
 		 enum pfs_fault_mode mode, unsigned at)
 {
 	struct scratch dir = scratch_new();
 	char data[250];
-	pid_t child;
-	int status;
+	bool reached;
 
 	snprintf(data, sizeof(data), "%.200s/data", dir.path);
-	copy_folder(instance, data);
+	cutoff_copy_folder(instance, data);
 	if (database)
 		damage_database(data);
-	child = fork();
-	CHECK(child >= 0, "fork");
-	if (child == 0) {
-		pfs_fault_arm(mode, at);
-		database ? repair_data(data) : repair(data);
-		_exit(pfs_fault_count() >= at ? 1 : 0);
-	}
-	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status), "the story was killed");
-	CHECK(WEXITSTATUS(status) == (mode == PFS_FAULT_STOP ? PFS_FAULT_EXIT : 1) ||
-		      WEXITSTATUS(status) == 0,
-	      "point %u: exit %d", at, WEXITSTATUS(status));
+	reached = cutoff(mode, at, database ? tell_repair_data : tell_repair, data, NULL);
 	check_after(data, database, &ids[0], &ids[1]);
 	scratch_fini(&dir);
-	return WEXITSTATUS(status) != 0;
+	return reached;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		enum pfs_fault_mode mode;
-		const char *name;
-	} modes[] = { { PFS_FAULT_STOP, "stop" },
-		      { PFS_FAULT_FAIL, "fail" },
-		      { PFS_FAULT_NOSPACE, "nospace" } };
 	bool all = argc > 1 && strcmp(argv[1], "all") == 0;
 	struct scratch dir;
 	struct pfs_commit_id ids[2];
@@ -444,13 +423,13 @@ int main(int argc, char **argv)
 	pfs_packwriter_set_targets(DATA_TARGET, META_TARGET);
 	dir = scratch_new();
 	make_instance(dir.path, &ids[0], &ids[1]);
-	for (size_t m = 0; m < 2 * sizeof(modes) / sizeof(*modes); m++) {
+	for (size_t m = 0; m < 2 * CUTOFF_MODES; m++) {
 		bool database = m % 2;
 		unsigned at = 1;
 
-		while (story(dir.path, ids, database, modes[m / 2].mode, at))
+		while (story(dir.path, ids, database, cutoff_modes[m / 2].mode, at))
 			at += all || m < 2 ? 1 : 7;
-		printf("%s%s: %u points, all whole\n", modes[m / 2].name,
+		printf("%s%s: %u points, all whole\n", cutoff_modes[m / 2].name,
 		       database ? ", with the database" : "", at - 1);
 		CHECK(at > 20, "the story has hardly any fault points");
 	}

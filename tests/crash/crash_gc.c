@@ -15,11 +15,11 @@
  * of which every other piece goes, packs that are full and packs being written.
  */
 #include "../cold.h"
+#include "../cutoff.h"
 #include "../world.h"
 #include "store/adoption.h"
 #include "store/packwriter.h"
 #include "store/repack.h"
-#include "base/fault.h"
 #include <pfs/admin.h>
 
 #include <pthread.h>
@@ -338,7 +338,7 @@ static int drop_gone(struct world *w, struct pfs_error *err)
 }
 
 /* In the child. A failure is met as a user would meet it: try again. */
-static void tell(const char *data, int fd)
+static void tell(void *data, int fd)
 {
 	struct bystander b = { .tell = fd };
 	struct pfs_gc_report r;
@@ -421,74 +421,41 @@ static void in_child(void (*work)(const char *data), const char *data)
 	CHECK(waitpid(pid, &status, 0) == pid && status == 0, "the process that prepares");
 }
 
-static void copy_folder(const char *from, const char *to)
-{
-	int status;
-	pid_t pid = fork();
-
-	CHECK(pid >= 0, "fork");
-	if (pid == 0) {
-		execlp("cp", "cp", "-a", "--", from, to, (char *)NULL);
-		_exit(127);
-	}
-	CHECK(waitpid(pid, &status, 0) == pid && status == 0, "cp %s", from);
-}
-
 /* True while the collection did reach fault point `at`; *objects is what every one leaves. */
 static bool story(const char *prepared, enum pfs_fault_mode mode, unsigned at, uint64_t *objects)
 {
 	struct scratch dir = scratch_new();
-	unsigned promised = 0;
-	int ends[2], status;
-	char data[240], byte;
+	char data[240], promises[LATE + 1];
+	struct cutoff_heard heard = { promises, sizeof(promises), 0 };
 	uint64_t left;
-	pid_t child;
+	bool reached;
 
 	snprintf(data, sizeof(data), "%.200s/data", dir.path);
-	copy_folder(prepared, data);
-	CHECK(pipe(ends) == 0, "pipe");
-	child = fork();
-	CHECK(child >= 0, "fork");
-	if (child == 0) {
-		close(ends[0]);
-		pfs_fault_arm(mode, at);
-		tell(data, ends[1]);
-		_exit(pfs_fault_count() >= at ? 1 : 0);
-	}
-	close(ends[1]);
-	while (read(ends[0], &byte, 1) == 1)
-		promised++;
-	close(ends[0]);
-	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status), "point %u: killed", at);
+	cutoff_copy_folder(prepared, data);
+	reached = cutoff(mode, at, tell, data, &heard);
 	if (mode != PFS_FAULT_STOP)
-		CHECK(promised == LATE, "point %u: %u commits", at, promised);
-	left = check_after(data, promised);
+		CHECK(heard.len == LATE, "point %u: %zu commits", at, heard.len);
+	left = check_after(data, (unsigned)heard.len);
 	CHECK(*objects == 0 || left == *objects, "point %u: %llu objects left, not %llu", at,
 	      (unsigned long long)left, (unsigned long long)*objects);
 	*objects = left;
 	scratch_fini(&dir);
-	return WEXITSTATUS(status) != 0;
+	return reached;
 }
 
 static void cut_off_everywhere(const char *prepared, bool all)
 {
-	static const struct {
-		enum pfs_fault_mode mode;
-		const char *name;
-		unsigned some; /* one point of so many */
-	} modes[] = { { PFS_FAULT_STOP, "stop", 1 },
-		      { PFS_FAULT_FAIL, "fail", 4 },
-		      { PFS_FAULT_NOSPACE, "nospace", 7 } };
+	static const unsigned some[CUTOFF_MODES] = { 1, 4, 7 }; /* one point of so many */
 	uint64_t objects = 0;
 
 	CHECK(!story(prepared, PFS_FAULT_NONE, UINT32_MAX, &objects), "without trouble");
-	for (size_t m = 0; m < sizeof(modes) / sizeof(*modes); m++) {
+	for (size_t m = 0; m < CUTOFF_MODES; m++) {
 		unsigned at = 1;
 
-		while (story(prepared, modes[m].mode, at, &objects))
-			at += all ? 1 : modes[m].some;
-		printf("%s: %u points, all whole, %llu objects left\n", modes[m].name, at - 1,
-		       (unsigned long long)objects);
+		while (story(prepared, cutoff_modes[m].mode, at, &objects))
+			at += all ? 1 : some[m];
+		printf("%s: %u points, all whole, %llu objects left\n", cutoff_modes[m].name,
+		       at - 1, (unsigned long long)objects);
 		fflush(stdout);
 		CHECK(at > 40, "the story has hardly any fault points");
 	}

@@ -8,11 +8,10 @@
  * afterwards says itself what it must be. What was acknowledged is told through
  * a pipe, which outlives the process.
  */
+#include "../cutoff.h"
 #include "../world.h"
-#include "base/fault.h"
 #include "format/commitrec.h"
 
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define ROUNDS   3
@@ -163,7 +162,7 @@ static int play_round(struct world *w, unsigned round, struct pfs_commit_id *out
 }
 
 /* In the child. A failure is met as a user would meet it: try again. */
-static void tell(const char *data, int fd)
+static void tell(void *data, int fd)
 {
 	struct pfs_error err = { 0 };
 	struct promise p;
@@ -329,56 +328,31 @@ static int story(enum pfs_fault_mode mode, unsigned at)
 {
 	struct scratch dir = scratch_new();
 	struct promise promises[ROUNDS];
-	int ends[2], status;
-	size_t n = 0;
-	pid_t child;
+	struct cutoff_heard heard = { promises, sizeof(promises), 0 };
+	bool reached = cutoff(mode, at, tell, dir.path, &heard);
+	size_t n = heard.len / sizeof(*promises);
 
-	CHECK(pipe(ends) == 0, "pipe");
-	child = fork();
-	CHECK(child >= 0, "fork");
-	if (child == 0) {
-		close(ends[0]);
-		pfs_fault_arm(mode, at);
-		tell(dir.path, ends[1]);
-		_exit(pfs_fault_count() >= at ? 1 : 0);
-	}
-	close(ends[1]);
-	while (n < ROUNDS && read(ends[0], &promises[n], sizeof(*promises)) == sizeof(*promises))
-		n++;
-	close(ends[0]);
-	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status), "point %u: killed", at);
-	if (mode == PFS_FAULT_STOP)
-		CHECK(WEXITSTATUS(status) == PFS_FAULT_EXIT || WEXITSTATUS(status) == 0,
-		      "point %u: exit %d", at, WEXITSTATUS(status));
-	else
-		CHECK(n == ROUNDS, "point %u: only %zu of %d rounds, exit %d", at, n, ROUNDS,
-		      WEXITSTATUS(status));
+	if (mode != PFS_FAULT_STOP)
+		CHECK(n == ROUNDS, "point %u: only %zu of %d rounds", at, n, ROUNDS);
 	check_after(dir.path, promises, n);
 	scratch_fini(&dir);
-	return WEXITSTATUS(status) != 0;
+	return reached;
 }
 
 int main(void)
 {
-	static const struct {
-		enum pfs_fault_mode mode;
-		const char *name;
-	} modes[] = { { PFS_FAULT_STOP, "stop" },
-		      { PFS_FAULT_FAIL, "fail" },
-		      { PFS_FAULT_NOSPACE, "nospace" } };
-
 #ifdef NDEBUG
 	return 77; /* a release build has no fault points */
 #endif
 	/* Fault points stand for the disk: waiting for a real one would prove nothing more. */
 	if (access("/dev/shm", W_OK) == 0)
 		setenv("TMPDIR", "/dev/shm", 0);
-	for (size_t m = 0; m < sizeof(modes) / sizeof(*modes); m++) {
+	for (size_t m = 0; m < CUTOFF_MODES; m++) {
 		unsigned at = 1;
 
-		while (story(modes[m].mode, at))
+		while (story(cutoff_modes[m].mode, at))
 			at++;
-		printf("%s: %u points, all whole\n", modes[m].name, at - 1);
+		printf("%s: %u points, all whole\n", cutoff_modes[m].name, at - 1);
 		fflush(stdout);
 		CHECK(at > 40, "the story has hardly any fault points");
 	}

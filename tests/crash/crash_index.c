@@ -9,12 +9,11 @@
  */
 #include "store/packset.h"
 #include "store/recover.h"
-#include "base/fault.h"
+#include "../cutoff.h"
 #include "../footpack.h"
 
 #include <glob.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define PACKS    11u
@@ -155,8 +154,14 @@ static void drop(struct pfs_packset *set, int dir)
 	CHECK(unlinkat(dir, path, 0) == 0, "%s", path);
 }
 
-static void tell(int from, int dir)
+struct places {
+	int from, dir;
+};
+
+static void tell(void *arg, int fd)
 {
+	const struct places *places = arg;
+	int from = places->from, dir = places->dir;
 	struct pfs_packset *set = open_set(dir);
 
 	for (unsigned p = 0; p < PACKS; p++) {
@@ -220,21 +225,12 @@ static bool story(int from, enum pfs_fault_mode mode, unsigned at)
 {
 	struct scratch scratch = scratch_new();
 	int dir = pfs_io_open(AT_FDCWD, scratch.path, O_RDONLY | O_DIRECTORY, 0, NULL);
+	struct places places = { from, dir };
 	struct pfs_packset *set;
-	int status;
-	pid_t child;
+	bool reached;
 
 	CHECK(dir >= 0, "folder");
-	child = fork();
-	CHECK(child >= 0, "fork");
-	if (child == 0) {
-		pfs_fault_arm(mode, at);
-		tell(from, dir);
-		_exit(pfs_fault_count() >= at ? PFS_FAULT_EXIT : 0);
-	}
-	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status), "the story was killed");
-	CHECK(WEXITSTATUS(status) == PFS_FAULT_EXIT || WEXITSTATUS(status) == 0,
-	      "point %u: exit %d", at, WEXITSTATUS(status));
+	reached = cutoff(mode, at, tell, &places, NULL);
 	set = open_set(dir);
 	CHECK(check_all(dir, set) == 0, "point %u: damage", at);
 	while (pfs_packset_tidy(set, NULL) == 1)
@@ -243,7 +239,7 @@ static bool story(int from, enum pfs_fault_mode mode, unsigned at)
 	pfs_packset_free(&set);
 	pfs_fd_close(&dir);
 	scratch_fini(&scratch);
-	return WEXITSTATUS(status) != 0;
+	return reached;
 }
 
 static void harm(const char *path, unsigned how)
@@ -278,7 +274,7 @@ static bool harm_one(int from, size_t file, unsigned how, bool behind)
 	bool done;
 
 	CHECK(dir >= 0, "folder");
-	tell(from, dir);
+	tell(&(struct places){ from, dir }, -1);
 	snprintf(pattern, sizeof(pattern), "%s/index/*", scratch.path);
 	CHECK(glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc > 1, "no index");
 	done = file < found.gl_pathc;
@@ -310,13 +306,7 @@ static bool harm_one(int from, size_t file, unsigned how, bool behind)
 
 int main(void)
 {
-	static const struct {
-		enum pfs_fault_mode mode;
-		const char *name;
-	} modes[] = { { PFS_FAULT_STOP, "stop" },
-		      { PFS_FAULT_FAIL, "fail" },
-		      { PFS_FAULT_NOSPACE, "nospace" } };
-	size_t n_modes = sizeof(modes) / sizeof(*modes);
+	size_t n_modes = CUTOFF_MODES;
 	struct scratch packs;
 	int from;
 
@@ -338,9 +328,9 @@ int main(void)
 	for (size_t m = 0; m < n_modes; m++) {
 		unsigned at = 1;
 
-		while (story(from, modes[m].mode, at))
+		while (story(from, cutoff_modes[m].mode, at))
 			at++;
-		printf("%s: %u points, all found\n", modes[m].name, at - 1);
+		printf("%s: %u points, all found\n", cutoff_modes[m].name, at - 1);
 		CHECK(at > 50, "the story has hardly any fault points");
 	}
 	pfs_fd_close(&from);

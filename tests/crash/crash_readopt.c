@@ -4,10 +4,9 @@
  * there, by an I/O error, by a full disk. Its bytes stay, the next one comes to
  * the end, and then nothing is left of the first.
  */
-#include "../scratch.h"
+#include "../cutoff.h"
 #include "store/readopt.h"
 #include "tree/content.h"
-#include "base/fault.h"
 #include "base/io.h"
 
 #include <fcntl.h>
@@ -15,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define SIZE 700000u
@@ -135,6 +133,22 @@ static void check_after(const char *dir, const struct pfs_content *c)
 	      "%zu files are left", files(dir, "*", NULL));
 }
 
+/* In the child. A failure is met by trying again. */
+static void tell(void *dir, int fd)
+{
+	struct pfs_store *st = NULL;
+	struct pfs_error err = { 0 };
+	unsigned tries = 0;
+	char path[300];
+
+	snprintf(path, sizeof(path), "%.250s/store", (char *)dir);
+	while (pfs_store_open(path, &st, &err) < 0)
+		CHECK(++tries < 3, "does not open again: %s", err.text);
+	for (int i = 0; i < 2; i++)
+		readopt(st, &err);
+	pfs_store_close(&st);
+}
+
 /* True while the story did reach fault point `at`. */
 static bool story(void (*lose)(const char *path), bool indexed, enum pfs_fault_mode mode,
 		  unsigned at)
@@ -142,8 +156,7 @@ static bool story(void (*lose)(const char *path), bool indexed, enum pfs_fault_m
 	struct scratch dir = scratch_new();
 	struct pfs_content c = adopt(dir.path);
 	struct pfs_error err = { 0 };
-	int status;
-	pid_t child;
+	bool reached;
 
 	if (indexed) {
 		struct pfs_store *st = open_store(dir.path);
@@ -152,44 +165,26 @@ static bool story(void (*lose)(const char *path), bool indexed, enum pfs_fault_m
 		pfs_store_close(&st);
 	}
 	CHECK(files(dir.path, "pt", lose) == 1, "no table");
-	child = fork();
-	CHECK(child >= 0, "fork");
-	if (child == 0) {
-		struct pfs_store *st = open_store(dir.path);
-
-		pfs_fault_arm(mode, at);
-		for (int i = 0; i < 2; i++)
-			readopt(st, &err);
-		pfs_store_close(&st);
-		_exit(pfs_fault_count() >= at);
-	}
-	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status), "the story was killed");
+	reached = cutoff(mode, at, tell, dir.path, NULL);
 	check_after(dir.path, &c);
 	scratch_fini(&dir);
-	return WEXITSTATUS(status) != 0;
+	return reached;
 }
 
 int main(void)
 {
-	static const struct {
-		enum pfs_fault_mode mode;
-		const char *name;
-	} modes[] = { { PFS_FAULT_STOP, "stop" },
-		      { PFS_FAULT_FAIL, "fail" },
-		      { PFS_FAULT_NOSPACE, "nospace" } };
-
 #ifdef NDEBUG
 	return 77; /* a release build has no fault points */
 #endif
 	scratch_fill(bytes, SIZE, 17);
-	for (size_t m = 0; m < sizeof(modes) / sizeof(*modes); m++) {
+	for (size_t m = 0; m < CUTOFF_MODES; m++) {
 		for (unsigned how = 0; how < 4; how++) {
 			unsigned at = 1;
 
-			while (story(how & 1 ? remove_table : damage_table, how & 2, modes[m].mode,
-				     at))
+			while (story(how & 1 ? remove_table : damage_table, how & 2,
+				     cutoff_modes[m].mode, at))
 				at++;
-			printf("%s, table %s, index %s: %u points\n", modes[m].name,
+			printf("%s, table %s, index %s: %u points\n", cutoff_modes[m].name,
 			       how & 1 ? "lost" : "damaged", how & 2 ? "there" : "none", at - 1);
 			CHECK(at > 10, "hardly any fault points");
 		}

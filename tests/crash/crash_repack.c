@@ -13,10 +13,8 @@
 #include "store/packwriter.h"
 #include "store/repack.h"
 #include "store/store.h"
-#include "base/fault.h"
-#include "../scratch.h"
+#include "../cutoff.h"
 
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define SMALL  160u
@@ -114,7 +112,7 @@ static void make_store(const char *store, const char *adoptee)
 }
 
 /* In the child: steps until there is nothing to do, and a put with each. A failure is met by going on. */
-static void tidy(const char *store, int promises)
+static void tidy(void *store, int promises)
 {
 	const struct pfs_repack_options o = { .budget = BUDGET };
 	struct pfs_repack_done done = { 0 };
@@ -211,72 +209,40 @@ static void check_after(const char *store, const unsigned *promised, size_t n)
 	pfs_store_close(&st);
 }
 
-static size_t read_promises(int fd, unsigned out[256])
-{
-	size_t n = 0;
-
-	while (n < 256 && read(fd, &out[n], sizeof(out[n])) == sizeof(out[n]))
-		n++;
-	return n;
-}
-
 /* True while the story did reach fault point `at`. */
 static int story(enum pfs_fault_mode mode, unsigned at)
 {
 	struct scratch dir = scratch_new();
 	char store[300], adoptee[300];
 	unsigned promised[256];
-	int ends[2], status;
-	size_t n;
-	pid_t child;
+	struct cutoff_heard heard = { promised, sizeof(promised), 0 };
+	bool reached;
 
 	snprintf(store, sizeof(store), "%s/store", dir.path);
 	snprintf(adoptee, sizeof(adoptee), "%s/adoptee", dir.path);
 	make_store(store, adoptee);
-	CHECK(pipe(ends) == 0, "pipe");
-	child = fork();
-	CHECK(child >= 0, "fork");
-	if (child == 0) {
-		close(ends[0]);
-		pfs_fault_arm(mode, at);
-		tidy(store, ends[1]);
-		_exit(pfs_fault_count() >= at ? 1 : 0);
-	}
-	close(ends[1]);
-	n = read_promises(ends[0], promised);
-	close(ends[0]);
-	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status), "the story was killed");
-	CHECK(WEXITSTATUS(status) == (mode == PFS_FAULT_STOP ? PFS_FAULT_EXIT : 1) ||
-		      WEXITSTATUS(status) == 0,
-	      "point %u: exit %d", at, WEXITSTATUS(status));
-	check_after(store, promised, n);
+	reached = cutoff(mode, at, tidy, store, &heard);
+	check_after(store, promised, heard.len / sizeof(*promised));
 	scratch_fini(&dir);
-	return WEXITSTATUS(status) != 0;
+	return reached;
 }
 
 int main(int argc, char **argv)
 {
 	bool all = argc > 1 && strcmp(argv[1], "all") == 0;
 
-	static const struct {
-		enum pfs_fault_mode mode;
-		const char *name;
-	} modes[] = { { PFS_FAULT_STOP, "stop" },
-		      { PFS_FAULT_FAIL, "fail" },
-		      { PFS_FAULT_NOSPACE, "nospace" } };
-
 #ifdef NDEBUG
 	return 77; /* a release build has no fault points */
 #endif
 	/* So small that what is written anew fills several. */
 	pfs_packwriter_set_targets(50000, 50000);
-	for (size_t m = 0; m < sizeof(modes) / sizeof(*modes); m++) {
+	for (size_t m = 0; m < CUTOFF_MODES; m++) {
 		unsigned at = 1;
 
 		/* Failures are many, and most of them are met by the log: see crash_store. */
-		while (story(modes[m].mode, at))
+		while (story(cutoff_modes[m].mode, at))
 			at += all || m == 0 ? 1 : 4;
-		printf("%s: %u points, all whole\n", modes[m].name, at - 1);
+		printf("%s: %u points, all whole\n", cutoff_modes[m].name, at - 1);
 		CHECK(at > 20, "the story has hardly any fault points");
 	}
 	return 0;

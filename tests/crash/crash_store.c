@@ -8,10 +8,8 @@
 #include "store/adoption.h"
 #include "store/packwriter.h"
 #include "store/store.h"
-#include "base/fault.h"
-#include "../scratch.h"
+#include "../cutoff.h"
 
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define ROUNDS      4
@@ -106,7 +104,7 @@ static void promise(int fd, unsigned round)
 }
 
 /* In the child. A failure is met as a user would meet it: say so, try again. */
-static void tell(const char *path, int fd)
+static void tell(void *path, int fd)
 {
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		struct pfs_store *st = NULL;
@@ -182,59 +180,34 @@ static int story(enum pfs_fault_mode mode, unsigned at)
 	struct scratch dir = scratch_new();
 	unsigned char promised[ROUNDS];
 	char store[300];
-	int ends[2], status;
-	size_t n = 0;
-	ssize_t got;
-	pid_t child;
+	struct cutoff_heard heard = { promised, sizeof(promised), 0 };
+	bool reached;
 
 	snprintf(store, sizeof(store), "%s/store", dir.path);
 	snprintf(adoptee, sizeof(adoptee), "%s/adoptee", dir.path);
-	CHECK(pipe(ends) == 0, "pipe");
-	child = fork();
-	CHECK(child >= 0, "fork");
-	if (child == 0) {
-		close(ends[0]);
-		pfs_fault_arm(mode, at);
-		tell(store, ends[1]);
-		_exit(pfs_fault_count() >= at ? 1 : 0);
-	}
-	close(ends[1]);
-	while (n < ROUNDS && (got = read(ends[0], promised + n, 1)) > 0)
-		n++;
-	close(ends[0]);
-	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status), "the story was killed");
-	if (mode == PFS_FAULT_STOP)
-		CHECK(WEXITSTATUS(status) == PFS_FAULT_EXIT || WEXITSTATUS(status) == 0,
-		      "point %u: exit %d", at, WEXITSTATUS(status));
-	else
-		CHECK(n == ROUNDS, "point %u: only %zu of %d rounds, exit %d", at, n, ROUNDS,
-		      WEXITSTATUS(status));
+	reached = cutoff(mode, at, tell, store, &heard);
+	if (mode != PFS_FAULT_STOP)
+		CHECK(heard.len == ROUNDS, "point %u: only %zu of %d rounds", at, heard.len,
+		      ROUNDS);
 	unlink(adoptee);
-	check_after(store, promised, n);
+	check_after(store, promised, heard.len);
 	scratch_fini(&dir);
-	return WEXITSTATUS(status) != 0;
+	return reached;
 }
 
 int main(void)
 {
-	static const struct {
-		enum pfs_fault_mode mode;
-		const char *name;
-	} modes[] = { { PFS_FAULT_STOP, "stop" },
-		      { PFS_FAULT_FAIL, "fail" },
-		      { PFS_FAULT_NOSPACE, "nospace" } };
-
 #ifdef NDEBUG
 	return 77; /* a release build has no fault points */
 #endif
 	/* Packs of every round or two are sealed: that has to be cut off as well. */
 	pfs_packwriter_set_targets(500000, 400000);
-	for (size_t m = 0; m < sizeof(modes) / sizeof(*modes); m++) {
+	for (size_t m = 0; m < CUTOFF_MODES; m++) {
 		unsigned at = 1;
 
-		while (story(modes[m].mode, at))
+		while (story(cutoff_modes[m].mode, at))
 			at++;
-		printf("%s: %u points, all whole\n", modes[m].name, at - 1);
+		printf("%s: %u points, all whole\n", cutoff_modes[m].name, at - 1);
 		CHECK(at > 20, "the story has hardly any fault points");
 	}
 	return 0;
