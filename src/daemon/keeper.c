@@ -146,6 +146,18 @@ static int64_t pause_ms(const struct pfs_keeper *k)
 
 /* --- tidying --------------------------------------------------------------------- */
 
+void pfs_keeper_add_tidied(struct pfs_tidy_report *sum, const struct pfs_tidy_report *step)
+{
+	sum->packs_seen += step->packs_seen;
+	sum->packs_rewritten += step->packs_rewritten;
+	sum->packs_damaged += step->packs_damaged;
+	sum->packs_postponed += step->packs_postponed;
+	sum->read_bytes += step->read_bytes;
+	sum->written_bytes += step->written_bytes;
+	sum->freed_bytes += step->freed_bytes;
+	sum->more = step->more;
+}
+
 /* A large pack takes many steps, and gets one line. */
 static void log_tidied(struct pfs_keeper *k)
 {
@@ -162,7 +174,7 @@ static void log_tidied(struct pfs_keeper *k)
 
 static void note_tidied(struct pfs_keeper *k, const struct pfs_tidy_report *r)
 {
-	struct pfs_tidy_report *t = &k->tidied;
+	const struct pfs_tidy_report *t = &k->tidied;
 
 	pfs_lock(&k->lock);
 	k->figures.packs_rewritten += r->packs_rewritten;
@@ -170,12 +182,7 @@ static void note_tidied(struct pfs_keeper *k, const struct pfs_tidy_report *r)
 	k->figures.written_bytes += r->written_bytes;
 	k->figures.freed_bytes += r->freed_bytes;
 	pfs_unlock(&k->lock);
-	t->packs_rewritten += r->packs_rewritten;
-	t->packs_damaged += r->packs_damaged;
-	t->packs_postponed += r->packs_postponed;
-	t->read_bytes += r->read_bytes;
-	t->written_bytes += r->written_bytes;
-	t->freed_bytes += r->freed_bytes;
+	pfs_keeper_add_tidied(&k->tidied, r);
 	if (t->packs_rewritten || t->packs_damaged ||
 	    (t->packs_postponed && is_time_to_repeat(&k->postponed_ms)))
 		log_tidied(k);

@@ -63,6 +63,9 @@ void pfs_keeper_tell(struct pfs_keeper *k);
 /* The same, and wait for it: a second or so. NULL inside is fine. */
 void pfs_keeper_stop(struct pfs_keeper **k);
 
+/* The figures of several steps of tidying; whether there is more is that of the last. */
+void pfs_keeper_add_tidied(struct pfs_tidy_report *sum, const struct pfs_tidy_report *step);
+
 void pfs_keeper_figures(struct pfs_keeper *k, struct pfs_keeper_figures *out);
 
 /* The same for people and programs, as in pfs-http(7); NULL without memory. */

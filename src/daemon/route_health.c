@@ -1,5 +1,6 @@
 /* Collecting garbage, tidying and looking for damage. */
 #include "daemon/facts_admin.h"
+#include "daemon/keeper.h"
 #include "daemon/route.h"
 #include "daemon/work.h"
 #include "base/clock.h"
@@ -75,17 +76,6 @@ int route_gc_get(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error 
 
 /* --- tidy ------------------------------------------------------------------ */
 
-static void add_tidied(struct pfs_tidy_report *sum, const struct pfs_tidy_report *r)
-{
-	sum->packs_rewritten += r->packs_rewritten;
-	sum->packs_damaged += r->packs_damaged;
-	sum->packs_postponed += r->packs_postponed;
-	sum->read_bytes += r->read_bytes;
-	sum->written_bytes += r->written_bytes;
-	sum->freed_bytes += r->freed_bytes;
-	sum->more = r->more;
-}
-
 /* All that upkeep would do when it has time, at once and without rest. */
 int route_tidy_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
@@ -102,7 +92,7 @@ int route_tidy_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_err
 
 		if (rc < 0)
 			return rc;
-		add_tidied(&sum, &r);
+		pfs_keeper_add_tidied(&sum, &r);
 	}
 	pfs_log(PFS_LOG_INFO, "tidy.done packs=%llu read=%llu written=%llu freed=%llu stopped=%s",
 		(unsigned long long)sum.packs_rewritten, (unsigned long long)sum.read_bytes,

@@ -384,7 +384,10 @@ static int mend(struct pfs_fsck *f, struct pfs_error *err)
 	return rc < 0 ? rc : pfs_store_sync(f->h->store, err);
 }
 
-/* What cannot be mended for want of room, or since a disk fails, is told; the look behind it counts what is left. */
+/*
+ * What cannot be mended for want of room, or since a disk fails, is told; the
+ * look behind it counts what is left.
+ */
 static int try_to_mend(struct pfs_fsck *f, struct pfs_error *err)
 {
 	struct pfs_error why = { 0 };

@@ -83,7 +83,8 @@ int pfs_store_local(struct pfs_store *st, const struct pfs_local *l)
 	if (!pfs_store_parts(st, &p) || l->next(l->arg, &first, &off, NULL) != 1)
 		return -1;
 	pack = pack_of(p.set, &first, off, l->size);
-	if (!pack || pfs_packset_knows_damage_of(p.set, pack))
+	/* What was not read yet is told by its first piece, without its table. */
+	if (!pack || !pfs_packset_was_read(pack, off) || pfs_packset_knows_damage_of(p.set, pack))
 		return -1;
 	switch (pfs_packset_is_content(p.set, pack, l->content)) {
 	case PFS_PACK_CONTENT_READ:

@@ -14,7 +14,7 @@ void pfs_packset_note_trouble(struct pfs_packset *set, const char *text)
 {
 	assert(pfs_held(&set->tidy));
 	snprintf(set->trouble, sizeof(set->trouble), "%s", text);
-	set->trouble_mended = false;
+	set->trouble_mended = set->pack_gone = false;
 }
 
 /* --- opening --- */

@@ -59,8 +59,8 @@ int pfs_content_from_fd(struct pfs_store *st, int fd, uint64_t size, const struc
 
 /*
  * The same for a file that `a` is to take in as it is: chunks are named there
- * and not put, and told what they resemble of `old`; nodes are put. The file must not change any more, and is on its
- * way to the disk when this returns.
+ * and not put, and told what they resemble of `old`; nodes are put. The file must
+ * not change any more, and is on its way to the disk when this returns.
  */
 int pfs_content_survey_fd(struct pfs_store *st, int fd, uint64_t size,
 			  const struct pfs_content *old, struct pfs_adoption *a,
