@@ -27,7 +27,8 @@ enum pfs_rank {
 	PFS_RANK_WORKSPACE_PATCH = 406,  /* which bytes of a patched file are where */
 	PFS_RANK_WORKSPACE_READER = 404, /* where one open file is reading */
 	PFS_RANK_WORKSPACE_SPOOL = 402,  /* which names of spool files are not flushed yet */
-	PFS_RANK_META = 250,             /* the one writer */
+	PFS_RANK_LINKGROUPS = 350,       /* which names are one file, of one workspace or view */
+	PFS_RANK_META = 250,           /* the one writer */
 	PFS_RANK_META_READ = 245,
 	PFS_RANK_SESSION = 235, /* who may still name what he found in the store */
 	PFS_RANK_BATCH = 233,   /* objects on their way into the store */

@@ -1,5 +1,6 @@
 #include "tree/links.h"
 #include "tree/entry_i.h"
+#include "tree/linkwalk.h"
 #include "tree/patch.h"
 #include "tree/siphash.h"
 
@@ -90,12 +91,11 @@ static void names_fini(struct names *names)
 	free(names->list);
 }
 
-/* The directory `up` levels above the one that holds the name. */
-static size_t home_of(const char *path, uint64_t up)
+size_t pfs_links_home(const char *path, uint64_t link)
 {
 	size_t len = strlen(path);
 
-	for (up++; up > 0; up--) {
+	for (uint64_t up = (link & UP_MAX) + 1; up > 0; up--) {
 		if (len == 0)
 			return SIZE_MAX;
 		while (len > 0 && path[len - 1] != '/')
@@ -105,8 +105,13 @@ static size_t home_of(const char *path, uint64_t up)
 	return len;
 }
 
-static int hash_value(struct pfs_store *st, const struct pfs_entry *e, uint64_t *out,
-		      struct pfs_error *err)
+unsigned pfs_links_up(uint64_t link)
+{
+	return (unsigned)(link & UP_MAX);
+}
+
+int pfs_links_file(struct pfs_store *st, const struct pfs_entry *e, struct pfs_links_file *out,
+		   struct pfs_error *err)
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = PFS_BUF_INIT(PFS_OBJECT_SIZE_MAX);
 	struct pfs_treenode_entry node;
@@ -115,8 +120,21 @@ static int hash_value(struct pfs_store *st, const struct pfs_entry *e, uint64_t 
 	node.link = 0;
 	if (rc == 0)
 		rc = pfs_treenode_encode(&node, 1, 0, 0, &b, err);
+	if (rc < 0)
+		return rc;
+	out->number = e->link / (UP_MAX + 1);
+	out->value = pfs_siphash(pfs_store_keys(st)->tree_key, FIRST_DOMAIN, b.data, b.len);
+	return 0;
+}
+
+static int hash_value(struct pfs_store *st, const struct pfs_entry *e, uint64_t *out,
+		      struct pfs_error *err)
+{
+	struct pfs_links_file file;
+	int rc = pfs_links_file(st, e, &file, err);
+
 	if (rc == 0)
-		*out = pfs_siphash(pfs_store_keys(st)->tree_key, FIRST_DOMAIN, b.data, b.len);
+		*out = file.value;
 	return rc;
 }
 
@@ -139,7 +157,7 @@ static int add_name(struct pfs_store *st, struct names *names, const char *path,
 		names->cap = cap;
 	}
 	x = &names->list[names->n];
-	*x = (struct name){ .link = e->link, .home_len = home_of(path, e->link & UP_MAX) };
+	*x = (struct name){ .link = e->link, .home_len = pfs_links_home(path, e->link) };
 	rc = hash_value(st, e, &x->value, err);
 	x->path = rc == 0 ? strdup(path) : NULL;
 	if (!x->path)
@@ -148,76 +166,25 @@ static int add_name(struct pfs_store *st, struct names *names, const char *path,
 	return 0;
 }
 
-struct level {
-	struct pfs_cursor *cursor;
-	size_t path_len; /* with its slash */
+struct collecting {
+	struct pfs_store *st;
+	struct names *names;
 };
 
-struct walk {
-	struct level *levels;
-	size_t depth, cap;
-	struct pfs_buf path;
-};
-
-static void walk_fini(struct walk *w)
+static int each_name(void *arg, const char *path, const struct pfs_entry *e, struct pfs_error *err)
 {
-	while (w->depth > 0)
-		pfs_cursor_close(&w->levels[--w->depth].cursor);
-	free(w->levels);
-	pfs_buf_fini(&w->path);
-}
+	struct collecting *c = arg;
 
-static int enter(struct pfs_store *st, struct walk *w, const struct pfs_id *dir,
-		 struct pfs_error *err)
-{
-	int rc = 0;
-
-	if (w->depth == PFS_TREE_DEPTH_MAX)
-		return pfs_fail(err, PFS_E_LIMIT, "directories more than %u deep",
-				PFS_TREE_DEPTH_MAX);
-	if (w->depth == w->cap) {
-		size_t cap = w->cap ? 2 * w->cap : 16;
-		struct level *levels = realloc(w->levels, cap * sizeof(*levels));
-
-		if (!levels)
-			return pfs_fail_nomem(err, "hard links");
-		w->levels = levels;
-		w->cap = cap;
-	}
-	if (w->depth > 0)
-		rc = pfs_buf_add(&w->path, "/", 1, err);
-	if (rc == 0)
-		rc = pfs_cursor_open(st, dir, &w->levels[w->depth].cursor, err);
-	if (rc == 0)
-		w->levels[w->depth++].path_len = w->path.len;
-	return rc;
+	return add_name(c->st, c->names, path, e, err);
 }
 
 static int collect(struct pfs_store *st, const struct pfs_id *dir, struct names *names,
 		   struct pfs_error *err)
 {
-	PFS_AUTO(walk_fini)
-	struct walk w = { .path = PFS_BUF_INIT((PFS_NAME_SIZE_MAX + 1) *
-					       (size_t)PFS_TREE_DEPTH_MAX) };
-	int rc = enter(st, &w, dir, err);
+	struct collecting c = { st, names };
+	const struct pfs_linkwalk walk = { .each = each_name, .arg = &c };
 
-	while (rc == 0 && w.depth > 0) {
-		struct level *l = &w.levels[w.depth - 1];
-		const struct pfs_entry *e;
-
-		rc = pfs_cursor_next(l->cursor, &e, err);
-		if (rc == 0)
-			pfs_cursor_close(&w.levels[--w.depth].cursor);
-		if (rc <= 0)
-			continue;
-		w.path.len = l->path_len;
-		rc = pfs_buf_add(&w.path, e->name, e->name_len, err);
-		if (rc == 0 && e->link)
-			rc = add_name(st, names, pfs_buf_str(&w.path), e, err);
-		if (rc == 0 && e->type == PFS_ENTRY_DIR && !pfs_id_is_zero(&e->dir))
-			rc = enter(st, &w, &e->dir, err);
-	}
-	return rc;
+	return pfs_linkwalk(st, dir, &walk, err);
 }
 
 /* --- groups -------------------------------------------------------------- */

@@ -20,6 +20,20 @@
 void pfs_links_number(const struct pfs_store *st, const char *const *paths, size_t n,
 		      uint64_t *out_numbers);
 
+/* What a number says: how far above the directory of the name the home of its group is. */
+unsigned pfs_links_up(uint64_t link);
+
+/* The same for the path of a name: so many bytes of it are the home; SIZE_MAX: above the root. */
+size_t pfs_links_home(const char *path, uint64_t link);
+
+/* Which file of those with the same home an entry is a name of. */
+struct pfs_links_file {
+	uint64_t number; /* in the home */
+	uint64_t value;  /* a hash of all that names of one file have in common */
+};
+int pfs_links_file(struct pfs_store *st, const struct pfs_entry *e, struct pfs_links_file *out,
+		   struct pfs_error *err);
+
 /*
  * Make the groups of a whole tree as a writer of the page would have made them:
  * names that are one file get its numbers, others lose theirs. For trees put
