@@ -28,6 +28,7 @@
 	8192u /* changes a merge keeps before it applies them: 4 MiB and their names */
 #define PFS_LINKS_MAX \
 	(1u << 20) /* names of files with several that one settling keeps in memory: 200 MiB */
+#define PFS_FILE_NAMES_MAX    65000u /* of one file in a workspace, as of ext4: they are in memory together */
 #define PFS_FSCK_PATHS_MAX    10000u /* paths that one fsck tells of by name; more are counted */
 #define PFS_OBJECT_SIZE_MAX   (1u << 20) /* one stored object; chunks end at 256 KiB */
 #define PFS_PACK_SIZE_MAX     (1ULL << 30)

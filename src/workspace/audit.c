@@ -238,7 +238,8 @@ static void reading_free(struct reading *r)
 	free(r);
 }
 
-static void take_base(void *arg, const struct pfs_root *base, const struct pfs_commit_id *sealed)
+static void take_base(void *arg, const struct pfs_root *base, bool links,
+		      const struct pfs_commit_id *sealed)
 {
 	((struct reading *)arg)->base = base->dir;
 }

@@ -148,8 +148,12 @@ static int collect(struct pfs_workspace *ws, struct round *r, struct pfs_error *
 		struct pfs_link *head = &r->places.items[i].dir->dir.pending;
 
 		for (struct pfs_link *p = head->next; rc == 0 && p != head; p = p->next) {
-			struct pfs_node *n = PFS_OF_LINK(p, struct pfs_slot, pending)->node;
+			struct pfs_slot *s = PFS_OF_LINK(p, struct pfs_slot, pending);
+			struct pfs_node *n = s->node;
 
+			/* A file of several names is met at each of them. */
+			if (n && s != n->place)
+				continue;
 			if (n && n->type == PFS_ENTRY_DIR)
 				rc = add_place(r, n, i, err);
 			else if (n && n->type == PFS_ENTRY_FILE && !is_known(ws, n))

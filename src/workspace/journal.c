@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define APPLICATION_ID 0x70667377 /* "pfsw" */
-#define FORMAT_VERSION 3
+#define FORMAT_VERSION 4
 
 enum statement {
 	BEGIN,
@@ -37,8 +37,8 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ROLLBACK] = "ROLLBACK",
 	[SAVE_NODE] =
 		"REPLACE INTO node(ino, type, mode, uid, gid, mtime_sec, mtime_nsec, ctime_ns,"
-		" link, xattrs, state, serial, size, dir, rdev, content, target, keep)"
-		" VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+		" xattrs, state, serial, size, dir, rdev, content, target, keep)"
+		" VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[DROP_NODE] = "DELETE FROM node WHERE ino = ?",
 	[SAVE_NAME] = "REPLACE INTO name(parent, name, ino, in_base) VALUES(?,?,?,?)",
 	[DROP_NAME] = "DELETE FROM name WHERE parent = ? AND name = ?",
@@ -47,8 +47,8 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[CLEAR_NODES] = "DELETE FROM node",
 	[CLEAR_NAMES] = "DELETE FROM name",
 	[CLEAR_RANGES] = "DELETE FROM range",
-	[SAVE_BASE] = "REPLACE INTO meta(id, dir, mode, uid, gid, mtime_sec, mtime_nsec, mark)"
-		      " VALUES(1,?,?,?,?,?,?,?)",
+	[SAVE_BASE] = "REPLACE INTO meta(id, dir, mode, uid, gid, mtime_sec, mtime_nsec, mark,"
+		      " links) VALUES(1,?,?,?,?,?,?,?,?)",
 	[SAVE_SEALED] = "UPDATE meta SET sealed = ?",
 };
 
@@ -60,13 +60,18 @@ static const char *const statement_text[N_STATEMENTS] = {
 static const char to_version_3[] =
 	"ALTER TABLE node ADD COLUMN keep INTEGER NOT NULL DEFAULT 0;" RANGE_TABLE;
 
+/* Whether a base has files of several names was not written down: it may. */
+static const char to_version_4[] = "ALTER TABLE node DROP COLUMN link;"
+				   "ALTER TABLE meta ADD COLUMN links INTEGER NOT NULL DEFAULT 1;";
+
 static const char schema[] =
 	"CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), dir BLOB NOT NULL,"
 	" mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,"
-	" mtime_sec INTEGER NOT NULL, mtime_nsec INTEGER NOT NULL, mark BLOB, sealed BLOB);"
+	" mtime_sec INTEGER NOT NULL, mtime_nsec INTEGER NOT NULL, mark BLOB, sealed BLOB,"
+	" links INTEGER NOT NULL DEFAULT 1);"
 	"CREATE TABLE node(ino INTEGER PRIMARY KEY, type INTEGER NOT NULL, mode INTEGER NOT NULL,"
 	" uid INTEGER NOT NULL, gid INTEGER NOT NULL, mtime_sec INTEGER NOT NULL,"
-	" mtime_nsec INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, link INTEGER NOT NULL,"
+	" mtime_nsec INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,"
 	" xattrs BLOB, state INTEGER NOT NULL, serial INTEGER NOT NULL, size INTEGER NOT NULL,"
 	" dir BLOB, rdev INTEGER NOT NULL, content BLOB, target BLOB,"
 	" keep INTEGER NOT NULL DEFAULT 0);"
@@ -208,20 +213,19 @@ static int save_node(struct pfs_journal *j, const struct pfs_journal_node *n, co
 	sqlite3_bind_int(s, 2, n->type);
 	bind_attrs(s, 3, &n->attrs);
 	sqlite3_bind_int64(s, 8, n->ctime_ns);
-	sqlite3_bind_int64(s, 9, (sqlite3_int64)n->link);
-	bind_id(s, 10, &n->xattrs);
-	sqlite3_bind_int(s, 11, n->state);
-	sqlite3_bind_int64(s, 12, (sqlite3_int64)n->serial);
-	sqlite3_bind_int64(s, 13, (sqlite3_int64)n->size);
-	bind_id(s, 14, &n->dir);
-	sqlite3_bind_int64(s, 15, (sqlite3_int64)n->rdev);
+	bind_id(s, 9, &n->xattrs);
+	sqlite3_bind_int(s, 10, n->state);
+	sqlite3_bind_int64(s, 11, (sqlite3_int64)n->serial);
+	sqlite3_bind_int64(s, 12, (sqlite3_int64)n->size);
+	bind_id(s, 13, &n->dir);
+	sqlite3_bind_int64(s, 14, (sqlite3_int64)n->rdev);
+	sqlite3_bind_null(s, 15);
 	sqlite3_bind_null(s, 16);
-	sqlite3_bind_null(s, 17);
-	sqlite3_bind_int64(s, 18, (sqlite3_int64)n->keep);
+	sqlite3_bind_int64(s, 17, (sqlite3_int64)n->keep);
 	if (is_content)
-		sqlite3_bind_blob64(s, 16, blob, n->blob_len, SQLITE_STATIC);
+		sqlite3_bind_blob64(s, 15, blob, n->blob_len, SQLITE_STATIC);
 	else if (n->type == PFS_ENTRY_SYMLINK)
-		sqlite3_bind_blob64(s, 17, blob, n->blob_len, SQLITE_STATIC);
+		sqlite3_bind_blob64(s, 16, blob, n->blob_len, SQLITE_STATIC);
 	return run(j, SAVE_NODE, err);
 }
 
@@ -295,13 +299,15 @@ static int clear(struct pfs_journal *j, struct pfs_error *err)
 	return rc < 0 ? rc : run(j, CLEAR_RANGES, err);
 }
 
-static int save_base(struct pfs_journal *j, const struct pfs_root *base, struct pfs_error *err)
+static int save_base(struct pfs_journal *j, const struct pfs_root *base, bool links,
+		     struct pfs_error *err)
 {
 	sqlite3_stmt *s = j->statements[SAVE_BASE];
 
 	sqlite3_bind_blob(s, 1, base->dir.bytes, PFS_ID_SIZE, SQLITE_STATIC);
 	bind_attrs(s, 2, &base->attrs);
 	bind_mark(s, 7, &base->mark);
+	sqlite3_bind_int(s, 8, links);
 	return run(j, SAVE_BASE, err);
 }
 
@@ -329,7 +335,7 @@ static int apply_row(struct pfs_journal *j, const struct pfs_journal_row *r, con
 	case PFS_JOURNAL_CLEAR:
 		return clear(j, err);
 	case PFS_JOURNAL_BASE:
-		return save_base(j, &r->base, err);
+		return save_base(j, &r->base, r->links, err);
 	case PFS_JOURNAL_SEALED:
 		return save_sealed(j, &r->base.mark, err);
 	}
@@ -402,7 +408,7 @@ static int read_attrs(sqlite3_stmt *s, int at, struct pfs_attrs *out, struct pfs
 
 static int read_node(sqlite3_stmt *s, struct pfs_journal_node *out, struct pfs_error *err)
 {
-	sqlite3_int64 type = sqlite3_column_int64(s, 1), state = sqlite3_column_int64(s, 10);
+	sqlite3_int64 type = sqlite3_column_int64(s, 1), state = sqlite3_column_int64(s, 9);
 	int blob, rc;
 
 	memset(out, 0, sizeof(*out));
@@ -416,18 +422,17 @@ static int read_node(sqlite3_stmt *s, struct pfs_journal_node *out, struct pfs_e
 	out->state = (enum pfs_file_state)state;
 	rc = read_attrs(s, 2, &out->attrs, err);
 	if (rc == 0)
-		rc = read_id(s, 9, &out->xattrs, err);
+		rc = read_id(s, 8, &out->xattrs, err);
 	if (rc == 0)
-		rc = read_id(s, 13, &out->dir, err);
+		rc = read_id(s, 12, &out->dir, err);
 	if (rc < 0)
 		return rc;
 	out->ctime_ns = sqlite3_column_int64(s, 7);
-	out->link = (uint64_t)sqlite3_column_int64(s, 8);
-	out->serial = (uint64_t)sqlite3_column_int64(s, 11);
-	out->size = (uint64_t)sqlite3_column_int64(s, 12);
-	out->rdev = (uint64_t)sqlite3_column_int64(s, 14);
-	out->keep = (uint64_t)sqlite3_column_int64(s, 17);
-	blob = out->type == PFS_ENTRY_SYMLINK ? 16 : 15;
+	out->serial = (uint64_t)sqlite3_column_int64(s, 10);
+	out->size = (uint64_t)sqlite3_column_int64(s, 11);
+	out->rdev = (uint64_t)sqlite3_column_int64(s, 13);
+	out->keep = (uint64_t)sqlite3_column_int64(s, 16);
+	blob = out->type == PFS_ENTRY_SYMLINK ? 15 : 14;
 	out->blob = sqlite3_column_blob(s, blob);
 	out->blob_len = (size_t)sqlite3_column_bytes(s, blob);
 	return 0;
@@ -452,7 +457,7 @@ static int each_base(const struct pass *p, sqlite3_stmt *s, struct pfs_error *er
 	if (rc == 0)
 		rc = read_mark(s, 7, &sealed, err);
 	if (rc == 0)
-		p->reader->base(p->arg, &base, &sealed);
+		p->reader->base(p->arg, &base, sqlite3_column_int(s, 8) != 0, &sealed);
 	return rc;
 }
 
@@ -515,15 +520,16 @@ int pfs_journal_load(struct pfs_journal *j, const struct pfs_journal_reader *rea
 	int rc;
 
 	rc = read_rows(j,
-		       "SELECT dir, mode, uid, gid, mtime_sec, mtime_nsec, mark, sealed FROM meta",
+		       "SELECT dir, mode, uid, gid, mtime_sec, mtime_nsec, mark, sealed, links"
+		       " FROM meta",
 		       &p, each_base, &n, err);
 	if (rc == 0 && n != 1)
 		rc = pfs_fail(err, PFS_E_CORRUPT, "journal: no base");
 	if (rc == 0 && reader->node)
 		rc = read_rows(j,
 			       "SELECT ino, type, mode, uid, gid, mtime_sec, mtime_nsec, ctime_ns,"
-			       " link, xattrs, state, serial, size, dir, rdev, content, target, "
-			       "keep FROM node",
+			       " xattrs, state, serial, size, dir, rdev, content, target, keep"
+			       " FROM node",
 			       &p, each_node, &n, err);
 	if (rc == 0 && reader->name)
 		rc = read_rows(j, "SELECT parent, name, ino, in_base FROM name", &p, each_name, &n,
@@ -570,18 +576,21 @@ static int create(struct pfs_journal *j, const struct pfs_root *base, struct pfs
 		int made = sqlite3_prepare_v2(j->db, statement_text[SAVE_BASE], -1,
 					      &j->statements[SAVE_BASE], NULL);
 
-		rc = made == SQLITE_OK ? save_base(j, base, err) : fail_sqlite(j, made, err);
+		rc = made == SQLITE_OK ? save_base(j, base, !pfs_id_is_zero(&base->dir), err)
+				       : fail_sqlite(j, made, err);
 	}
 	return rc < 0 ? rc : execute(j, "COMMIT", err);
 }
 
 /* The journal of an older program, brought up to date in one transaction. */
-static int migrate(struct pfs_journal *j, struct pfs_error *err)
+static int migrate(struct pfs_journal *j, int64_t version, struct pfs_error *err)
 {
 	int rc = execute(j, "BEGIN IMMEDIATE", err);
 
-	if (rc == 0)
+	if (rc == 0 && version < 3)
 		rc = execute(j, to_version_3, err);
+	if (rc == 0)
+		rc = execute(j, to_version_4, err);
 	if (rc == 0)
 		rc = say_version(j, err);
 	if (rc == 0)
@@ -627,9 +636,9 @@ static int start(struct pfs_journal *j, const struct pfs_root *base, struct pfs_
 	else if (app != APPLICATION_ID)
 		rc = pfs_fail(err, PFS_E_CORRUPT,
 			      "journal: this is not the journal of a workspace");
-	else if (version == 1 || version == 2)
+	else if (version >= 1 && version < FORMAT_VERSION)
 		/* The pages of version 1 have got their checksums by now. */
-		rc = migrate(j, err);
+		rc = migrate(j, version, err);
 	else if (version != FORMAT_VERSION)
 		rc = pfs_fail(err, PFS_E_UNSUPPORTED, "journal: format %lld, this program knows %d",
 			      (long long)version, FORMAT_VERSION);

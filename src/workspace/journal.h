@@ -30,7 +30,6 @@ struct pfs_journal_node {
 	enum pfs_entry_type type;
 	struct pfs_attrs attrs;
 	int64_t ctime_ns;
-	uint64_t link;             /* hard-link group, as the base has it */
 	struct pfs_id xattrs;      /* a set in the store; zero: none */
 	enum pfs_file_state state; /* FILE */
 	uint64_t serial;           /* FILE, NEW or PATCHED: of its spool file */
@@ -82,7 +81,10 @@ struct pfs_journal_row {
 		struct pfs_journal_node node;
 		struct pfs_journal_name name;
 		struct pfs_journal_ranges ranges;
-		struct pfs_root base;
+		struct {
+			struct pfs_root base;
+			bool links; /* it has files of several names, or may */
+		};
 	};
 };
 
@@ -118,7 +120,8 @@ void pfs_journal_close(struct pfs_journal **j);
 /* What is there: the base, then all nodes, all names, and all ranges in order, for those that have a
  * callback. What callbacks get is borrowed. */
 struct pfs_journal_reader {
-	void (*base)(void *arg, const struct pfs_root *base, const struct pfs_commit_id *sealed);
+	void (*base)(void *arg, const struct pfs_root *base, bool links,
+		     const struct pfs_commit_id *sealed);
 	int (*node)(void *arg, const struct pfs_journal_node *node, struct pfs_error *err);
 	int (*name)(void *arg, const struct pfs_journal_name *name, struct pfs_error *err);
 	int (*range)(void *arg, const struct pfs_journal_range *range, struct pfs_error *err);

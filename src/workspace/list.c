@@ -6,6 +6,7 @@
  */
 #include "workspace/workspace_i.h"
 #include "tree/tree.h"
+#include "workspace/group.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -102,13 +103,20 @@ static int give_difference(struct listing *l, const struct difference *d)
 /* The number it has when it is in memory, else the one it would get. */
 static uint64_t ino_of(struct listing *l, const struct pfs_entry *e)
 {
+	struct pfs_links_file file;
+	struct pfs_node *home;
 	struct pfs_slot *s;
 	uint64_t ino;
 
 	pfs_rwlock_read(&l->ws->lock);
 	s = pfs_slot_find(l->dir, e->name, e->name_len);
-	ino = s && s->node ? s->node->ino
-			   : pfs_node_pick_ino(l->ws, l->dir->ino, e->name, e->name_len);
+	home = pfs_group_home(l->dir, e);
+	if (s && s->node)
+		ino = s->node->ino;
+	else if (home && pfs_links_file(l->ws->store, e, &file, NULL) == 0)
+		ino = pfs_group_ino(home, &file);
+	else
+		ino = pfs_node_pick_ino(l->ws, l->dir->ino, e->name, e->name_len);
 	pfs_rwlock_unlock(&l->ws->lock);
 	return ino;
 }

@@ -23,11 +23,13 @@ static int make_root(struct pfs_workspace *ws, struct pfs_error *err)
 	return rc < 0 ? rc : pfs_node_fill(ws->root, &e, err);
 }
 
-static void take_base(void *arg, const struct pfs_root *base, const struct pfs_commit_id *sealed)
+static void take_base(void *arg, const struct pfs_root *base, bool links,
+		      const struct pfs_commit_id *sealed)
 {
 	struct load *l = arg;
 
 	l->ws->base = *base;
+	l->ws->base_links = links;
 	l->ws->sealed = *sealed;
 }
 
@@ -119,7 +121,6 @@ static int take_node(void *arg, const struct pfs_journal_node *row, struct pfs_e
 	}
 	n->attrs = row->attrs;
 	n->ctime_ns = row->ctime_ns;
-	n->link = row->link;
 	n->dirty = n->journaled = true;
 	if (!pfs_id_is_zero(&row->xattrs)) {
 		n->xattrs = malloc(sizeof(*n->xattrs));
@@ -141,7 +142,7 @@ static int take_name(void *arg, const struct pfs_journal_name *row, struct pfs_e
 	if (row->ino)
 		n = pfs_map_find(&l->ws->inos, &row->ino, sizeof(row->ino));
 	if (rc < 0 || !dir || dir->type != PFS_ENTRY_DIR || !dir->dirty ||
-	    (row->ino && (!n || n->place || n == l->ws->root)))
+	    (row->ino && (!n || (n->place && n->type == PFS_ENTRY_DIR) || n == l->ws->root)))
 		return pfs_fail(err, PFS_E_CORRUPT,
 				"journal: a name in %" PRIx64 " for %" PRIx64 " leads nowhere",
 				row->parent, row->ino);
@@ -222,7 +223,7 @@ static int check_reach(struct load *l, struct pfs_error *err)
 		for (struct pfs_link *p = head->next; p != head && n < cap; p = p->next) {
 			struct pfs_slot *s = PFS_OF_LINK(p, struct pfs_slot, pending);
 
-			if (s->node)
+			if (s->node && s == s->node->place)
 				queue[n++] = s->node;
 		}
 	}

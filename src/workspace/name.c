@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/rand.h"
 #include "tree/tree.h"
+#include "workspace/group.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -57,13 +58,22 @@ static void kill_dir(struct pfs_node *dir)
 	dir->dir.dead = true;
 }
 
-/* What lost its name to another one, or to none. */
+/* What lost a name to another one, or to none. */
 static void lose_name(struct pfs_node *n, int64_t now)
 {
 	n->ctime_ns = now;
-	if (n->type == PFS_ENTRY_DIR)
+	if (n->place)
+		pfs_node_touch(n);
+	else if (n->type == PFS_ENTRY_DIR)
 		kill_dir(n);
 	pfs_node_collect(n);
+}
+
+/* One name of the node more or less: whoever keeps its attributes hears of it. */
+static void note_names(struct pfs_workspace *ws, struct pfs_node *n)
+{
+	if (n && n->type != PFS_ENTRY_DIR)
+		pfs_feed_note(&ws->feed, n, NULL, 0);
 }
 
 static unsigned depth_of(const struct pfs_node *n)
@@ -189,7 +199,7 @@ int pfs_workspace_make_unnamed(struct pfs_workspace *ws, const struct pfs_node_m
 	return rc;
 }
 
-/* Let the name lead to `n`, which has no place, instead of what it led to. */
+/* Let the name lead to `n` instead of what it led to. */
 static void lead_to(struct pfs_probe *p, struct pfs_node *n, int64_t now)
 {
 	struct pfs_node *was = pfs_slot_empty(p->slot);
@@ -235,6 +245,53 @@ int pfs_workspace_place(struct pfs_workspace *ws, struct pfs_node *n, struct pfs
 	pfs_rwlock_unlock(&ws->lock);
 	if (rc == 0)
 		pfs_feed_note(&ws->feed, dir, name, name_len);
+	return rc;
+}
+
+static int check_link(const struct pfs_node *n, const struct pfs_probe *p, struct pfs_error *err)
+{
+	if (n->type == PFS_ENTRY_DIR)
+		return pfs_fail(err, PFS_E_DENIED, "a directory has one name only");
+	if (!n->place && n->named)
+		return pfs_fail(err, PFS_E_NOTFOUND, "the file was removed");
+	if (p->slot && p->slot->node)
+		return pfs_fail(err, PFS_E_EXISTS, "\"%.*s\" is there already", (int)p->name_len,
+				p->name);
+	if (n->n_places >= PFS_FILE_NAMES_MAX)
+		return pfs_fail(err, PFS_E_LIMIT, "the file has %u names already, at most %u go",
+				n->n_places, PFS_FILE_NAMES_MAX);
+	return 0;
+}
+
+static int link_locked(struct pfs_node *n, struct pfs_probe *p, struct pfs_error *err)
+{
+	int64_t now = pfs_clock_ns();
+	int rc = check_link(n, p, err);
+
+	if (rc == 0)
+		rc = make_room(p, err);
+	if (rc < 0)
+		return rc;
+	n->ctime_ns = now;
+	pfs_slot_fill(p->slot, n);
+	pfs_node_touch_dir(p->dir, now);
+	return 0;
+}
+
+int pfs_workspace_link(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_node *dir,
+		       const char *name, size_t name_len, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_probe_fini) struct pfs_probe p = { dir, name, name_len };
+	int rc = pfs_probe_lock(ws, &p, NULL, err);
+
+	if (rc < 0)
+		return rc;
+	rc = link_locked(n, &p, err);
+	pfs_rwlock_unlock(&ws->lock);
+	if (rc == 0) {
+		pfs_feed_note(&ws->feed, dir, name, name_len);
+		note_names(ws, n);
+	}
 	return rc;
 }
 
@@ -320,8 +377,10 @@ int pfs_workspace_remove_name(struct pfs_workspace *ws, struct pfs_node *dir, co
 		return rc;
 	rc = remove_locked(&p, directory, &count, err);
 	pfs_rwlock_unlock(&ws->lock);
-	if (rc == 0)
+	if (rc == 0) {
 		pfs_feed_note(&ws->feed, dir, name, name_len);
+		note_names(ws, p.held);
+	}
 	return rc;
 }
 
@@ -369,6 +428,7 @@ static int rename_locked(struct pfs_probe *from, struct pfs_probe *to,
 {
 	struct pfs_node *n = from->slot ? from->slot->node : NULL;
 	struct pfs_node *t = to->slot ? to->slot->node : NULL;
+	struct pfs_workspace *ws = from->dir->ws;
 	int64_t now = pfs_clock_ns();
 	int rc;
 
@@ -387,6 +447,7 @@ static int rename_locked(struct pfs_probe *from, struct pfs_probe *to,
 	if (rc < 0)
 		return rc;
 	n->ctime_ns = now;
+	ws->moves += n->type == PFS_ENTRY_DIR || (t && t->type == PFS_ENTRY_DIR);
 	if (exchange) {
 		t->ctime_ns = now;
 		pfs_slot_empty(from->slot);
@@ -408,19 +469,28 @@ int pfs_workspace_rename(struct pfs_workspace *ws, struct pfs_node *from, const 
 {
 	PFS_AUTO(pfs_probe_fini) struct pfs_probe a = { from, name, name_len };
 	PFS_AUTO(pfs_probe_fini) struct pfs_probe b = { to, new_name, new_name_len };
+	PFS_AUTO(pfs_crossing_fini) struct pfs_crossing crossing = { 0 };
 	struct base_count count;
 	int rc;
 
 	if (noreplace && exchange)
 		return pfs_fail(err, PFS_E_INVALID, "a rename that exchanges and does not replace");
-	rc = lock_and_count(ws, &b, &a, &count, err);
-	if (rc < 0)
-		return rc;
+	do {
+		rc = pfs_crossing_find(ws, &a, exchange ? &b : NULL, &crossing, err);
+		if (rc == 0)
+			rc = lock_and_count(ws, &b, &a, &count, err);
+		if (rc < 0)
+			return rc;
+		rc = pfs_crossing_touch(ws, &a, exchange ? &b : NULL, &crossing);
+		if (rc == 0)
+			pfs_rwlock_unlock(&ws->lock);
+	} while (rc == 0);
 	rc = rename_locked(&a, &b, &count, noreplace, exchange, err);
 	pfs_rwlock_unlock(&ws->lock);
 	if (rc == 0) {
 		pfs_feed_note(&ws->feed, from, name, name_len);
 		pfs_feed_note(&ws->feed, to, new_name, new_name_len);
+		note_names(ws, b.held);
 	}
 	return rc;
 }

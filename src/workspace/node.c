@@ -163,7 +163,6 @@ int pfs_node_fill(struct pfs_node *n, const struct pfs_entry *e, struct pfs_erro
 	}
 	free(n->xattrs);
 	n->xattrs = xattrs;
-	n->link = e->link;
 	n->attrs = e->attrs;
 	n->ctime_ns = pfs_attrs_mtime_ns(&e->attrs);
 	return 0;
@@ -259,12 +258,43 @@ static bool unneeded(const struct pfs_node *n)
 	return !n->place || !n->dirty;
 }
 
+static void detach(struct pfs_slot *s)
+{
+	struct pfs_node *n = s->node;
+
+	if (s->prev_place)
+		s->prev_place->next_place = s->next_place;
+	else
+		n->place = s->next_place;
+	if (s->next_place)
+		s->next_place->prev_place = s->prev_place;
+	s->next_place = s->prev_place = NULL;
+	s->node = NULL;
+	n->n_places--;
+}
+
+/* Names beside the first, and the directories that only they kept. */
+static void free_other_places(struct pfs_node *n)
+{
+	while (n->n_places > 1) {
+		struct pfs_slot *s = n->place->next_place;
+		struct pfs_node *dir = s->dir;
+
+		detach(s);
+		pfs_slot_free(s);
+		pfs_node_collect(dir);
+	}
+}
+
 void pfs_node_collect(struct pfs_node *n)
 {
 	while (n && unneeded(n)) {
-		struct pfs_slot *place = n->place;
-		struct pfs_node *parent = place ? place->dir : NULL;
+		struct pfs_slot *place;
+		struct pfs_node *parent;
 
+		free_other_places(n);
+		place = n->place;
+		parent = place ? place->dir : NULL;
 		destroy(n);
 		if (place)
 			pfs_slot_free(place);
@@ -292,11 +322,14 @@ static void queue_slot(struct pfs_slot *s)
 
 void pfs_node_touch(struct pfs_node *n)
 {
+	bool was_dirty = n->dirty;
+
 	n->stamp = ++n->ws->stamp;
 	n->dirty = true;
 	pfs_node_queue(n);
-	if (n->place)
-		pfs_slot_pend(n->place);
+	/* Invariant 1: else they are pending. */
+	for (struct pfs_slot *s = was_dirty ? NULL : n->place; s; s = s->next_place)
+		pfs_slot_pend(s);
 }
 
 void pfs_node_requeue(struct pfs_node *dir)
@@ -310,8 +343,8 @@ void pfs_node_clean(struct pfs_node *n)
 {
 	n->dirty = false;
 	forget_node(n);
-	if (n->place)
-		pfs_slot_unpend(n->place);
+	for (struct pfs_slot *s = n->place; s; s = s->next_place)
+		pfs_slot_unpend(s);
 }
 
 void pfs_node_touch_dir(struct pfs_node *dir, int64_t now_ns)
@@ -360,12 +393,18 @@ void pfs_slot_free(struct pfs_slot *s)
 void pfs_slot_attach(struct pfs_slot *s, struct pfs_node *n)
 {
 	s->node = n;
+	s->prev_place = NULL;
+	s->next_place = n->place;
+	if (n->place)
+		n->place->prev_place = s;
 	n->place = s;
+	n->n_places++;
+	n->named = true;
 }
 
 void pfs_slot_fill(struct pfs_slot *s, struct pfs_node *n)
 {
-	assert(!s->node && !n->place);
+	assert(!s->node && (!n->place || n->type != PFS_ENTRY_DIR));
 	pfs_slot_attach(s, n);
 	s->stamp = ++n->ws->stamp;
 	pfs_slot_pend(s);
@@ -377,10 +416,10 @@ struct pfs_node *pfs_slot_empty(struct pfs_slot *s)
 {
 	struct pfs_node *n = s->node;
 
-	s->node = NULL;
 	if (n) {
-		n->place = NULL;
-		forget_node(n);
+		detach(s);
+		if (!n->place)
+			forget_node(n);
 	}
 	return n;
 }
@@ -460,7 +499,6 @@ int pfs_node_row(const struct pfs_node *n, struct pfs_buf *blob, struct pfs_jour
 	row->type = n->type;
 	row->attrs = n->attrs;
 	row->ctime_ns = n->ctime_ns;
-	row->link = n->link;
 	if (n->xattrs)
 		row->xattrs = *n->xattrs;
 	switch (n->type) {

@@ -7,12 +7,21 @@
  *	  dir.pending: "x", ...        NULL: whiteout
  *
  * A slot exists for every name that differs from the base (it is then pending)
- * and for every clean name whose node is in memory. Invariants:
+ * and for every clean name whose node is in memory. What is no directory may
+ * have several names, its places:
  *
- *	1. a node that is dirty and has a place: that slot is pending
+ *	 slot "x" ◀── place ── node
+ *	    next_place ─▶ slot "y" ─▶ slot "z"
+ *
+ * Invariants:
+ *
+ *	1. a node that is dirty and has places: these slots are pending
  *	2. a slot that is pending: its directory is dirty
  *	3. so whoever walks pending slots from the root meets every change
  *	4. a clean node that nobody holds and that has no slots is freed at once
+ *	5. the places of a node are all its names: they come from the base together
+ *	6. so names of the base that are one file and have no slots are where the
+ *	   base has them, from their home down (group.c)
  *
  * Every function needs the workspace lock for writing, unless it says other.
  */
@@ -61,9 +70,10 @@ static inline void pfs_link_remove(struct pfs_link *l)
 
 struct pfs_slot {
 	struct pfs_node *dir;
-	struct pfs_node *node;   /* NULL: whiteout */
-	struct pfs_link pending; /* in dir->dir.pending, or alone */
-	struct pfs_link queued;  /* in ws->queued_slots, or alone */
+	struct pfs_node *node;                    /* NULL: whiteout */
+	struct pfs_slot *next_place, *prev_place; /* other names of the node */
+	struct pfs_link pending;                  /* in dir->dir.pending, or alone */
+	struct pfs_link queued;                   /* in ws->queued_slots, or alone */
 	uint64_t stamp;
 	bool in_base;   /* the base of the directory has the name */
 	bool in_sealed; /* and so has what it will be once the last seal is settled */
@@ -107,9 +117,10 @@ struct pfs_node {
 	uint64_t stamp; /* of its last change */
 	struct pfs_attrs attrs;
 	int64_t ctime_ns;
-	uint64_t link;          /* as the base has it */
 	struct pfs_id *xattrs;  /* a set in the store; owned, NULL: none */
-	struct pfs_slot *place; /* NULL: the root, or nameless */
+	struct pfs_slot *place; /* the first; NULL: the root, or nameless */
+	uint32_t n_places;      /* at most 1 of a directory */
+	bool named;             /* it has, or had, a name */
 	struct pfs_link queued; /* in ws->queued_nodes, or alone */
 	union {
 		struct pfs_node_file file;
@@ -159,9 +170,9 @@ int pfs_slot_new(struct pfs_node *dir, const char *name, size_t name_len, bool i
 void pfs_slot_free(struct pfs_slot *s);
 /* Put a clean node into a fresh slot: nothing changed. */
 void pfs_slot_attach(struct pfs_slot *s, struct pfs_node *n);
-/* The name now leads to `n`, which has no place; what was there was taken out before. */
+/* The name now leads to `n` (a directory has no other one); what was there was taken out before. */
 void pfs_slot_fill(struct pfs_slot *s, struct pfs_node *n);
-/* Take the node out, which then has no place; the slot stays for another one. */
+/* Take the node out, which then has one place less; the slot stays for another one. */
 struct pfs_node *pfs_slot_empty(struct pfs_slot *s);
 /* The same when the name is to be gone: frees the slot unless it must hide something. */
 struct pfs_node *pfs_slot_vacate(struct pfs_slot *s);

@@ -11,7 +11,8 @@ struct peek {
 	struct pfs_commit_id sealed;
 };
 
-static void take_base(void *arg, const struct pfs_root *base, const struct pfs_commit_id *sealed)
+static void take_base(void *arg, const struct pfs_root *base, bool links,
+		      const struct pfs_commit_id *sealed)
 {
 	struct peek *p = arg;
 

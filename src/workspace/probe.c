@@ -6,6 +6,7 @@
 #include "workspace/workspace_i.h"
 #include "base/path.h"
 #include "tree/tree.h"
+#include "workspace/group.h"
 
 #include <string.h>
 
@@ -42,9 +43,9 @@ static int look_in_overlay(struct pfs_workspace *ws, struct pfs_probe *p, struct
 	return rc;
 }
 
-/* A clean node for an entry of the base; 0 when the directory moved on meanwhile. */
-static int instantiate(struct pfs_workspace *ws, struct pfs_probe *p, const struct pfs_entry *e,
-		       struct pfs_error *err)
+/* 0 when the directory moved on meanwhile. */
+int pfs_probe_attach(struct pfs_workspace *ws, struct pfs_probe *p, const struct pfs_entry *e,
+		     uint64_t ino, struct pfs_error *err)
 {
 	struct pfs_node *n = NULL;
 	struct pfs_slot *s;
@@ -53,8 +54,7 @@ static int instantiate(struct pfs_workspace *ws, struct pfs_probe *p, const stru
 	if (p->dir->dir.dead || !pfs_id_equal(&p->base, &p->dir->dir.base) ||
 	    pfs_slot_find(p->dir, p->name, p->name_len))
 		return 0;
-	rc = pfs_node_new(ws, e->type, pfs_node_pick_ino(ws, p->dir->ino, p->name, p->name_len), &n,
-			  err);
+	rc = pfs_node_new(ws, e->type, ino, &n, err);
 	if (rc == 0)
 		rc = pfs_node_fill(n, e, err);
 	if (rc == 0)
@@ -66,6 +66,20 @@ static int instantiate(struct pfs_workspace *ws, struct pfs_probe *p, const stru
 	pfs_slot_attach(s, n);
 	p->held = n;
 	return 1;
+}
+
+static int instantiate(struct pfs_workspace *ws, struct pfs_probe *p, const struct pfs_entry *e,
+		       struct pfs_error *err)
+{
+	int rc;
+
+	if (e->link)
+		return pfs_group_load(ws, p, e, err);
+	pfs_rwlock_write(&ws->lock);
+	rc = pfs_probe_attach(ws, p, e, pfs_node_pick_ino(ws, p->dir->ino, p->name, p->name_len),
+			      err);
+	pfs_rwlock_unlock(&ws->lock);
+	return rc;
 }
 
 static int look_in_base(struct pfs_workspace *ws, struct pfs_probe *p, struct pfs_error *err)
@@ -83,10 +97,7 @@ static int look_in_base(struct pfs_workspace *ws, struct pfs_probe *p, struct pf
 			*err = why;
 		return rc;
 	}
-	pfs_rwlock_write(&ws->lock);
-	rc = instantiate(ws, p, &found.e, err);
-	pfs_rwlock_unlock(&ws->lock);
-	return rc;
+	return instantiate(ws, p, &found.e, err);
 }
 
 int pfs_probe(struct pfs_workspace *ws, struct pfs_probe *p, struct pfs_error *err)

@@ -96,7 +96,8 @@ struct reading {
 	struct pfs_id base;
 };
 
-static void take_base(void *arg, const struct pfs_root *base, const struct pfs_commit_id *sealed)
+static void take_base(void *arg, const struct pfs_root *base, bool links,
+		      const struct pfs_commit_id *sealed)
 {
 	((struct reading *)arg)->base = base->dir;
 }

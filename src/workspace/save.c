@@ -194,8 +194,10 @@ static int hand_over_gone(struct pfs_workspace *ws, struct pfs_error *err)
 /* A row could not be noted for want of memory: say everything anew. */
 static int requeue_everything(struct pfs_workspace *ws, struct pfs_error *err)
 {
-	struct pfs_journal_row rows[2] = { { .op = PFS_JOURNAL_CLEAR },
-					   { .op = PFS_JOURNAL_BASE, .base = ws->base } };
+	struct pfs_journal_row rows[2] = {
+		{ .op = PFS_JOURNAL_CLEAR },
+		{ .op = PFS_JOURNAL_BASE, .base = ws->base, .links = ws->base_links }
+	};
 	struct pfs_node *n;
 	size_t pos = 0;
 	int rc;
@@ -212,8 +214,9 @@ static int requeue_everything(struct pfs_workspace *ws, struct pfs_error *err)
 			continue;
 		if (pfs_link_alone(&n->queued))
 			pfs_link_add(&ws->queued_nodes, &n->queued);
-		if (n->place && pfs_link_alone(&n->place->queued))
-			pfs_link_add(&ws->queued_slots, &n->place->queued);
+		for (struct pfs_slot *s = n->place; s; s = s->next_place)
+			if (pfs_link_alone(&s->queued))
+				pfs_link_add(&ws->queued_slots, &s->queued);
 		if (n->type == PFS_ENTRY_FILE && n->file.spooled && n->file.spooled->patch) {
 			pfs_lock(&n->file.spooled->patch->lock);
 			n->file.spooled->patch->rewrite = true;

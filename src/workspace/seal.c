@@ -7,6 +7,7 @@
 #include "workspace/seal.h"
 #include "base/stop.h"
 #include "base/vec.h"
+#include "tree/links.h"
 #include "tree/tree.h"
 #include "workspace/chunk.h"
 #include "workspace/save.h"
@@ -35,6 +36,7 @@ static int add_item(struct pfs_sealing *s, struct pfs_node *n, const struct pfs_
 		item.attrs = n->attrs;
 		if (n->xattrs)
 			item.xattrs = *n->xattrs;
+		item.several = n->n_places > 1;
 	}
 	if (rc == 0)
 		rc = push_item(&s->all, item, err);
@@ -87,8 +89,11 @@ static int snapshot_dir(struct pfs_workspace *ws, struct pfs_sealing *s, size_t 
 		if (!slot->node && !slot->in_base)
 			continue;
 		rc = add_item(s, slot->node, slot, err);
-		if (rc == 0 && slot->node && slot->node->type == PFS_ENTRY_FILE)
+		if (rc == 0 && slot->node && slot->node->type == PFS_ENTRY_FILE &&
+		    slot->node->place == slot)
 			rc = snapshot_file(ws, &s->all.items[s->all.n - 1], err);
+		if (rc == 0)
+			s->all.items[s->all.n - 1].above = at;
 	}
 	s->all.items[at].first = first;
 	s->all.items[at].n = s->all.n - first;
@@ -110,6 +115,7 @@ static int snapshot(struct pfs_workspace *ws, struct pfs_sealing *s, struct pfs_
 
 	pfs_rwlock_write(&ws->lock);
 	s->flushes = ws->flushes;
+	s->moves = ws->moves;
 	rc = add_item(s, ws->root, NULL, err);
 	for (size_t i = 0; rc == 0 && i < s->all.n; i++)
 		if (is_dir(&s->all.items[i]))
@@ -117,6 +123,111 @@ static int snapshot(struct pfs_workspace *ws, struct pfs_sealing *s, struct pfs_
 	pfs_rwlock_unlock(&ws->lock);
 	return rc;
 }
+
+/* --- names of one file ----------------------------------------------------- */
+
+static int by_node(const void *a, const void *b)
+{
+	const struct pfs_sealed_item *x = *(struct pfs_sealed_item *const *)a;
+	const struct pfs_sealed_item *y = *(struct pfs_sealed_item *const *)b;
+
+	if (x->node != y->node)
+		return x->node < y->node ? -1 : 1;
+	return (x > y) - (x < y);
+}
+
+/* From the root, terminated. */
+static int add_path(const struct pfs_sealing *s, const struct pfs_sealed_item *item,
+		    struct pfs_buf *out, struct pfs_error *err)
+{
+	const struct pfs_sealed_item *way[PFS_TREE_DEPTH_MAX + 1];
+	size_t depth = 0;
+	int rc = 0;
+
+	for (; item != s->all.items; item = &s->all.items[item->above])
+		way[depth++] = item;
+	while (rc == 0 && depth-- > 0) {
+		rc = pfs_buf_add(out, s->names.data + way[depth]->name_at, way[depth]->name_len,
+				 err);
+		if (rc == 0)
+			rc = pfs_buf_add(out, depth ? "/" : "", 1, err);
+	}
+	return rc;
+}
+
+/* What was seen at the first place of the node is so at all of them. */
+static void share_snapshot(struct pfs_sealed_item *const *items, size_t n)
+{
+	const struct pfs_sealed_item *seen = items[0];
+
+	for (size_t i = 1; i < n; i++)
+		if (items[i]->kept)
+			seen = items[i];
+	for (size_t i = 0; i < n; i++) {
+		items[i]->attrs = seen->attrs;
+		items[i]->open = seen->open;
+		if (seen->kept && !items[i]->kept)
+			items[i]->kept = pfs_kept_ref(seen->kept);
+		items[i]->again = i + 1 < n;
+	}
+}
+
+static int number_group(struct pfs_workspace *ws, struct pfs_sealing *s,
+			struct pfs_sealed_item *const *items, size_t n, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf text = PFS_BUF_INIT(SIZE_MAX / 2);
+	const char **paths = malloc(n * sizeof(*paths));
+	uint64_t *numbers = malloc(n * sizeof(*numbers));
+	size_t at = 0;
+	int rc = paths && numbers ? 0 : pfs_fail_nomem(err, "a seal");
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = add_path(s, items[i], &text, err);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		paths[i] = (const char *)text.data + at;
+		at += strlen(paths[i]) + 1;
+	}
+	if (rc == 0) {
+		pfs_links_number(ws->store, paths, n, numbers);
+		share_snapshot(items, n);
+		s->links = true;
+	}
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		items[i]->link = numbers[i];
+	free(paths);
+	free(numbers);
+	return rc;
+}
+
+/* Every name of a node that is sealed has an item: find those that belong together. */
+static int number_groups(struct pfs_workspace *ws, struct pfs_sealing *s, struct pfs_error *err)
+{
+	struct pfs_sealed_item **list;
+	size_t n = 0, many;
+	int rc = 0;
+
+	for (size_t i = 0; i < s->all.n; i++)
+		n += s->all.items[i].several;
+	if (n == 0)
+		return 0;
+	list = malloc(n * sizeof(struct pfs_sealed_item *));
+	if (!list)
+		return pfs_fail_nomem(err, "a seal");
+	n = 0;
+	for (size_t i = 0; i < s->all.n; i++)
+		if (s->all.items[i].several)
+			list[n++] = &s->all.items[i];
+	qsort(list, n, sizeof(struct pfs_sealed_item *), by_node);
+	for (size_t i = 0; rc == 0 && i < n; i += many) {
+		for (many = 1; i + many < n && list[i + many]->node == list[i]->node;)
+			many++;
+		rc = number_group(ws, s, list + i, many, err);
+	}
+	free(list);
+	return rc;
+}
+
+/* --- trees ------------------------------------------------------------------ */
 
 /* Fields of a node that never change are read without the lock; the item holds it. */
 static int make_entry(struct pfs_store *st, const struct pfs_sealed_item *item,
@@ -129,7 +240,7 @@ static int make_entry(struct pfs_store *st, const struct pfs_sealed_item *item,
 	memset(out, 0, offsetof(struct pfs_entry, content));
 	out->type = n->type;
 	out->attrs = item->attrs;
-	out->link = n->link;
+	out->link = item->link;
 	out->xattrs = item->xattrs;
 	memset(&out->dir, 0, sizeof(*out) - offsetof(struct pfs_entry, dir));
 	switch (n->type) {
@@ -266,6 +377,8 @@ int pfs_workspace_seal(struct pfs_workspace *ws, const struct pfs_commit_id *mar
 	s = ws->sealing;
 	if (rc == 0)
 		rc = snapshot(ws, s, err);
+	if (rc == 0)
+		rc = number_groups(ws, s, err);
 	if (rc == 0)
 		rc = edit_trees(ws, s, err);
 	if (rc == 0 && mark)

@@ -19,6 +19,10 @@ struct pfs_sealed_item {
 	size_t name_at;        /* in names */
 	uint8_t name_len;
 	bool open;       /* somebody was writing: it stays dirty */
+	bool several;    /* the node had other names */
+	bool again;      /* another name of the node has an item that comes later */
+	size_t above;    /* item of the directory it is in */
+	uint64_t link;   /* number of the name in its group; 0: the node has no other */
 	size_t first, n; /* DIR: range of what differs in it */
 	struct pfs_attrs attrs;
 	struct pfs_id xattrs;
@@ -31,6 +35,8 @@ struct pfs_sealed_items PFS_VEC(struct pfs_sealed_item);
 struct pfs_sealing {
 	uint64_t generation;
 	uint64_t flushes; /* of the workspace at the snapshot */
+	uint64_t moves;   /* likewise */
+	bool links;       /* some item has a number */
 	bool done;
 	struct pfs_sealed_items all;
 	struct pfs_buf names;

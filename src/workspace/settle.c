@@ -12,7 +12,9 @@
 static void note_base(struct pfs_workspace *ws)
 {
 	struct pfs_journal_row clear = { .op = PFS_JOURNAL_CLEAR };
-	struct pfs_journal_row base = { .op = PFS_JOURNAL_BASE, .base = ws->base };
+	struct pfs_journal_row base = { .op = PFS_JOURNAL_BASE,
+					.base = ws->base,
+					.links = ws->base_links };
 
 	pfs_workspace_note_pending(ws);
 	if (!ws->root->dirty) {
@@ -26,6 +28,13 @@ static void note_base(struct pfs_workspace *ws)
 		ws->rewrite = true;
 }
 
+/* A name of a file with several says where the others are: not so any more when directories moved. */
+static bool is_as_sealed(const struct pfs_workspace *ws, const struct pfs_sealed_item *item)
+{
+	return item->node->stamp == item->stamp &&
+	       !(item->several && ws->moves != ws->sealing->moves);
+}
+
 static void become_clean(struct pfs_node *n, const struct pfs_sealed_item *item)
 {
 	n->file.state = PFS_FILE_CLEAN;
@@ -35,7 +44,7 @@ static void become_clean(struct pfs_node *n, const struct pfs_sealed_item *item)
 
 static void settle_new(struct pfs_node *n, const struct pfs_sealed_item *item)
 {
-	if (n->file.writers || item->open || n->stamp != item->stamp)
+	if (n->file.writers || item->open || !is_as_sealed(n->ws, item))
 		return;
 	become_clean(n, item);
 	if (n->file.spooled->users == 0 || n->file.spooled->lent)
@@ -60,7 +69,7 @@ static void settle_file(struct pfs_node *n, uint64_t seal, const struct pfs_seal
 		settle_new(n, item);
 	else if (n->file.state == PFS_FILE_PATCHED)
 		settle_patched(n, seal, item);
-	if (n->file.state == PFS_FILE_CLEAN && n->stamp == item->stamp)
+	if (n->file.state == PFS_FILE_CLEAN && is_as_sealed(n->ws, item))
 		pfs_node_clean(n);
 }
 
@@ -92,13 +101,18 @@ static void settle_item(uint64_t seal, struct pfs_sealed_item *item)
 
 	if (!n)
 		return;
-	if (n->place)
-		n->place->in_base = n->place->in_base || n->place->in_sealed;
+	/* Once, and before any of the directories that have a name of it. */
+	if (item->again) {
+		pfs_node_put(&item->node);
+		return;
+	}
+	for (struct pfs_slot *s = n->place; s; s = s->next_place)
+		s->in_base = s->in_base || s->in_sealed;
 	if (n->type == PFS_ENTRY_FILE)
 		settle_file(n, seal, item);
 	else if (n->type == PFS_ENTRY_DIR)
 		settle_dir(n, item);
-	else if (n->stamp == item->stamp)
+	else if (is_as_sealed(n->ws, item))
 		pfs_node_clean(n);
 	pfs_node_put(&item->node);
 }
@@ -113,6 +127,8 @@ int pfs_workspace_settle(struct pfs_workspace *ws, const struct pfs_sealed *seal
 				ws->folder);
 	pfs_rwlock_write(&ws->lock);
 	ws->base = s->root;
+	ws->bases++;
+	ws->base_links |= s->links;
 	ws->sealed_unsaved = false; /* the row of the base says more */
 	for (size_t i = s->all.n; i-- > 0;)
 		settle_item(s->generation, &s->all.items[i]);
@@ -147,7 +163,7 @@ static int meet_all(struct pfs_workspace *ws, struct met *m, struct pfs_error *e
 		if (m->items[i]->type != PFS_ENTRY_DIR)
 			continue;
 		while (rc == 0 && (s = pfs_map_next(&m->items[i]->dir.names, &pos)))
-			if (s->node)
+			if (s->node && s == s->node->place)
 				rc = meet(m, s->node, err);
 	}
 	return rc;
@@ -181,11 +197,13 @@ static bool take_over(struct pfs_workspace *ws, struct pfs_node *n)
 	struct pfs_slot *s = n->place;
 	int rc;
 
-	if (s->dir->dir.dead ||
+	/* Which names are one file may be another thing there. */
+	if (s->dir->dir.dead || n->n_places > 1 ||
 	    (n->type == PFS_ENTRY_FILE && n->file.spooled && n->file.spooled->users))
 		return false;
 	rc = pfs_tree_find(ws->store, &s->dir->dir.base, s->name, s->name_len, &found, NULL);
-	if (rc < 0 || found.e.type != n->type || pfs_node_fill(n, &found.e, NULL) < 0)
+	if (rc < 0 || found.e.type != n->type || found.e.link ||
+	    pfs_node_fill(n, &found.e, NULL) < 0)
 		return false;
 	if (n->type == PFS_ENTRY_FILE) {
 		n->file.state = PFS_FILE_CLEAN;
@@ -200,9 +218,9 @@ static bool take_over(struct pfs_workspace *ws, struct pfs_node *n)
 /* Whoever holds it holds something without a name; nothing can be made in it. */
 static void cut_off(struct pfs_node *n)
 {
-	struct pfs_slot *s = n->place;
+	while (n->place) {
+		struct pfs_slot *s = n->place;
 
-	if (s) {
 		pfs_slot_empty(s);
 		pfs_slot_free(s);
 	}
@@ -251,6 +269,8 @@ static void replace_root(struct pfs_workspace *ws, struct pfs_node *next)
 static void stand_on(struct pfs_workspace *ws, const struct pfs_root *base)
 {
 	ws->base = *base;
+	ws->bases++;
+	ws->base_links = !pfs_id_is_zero(&base->dir);
 	ws->root->dir.base = base->dir;
 	ws->root->attrs = base->attrs;
 	ws->root->ctime_ns = pfs_attrs_mtime_ns(&base->attrs);

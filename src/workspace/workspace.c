@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "base/rand.h"
 #include "tree/content.h"
+#include "tree/linkgroups.h"
 #include "workspace/file.h"
 #include "workspace/load.h"
 #include "workspace/save.h"
@@ -101,6 +102,7 @@ static void discard(struct pfs_workspace **ws)
 	pfs_feed_fini(&w->feed);
 	pfs_sealing_free(w);
 	free_nodes(w);
+	pfs_linkgroups_free(&w->groups);
 	pfs_journal_close(&w->journal);
 	pfs_spool_close(&w->spool);
 	pfs_journal_batch_fini(&w->pending);
@@ -125,7 +127,10 @@ int pfs_workspace_open(const char *folder, struct pfs_store *st, const struct pf
 		return pfs_fail_nomem(err, "a workspace");
 	init(ws, st);
 	ws->folder = strdup(folder);
-	rc = ws->folder ? open_folder(ws, folder, base, err) : pfs_fail_nomem(err, "a workspace");
+	rc = ws->folder ? pfs_linkgroups_new(st, &ws->groups, err)
+			: pfs_fail_nomem(err, "a workspace");
+	if (rc == 0)
+		rc = open_folder(ws, folder, base, err);
 	if (rc < 0) {
 		discard(&ws);
 		return pfs_wrap(err, rc, "open workspace %s", folder);
@@ -236,7 +241,7 @@ static int get_attr(struct pfs_node *n, struct pfs_node_attr *out, struct pfs_er
 	out->type = n->type;
 	out->attrs = n->attrs;
 	out->ctime_ns = n->ctime_ns;
-	out->nlink = n->place || n == n->ws->root;
+	out->nlink = n == n->ws->root ? 1 : n->n_places;
 	out->dirty = n->dirty;
 	switch (n->type) {
 	case PFS_ENTRY_FILE:

@@ -8,6 +8,8 @@
  *
  * Nodes are found by name, counted, and keep their identity while somebody
  * holds them: through renames, and after unlink until the last reference goes.
+ * What is no directory may have several names, which all lead to one node, also
+ * those that it has in the base.
  * A clean directory that is renamed takes what is below along without being
  * read.
  *
@@ -77,7 +79,7 @@ int pfs_workspace_peek(const char *folder, struct pfs_root *out_base,
 
 /* Attributes of a node as stat(2) wants them. */
 struct pfs_node_attr {
-	uint64_t ino; /* stable while the node lives and, when it is not renamed, across restarts */
+	uint64_t ino; /* stable while the node lives and, when its names stay, across restarts */
 	enum pfs_entry_type type;
 	struct pfs_attrs attrs;
 	int64_t ctime_ns;
@@ -135,6 +137,14 @@ int pfs_workspace_make_unnamed(struct pfs_workspace *ws, const struct pfs_node_m
 			       struct pfs_node **out, struct pfs_error *err);
 int pfs_workspace_place(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_node *dir,
 			const char *name, size_t name_len, struct pfs_error *err);
+
+/*
+ * Another name for what has one, or the first for a file made without. PFS_E_EXISTS;
+ * PFS_E_DENIED for a directory; PFS_E_NOTFOUND when it was removed, or the directory
+ * was; PFS_E_LIMIT past PFS_FILE_NAMES_MAX.
+ */
+int pfs_workspace_link(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_node *dir,
+		       const char *name, size_t name_len, struct pfs_error *err);
 
 /* `directory` tells rmdir from unlink. PFS_E_ISDIR, PFS_E_NOTDIR, PFS_E_NOTEMPTY. */
 int pfs_workspace_remove_name(struct pfs_workspace *ws, struct pfs_node *dir, const char *name,

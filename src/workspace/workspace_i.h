@@ -21,10 +21,12 @@
 
 struct pfs_spool_names PFS_VEC(struct pfs_spool_name);
 
+struct pfs_linkgroups;
 struct pfs_sealing; /* seal.c: what settle needs to know of the last seal */
 
 struct pfs_workspace {
 	struct pfs_store *store;
+	struct pfs_linkgroups *groups; /* of directories of bases */
 	char *folder;
 	struct pfs_spool spool;
 	uint64_t lent_size_min; /* PFS_LENT_SIZE_MIN; tests make it less */
@@ -51,6 +53,9 @@ struct pfs_workspace {
 	bool sealed_unsaved;         /* the next flush says so */
 	uint64_t flushes;            /* rows were handed over so many times */
 	bool sets_unsynced;          /* nodes name sets of attributes put since the store was flushed */
+	uint64_t bases;              /* it got another base so many times */
+	uint64_t moves;              /* directories were renamed so many times */
+	bool base_links;             /* the base has names of files with several, or may */
 
 	struct pfs_lock flush_lock;  /* PFS_RANK_WORKSPACE_FLUSH */
 	struct pfs_journal *journal; /* protected by flush_lock */

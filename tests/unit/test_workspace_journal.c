@@ -157,7 +157,7 @@ Test(workspace_journal, refuses_each_damaged_row_of_its_journal)
 		/* A directory in itself, with no way to the root. */
 		{ "UPDATE name SET parent = ino WHERE name = CAST('d' AS BLOB)", PFS_E_CORRUPT },
 		{ "DELETE FROM meta", PFS_E_CORRUPT },
-		{ "PRAGMA user_version = 4", PFS_E_UNSUPPORTED },
+		{ "PRAGMA user_version = 5", PFS_E_UNSUPPORTED },
 		{ "PRAGMA application_id = 7", PFS_E_CORRUPT },
 	};
 	struct pfs_root base = { .attrs.mode = 0755 };
@@ -178,7 +178,13 @@ Test(workspace_journal, refuses_each_damaged_row_of_its_journal)
 	}
 }
 
-Test(workspace_journal, of_an_earlier_version_is_brought_up_to_date)
+/* What an earlier version had, from the latest on. */
+static const char to_3[] = "ALTER TABLE node ADD COLUMN link INTEGER NOT NULL DEFAULT 0;"
+			   " ALTER TABLE meta DROP COLUMN links; PRAGMA user_version = 3;";
+static const char to_2[] = "DROP TABLE range; ALTER TABLE node DROP COLUMN keep;"
+			   " PRAGMA user_version = 2";
+
+static void check_upgrade(bool twice)
 {
 	struct fixture f = begin();
 	struct pfs_node *d = make(&f, f.root, PFS_ENTRY_DIR, "d"), *n;
@@ -190,8 +196,9 @@ Test(workspace_journal, of_an_earlier_version_is_brought_up_to_date)
 				&err));
 	pfs_node_unref(&d);
 	close_ws(&f);
-	damage_journal(&f, "DROP TABLE range; ALTER TABLE node DROP COLUMN keep;"
-			   " PRAGMA user_version = 2");
+	damage_journal(&f, to_3);
+	if (twice)
+		damage_journal(&f, to_2);
 	for (int i = 0; i < 2; i++) {
 		open_ws(&f);
 		d = find(&f, f.root, "d");
@@ -206,4 +213,10 @@ Test(workspace_journal, of_an_earlier_version_is_brought_up_to_date)
 	}
 	open_ws(&f);
 	end(&f);
+}
+
+Test(workspace_journal, of_an_earlier_version_is_brought_up_to_date)
+{
+	check_upgrade(false);
+	check_upgrade(true);
 }

@@ -5,6 +5,7 @@
  */
 #include "scratch.h"
 #include "tree/content.h"
+#include "tree/links.h"
 #include "tree/tree.h"
 #include "workspace/workspace_i.h"
 
@@ -34,9 +35,13 @@ static unsigned roll(unsigned below)
 struct thing {
 	enum pfs_entry_type type;
 	uint16_t mode;
-	char *bytes; /* of a file, or the target */
+	unsigned n_names; /* that lead to it */
+	char *bytes;      /* of a file, or the target */
 	size_t len;
 	struct thing *names[NAMES]; /* of a directory; NULL: not there */
+	struct thing *copy;         /* while the tree it is in is copied */
+	uint64_t ino;               /* as it was seen last, ... */
+	unsigned seen;              /* ... when all were looked at for the n-th time */
 };
 
 static struct thing *thing_new(enum pfs_entry_type type, uint16_t mode)
@@ -46,12 +51,13 @@ static struct thing *thing_new(enum pfs_entry_type type, uint16_t mode)
 	cr_assert(t);
 	t->type = type;
 	t->mode = mode;
+	t->n_names = 1;
 	return t;
 }
 
 static void thing_free(struct thing *t)
 {
-	if (!t)
+	if (!t || --t->n_names > 0)
 		return;
 	for (int i = 0; i < NAMES; i++)
 		thing_free(t->names[i]);
@@ -59,20 +65,40 @@ static void thing_free(struct thing *t)
 	free(t);
 }
 
-static struct thing *thing_copy(const struct thing *t)
+static void thing_forget_copy(struct thing *t)
+{
+	for (int i = 0; t && i < NAMES; i++)
+		thing_forget_copy(t->names[i]);
+	if (t)
+		t->copy = NULL;
+}
+
+static struct thing *thing_copy_below(struct thing *t)
 {
 	struct thing *c;
 
 	if (!t)
 		return NULL;
-	c = thing_new(t->type, t->mode);
+	if (t->copy) {
+		t->copy->n_names++;
+		return t->copy;
+	}
+	c = t->copy = thing_new(t->type, t->mode);
 	c->len = t->len;
 	if (t->len) {
 		c->bytes = malloc(t->len);
 		memcpy(c->bytes, t->bytes, t->len);
 	}
 	for (int i = 0; i < NAMES; i++)
-		c->names[i] = thing_copy(t->names[i]);
+		c->names[i] = thing_copy_below(t->names[i]);
+	return c;
+}
+
+static struct thing *thing_copy(struct thing *t)
+{
+	struct thing *c = thing_copy_below(t);
+
+	thing_forget_copy(t);
 	return c;
 }
 
@@ -121,7 +147,8 @@ struct pair {
 	struct pfs_open *open;           /* a file somebody reads */
 	uint64_t first_seed;
 	unsigned step;
-	bool broken; /* said once */
+	unsigned looks; /* at everything */
+	bool broken;    /* said once */
 };
 
 /* One place to fail: the seed and the step that show it again. */
@@ -239,7 +266,11 @@ static void check_node(struct pair *p, struct thing *t, struct pfs_node *n)
 	SAME(p, pfs_workspace_getattr(p->ws, n, &a, &err), 0, "getattr");
 	SAME(p, a.type, t->type, "type");
 	SAME(p, a.attrs.mode, t->mode, "mode");
-	SAME(p, a.nlink, 1, "links");
+	SAME(p, a.nlink, t->n_names, "names");
+	if (t->seen == p->looks)
+		SAME(p, a.ino, t->ino, "number at another name");
+	t->ino = a.ino;
+	t->seen = p->looks;
 	if (t->type == PFS_ENTRY_DIR) {
 		check_dir(p, t, n);
 		return;
@@ -258,6 +289,7 @@ static void check_all(struct pair *p)
 {
 	struct pfs_node *root = pfs_workspace_root(p->ws);
 
+	p->looks++;
 	check_node(p, p->root, root);
 	pfs_node_unref(&root);
 }
@@ -283,6 +315,7 @@ static void check_tree(struct pair *p, const struct thing *t, const struct pfs_i
 		SAME(p, memcmp(e->name, names[sorted[at]], e->name_len), 0, "a committed name");
 		SAME(p, e->type, want->type, "a committed type");
 		SAME(p, e->attrs.mode, want->mode, "a committed mode");
+		SAME(p, e->link != 0, want->n_names > 1, "a number for a file of several names");
 		if (want->type == PFS_ENTRY_DIR) {
 			struct pfs_id below = e->dir;
 
@@ -305,6 +338,15 @@ static void check_tree(struct pair *p, const struct thing *t, const struct pfs_i
 		free(bytes);
 	}
 	SAME(p, pfs_cursor_next(c, &e, &err), 0, "the end of a committed directory");
+}
+
+/* The numbers are those that follow from the names, so that all of a file are together. */
+static void check_numbers(struct pair *p, const struct pfs_id *dir)
+{
+	struct pfs_id settled;
+
+	SAME(p, pfs_links_settle(p->st, dir, NULL, &settled, &err), 0, "settle numbers");
+	SAME(p, pfs_id_equal(&settled, dir), true, "numbers of names");
 }
 
 /* --- operations ---------------------------------------------------------- */
@@ -366,6 +408,33 @@ static void op_make(struct pair *p)
 		pfs_node_unref(&n);
 	}
 	pfs_node_unref(&at.node);
+}
+
+static void op_link(struct pair *p)
+{
+	struct place from = walk_down(p), to = walk_down(p);
+	int a = (int)roll(NAMES), b = (int)roll(NAMES), rc, want = 0;
+	struct thing *t = from.dir->names[a];
+	struct pfs_node *n = NULL;
+
+	if (t) {
+		if (t->type == PFS_ENTRY_DIR)
+			want = PFS_E_DENIED;
+		else if (to.dir->names[b])
+			want = PFS_E_EXISTS;
+		SAME(p,
+		     pfs_workspace_lookup(p->ws, from.node, names[a], strlen(names[a]), &n, &err),
+		     0, "lookup to link");
+		rc = pfs_workspace_link(p->ws, n, to.node, names[b], strlen(names[b]), &err);
+		SAME(p, rc, want, "link");
+		if (rc == 0) {
+			to.dir->names[b] = t;
+			t->n_names++;
+		}
+	}
+	pfs_node_unref(&n);
+	pfs_node_unref(&from.node);
+	pfs_node_unref(&to.node);
 }
 
 static void op_write(struct pair *p)
@@ -509,8 +578,8 @@ static void let_go(struct pair *p)
 
 static void op_names(struct pair *p)
 {
-	static void (*const ops[])(struct pair *) = { op_make,   op_make,   op_write, op_setattr,
-						      op_remove, op_rename, op_hold };
+	static void (*const ops[])(struct pair *) = { op_make,   op_make, op_write,  op_setattr,
+						      op_remove, op_link, op_rename, op_hold };
 
 	ops[roll(sizeof(ops) / sizeof(*ops))](p);
 	p->step++;
@@ -528,6 +597,7 @@ static void op_commit(struct pair *p)
 	for (unsigned n = roll(3) ? 0 : roll(15); n > 0; n--)
 		op_names(p);
 	check_tree(p, then, &sealed.root.dir);
+	check_numbers(p, &sealed.root.dir);
 	SAME(p, sealed.root.attrs.mode, then->mode, "mode of the root");
 	if (roll(5)) {
 		SAME(p, pfs_workspace_settle(p->ws, &sealed, &err), 0, "settle");
