@@ -62,7 +62,7 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
 	}
 }
 
-/* Hard links are not kept; a file made without a name gets its first one this way. */
+/* Also how a file made without a name gets its first one. */
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
 {
 	struct inode *i = pfs_op_inode(req, ino);
@@ -74,17 +74,13 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *
 
 	if (!dir)
 		return;
-	rc = pfs_view_getattr(m->view, i->handle, &a, &err);
-	if (rc == 0 && a.nlink > 0) {
-		fuse_reply_err(req, EPERM);
-		return;
-	}
-	if (rc == 0)
-		rc = pfs_view_place(m->view, i->handle, dir->handle, new_name, &err);
+	rc = pfs_view_link(m->view, i->handle, dir->handle, new_name, &err);
 	if (rc == 0)
 		rc = pfs_view_getattr(m->view, i->handle, &a, &err);
 	if (rc == PFS_E_UNSUPPORTED)
 		fuse_reply_err(req, EXDEV);
+	else if (rc == PFS_E_LIMIT)
+		fuse_reply_err(req, EMLINK);
 	else if (rc < 0)
 		pfs_mount_fail(req, "link", rc, &err);
 	else

@@ -214,6 +214,15 @@ PFS_API int pfs_view_place(struct pfs_view *v, struct pfs_handle *unnamed, struc
 			   const char *name, struct pfs_error *err);
 
 /*
+ * Another name for a file, symlink or special file of a branch, or the first of
+ * one made without. PFS_E_EXISTS; PFS_E_DENIED for a directory; PFS_E_UNSUPPORTED
+ * into another branch; PFS_E_NOTFOUND when it was removed; PFS_E_LIMIT past
+ * 65,000 names.
+ */
+PFS_API int pfs_view_link(struct pfs_view *v, struct pfs_handle *h, struct pfs_handle *dir,
+			  const char *name, struct pfs_error *err);
+
+/*
  * Extended attributes, by their whole names. user.pfs.hash, user.pfs.size and
  * user.pfs.files are computed: found, not listed (whoever copies a tree with its
  * attributes must not meet them), and PFS_E_DENIED to who would change them. All

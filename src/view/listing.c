@@ -77,6 +77,7 @@ void pfs_listing_close(struct pfs_listing **lp)
 
 static int next_of_tree(struct pfs_listing *l, struct pfs_list_item *out, struct pfs_error *err)
 {
+	struct pfs_links_file file;
 	const struct pfs_entry *e;
 	int rc = pfs_cursor_next(l->cursor, &e, err);
 
@@ -89,7 +90,7 @@ static int next_of_tree(struct pfs_listing *l, struct pfs_list_item *out, struct
 	l->pos++;
 	out->name = pfs_buf_str(&l->name);
 	out->type = pfs_view_type(e->type);
-	out->ino = pfs_handle_child_ino(l->dir, e->name, e->name_len);
+	out->ino = pfs_entry_ino(l->dir, e->name, e->name_len, e, &file);
 	return 1;
 }
 

@@ -21,6 +21,7 @@ static void free_view(struct pfs_view *v)
 		free(c);
 	}
 	pfs_handle_unref(&v->root);
+	pfs_linkgroups_free(&v->groups);
 	pfs_map_fini(&v->table);
 	pthread_cond_destroy(&v->news_cond);
 	pfs_lock_fini(&v->news_lock);
@@ -50,6 +51,8 @@ int pfs_view_new(struct pfs_history *h, const char *data_dir, struct pfs_view **
 	if (pfs_cond_init(&v->news_cond) < 0)
 		rc = pfs_fail_nomem(err, "a condition");
 	v->data_dir = strdup(data_dir);
+	if (rc == 0)
+		rc = pfs_linkgroups_new(v->store, &v->groups, err);
 	v->root = pfs_handle_new(v, &place_root, NULL, "", 0, NULL, 0, 0, err);
 	if (rc == 0 && (!v->data_dir || !v->root))
 		rc = pfs_fail_nomem(err, "the view");

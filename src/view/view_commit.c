@@ -33,12 +33,59 @@ static uint64_t blocks_of(struct pfs_handle *h)
 	return (data + 511) / 512;
 }
 
+/* The directory below which all names of the file are; NULL: it has no other that we can tell. */
+static struct pfs_handle *home_of(struct pfs_handle *dir, uint64_t link)
+{
+	unsigned up = pfs_links_up(link);
+
+	if (!link)
+		return NULL;
+	for (; up > 0 && dir; up--)
+		dir = dir->ops == &place_entry ? dir->parent : NULL;
+	return dir && (dir->ops == &place_entry || dir->ops == &place_commit) ? dir : NULL;
+}
+
+uint64_t pfs_entry_ino(struct pfs_handle *dir, const char *name, size_t len,
+		       const struct pfs_entry *e, struct pfs_links_file *out_file)
+{
+	struct pfs_handle *home = home_of(dir, e->link);
+
+	if (home && pfs_links_file(dir->view->store, e, out_file, NULL) == 0)
+		return pfs_handle_mix(home->ino, pfs_map_hash(0, out_file, sizeof(*out_file)));
+	return pfs_handle_child_ino(dir, name, len);
+}
+
+static const struct pfs_id *dir_of(const struct pfs_handle *h);
+
+/* The home is walked when somebody asks for the first time, and too many names are told as one. */
+static int count_names(struct pfs_handle *h, uint32_t *out, struct pfs_error *err)
+{
+	struct entry *e = &h->u.entry;
+	struct pfs_handle *home = home_of(h->parent, e->link);
+	size_t n = 1;
+	int rc = 0;
+
+	*out = e->nlink;
+	if (*out)
+		return 0;
+	if (home)
+		rc = pfs_linkgroups_names(h->view->groups, dir_of(home), &e->file, NULL, &n, err);
+	if (rc < 0 && rc != PFS_E_LIMIT)
+		return rc;
+	*out = e->nlink = rc < 0 || n == 0 ? 1 : (uint32_t)n;
+	return 0;
+}
+
 static int entry_getattr(struct pfs_handle *h, struct pfs_attr *out, struct pfs_error *err)
 {
-	const struct entry *e = &h->u.entry;
+	struct entry *e = &h->u.entry;
+	uint32_t nlink;
+	int rc = count_names(h, &nlink, err);
 
-	(void)err;
+	if (rc < 0)
+		return rc;
 	attr_of(h, &e->attrs, pfs_view_type(e->type), out);
+	out->nlink = nlink;
 	if (e->type == PFS_ENTRY_FILE)
 		out->size_bytes = e->size;
 	else if (e->type == PFS_ENTRY_SYMLINK)
@@ -71,6 +118,7 @@ static void keep_entry(struct pfs_handle *h, const struct pfs_entry *e, const vo
 	k->rdev = e->rdev;
 	k->dir_entries = e->dir_entries;
 	k->dir_bytes = e->dir_bytes;
+	k->link = e->link;
 	if (e->type == PFS_ENTRY_DIR) {
 		k->id = e->dir;
 	} else if (e->type == PFS_ENTRY_FILE) {
@@ -107,6 +155,7 @@ int pfs_entry_handle(struct pfs_handle *parent, const char *name, size_t len,
 	if (!h)
 		return PFS_E_NOMEM;
 	keep_entry(h, e, data, data_len);
+	h->ino = pfs_entry_ino(parent, name, len, e, &h->u.entry.file);
 	return pfs_handle_enter(h, out, err);
 }
 

@@ -26,6 +26,7 @@
 #include "base/path.h"
 #include "history/history.h"
 #include "tree/content.h"
+#include "tree/linkgroups.h"
 #include "tree/tree.h"
 #include "tree/xattrs.h"
 #include "workspace/workspace.h"
@@ -55,6 +56,9 @@ struct entry {
 	const unsigned char *data;
 	size_t data_len;
 	const struct pfs_id *xattrs; /* NULL: none */
+	uint64_t link; /* 0: it has no other name */
+	struct pfs_links_file file;
+	_Atomic uint32_t nlink; /* 0: nobody has asked yet */
 };
 
 struct pfs_handle {
@@ -149,6 +153,7 @@ struct pfs_view {
 	uint32_t uid, gid; /* whose the places are that nobody made */
 	int64_t opened_ns;
 	struct pfs_handle *root;
+	struct pfs_linkgroups *groups; /* of committed directories */
 
 	struct pfs_lock lock;                        /* PFS_RANK_VIEW */
 	struct pfs_map table;                        /* protected by lock */
@@ -222,6 +227,10 @@ void pfs_branch_handle_rename(struct pfs_handle *repo, const char *from, const c
 int pfs_commit_handle(struct pfs_handle *parent, const char *repo, const char *name, size_t len,
 		      const struct pfs_commit_id *id, bool canonical, struct pfs_handle **out,
 		      struct pfs_error *err);
+/* The number of an entry of a committed directory: names of one file have the same, and *out_file then. */
+uint64_t pfs_entry_ino(struct pfs_handle *dir, const char *name, size_t len,
+		       const struct pfs_entry *e, struct pfs_links_file *out_file);
+
 int pfs_entry_handle(struct pfs_handle *parent, const char *name, size_t len,
 		     const struct pfs_entry *e, struct pfs_handle **out, struct pfs_error *err);
 int pfs_head_handle(struct pfs_handle *repo, const struct pfs_branch *b, struct pfs_handle **out,

@@ -569,22 +569,41 @@ int pfs_view_create_unnamed(struct pfs_view *v, struct pfs_handle *dir, uint16_t
 	return rc;
 }
 
-int pfs_view_place(struct pfs_view *v, struct pfs_handle *unnamed, struct pfs_handle *dir,
-		   const char *name, struct pfs_error *err)
+/* Whether a node may get a name in this directory. */
+static int check_place(struct pfs_handle *h, struct pfs_handle *dir, const char *name,
+		       struct pfs_error *err)
 {
 	int rc = pfs_path_check_name(name, strlen(name), err);
 
-	(void)v;
 	if (rc < 0)
 		return rc;
 	if (dir->ops != &place_node)
 		return dir->ops->writable ? pfs_fail(err, PFS_E_DENIED, "%s holds directories only",
 						     dir->ops->what)
 					  : pfs_view_readonly(dir, err);
-	if (unnamed->ops != &place_node || unnamed->u.node.tenant != dir->u.node.tenant)
+	if (h->ops != &place_node || h->u.node.tenant != dir->u.node.tenant)
 		return pfs_fail(err, PFS_E_UNSUPPORTED,
-				"a file cannot move to another branch; copy it");
-	rc = check_mine(dir, name, err);
+				"a file cannot have a name in another branch; copy it");
+	return check_mine(dir, name, err);
+}
+
+int pfs_view_link(struct pfs_view *v, struct pfs_handle *h, struct pfs_handle *dir,
+		  const char *name, struct pfs_error *err)
+{
+	int rc = check_place(h, dir, name, err);
+
+	(void)v;
+	return rc < 0 ? rc
+		      : pfs_workspace_link(dir->u.node.tenant->ws, h->u.node.node, dir->u.node.node,
+					   name, strlen(name), err);
+}
+
+int pfs_view_place(struct pfs_view *v, struct pfs_handle *unnamed, struct pfs_handle *dir,
+		   const char *name, struct pfs_error *err)
+{
+	int rc = check_place(unnamed, dir, name, err);
+
+	(void)v;
 	return rc < 0 ? rc
 		      : pfs_workspace_place(dir->u.node.tenant->ws, unnamed->u.node.node,
 					    dir->u.node.node, name, strlen(name), err);
