@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#define WITHOUT_MAX 65536u /* some 4 MiB; a tree of more directories is read again */
+#define WITHOUT_MAX 65536u /* some 4 MiB */
 
 struct level {
 	struct pfs_cursor *cursor;
@@ -64,8 +64,12 @@ static void leave(struct walk *w, struct pfs_idset *without)
 	pfs_cursor_close(&l->cursor);
 	if (l->has && w->depth > 0)
 		w->levels[w->depth - 1].has = true;
-	else if (!l->has && without && without->len < WITHOUT_MAX)
-		pfs_idset_add(without, &l->dir, NULL);
+	if (l->has || !without)
+		return;
+	/* Most may be of trees that are gone: begin anew. */
+	if (without->len == WITHOUT_MAX)
+		pfs_idset_fini(without);
+	pfs_idset_add(without, &l->dir, NULL);
 }
 
 static bool is_without(const struct pfs_linkwalk *how, const struct pfs_id *dir)

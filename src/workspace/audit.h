@@ -6,8 +6,9 @@
  *	damage ──▶ the journal itself
  *
  * Told is what differs from the base, and the base; paths are relative to the
- * root, whose own is "". Bytes in the spool have no checksum: that they are
- * there is all that can be said of them.
+ * root, whose own is ""; a file of several names is told of by one of them. Bytes
+ * in the spool have no checksum: that they are there is all that can be said of
+ * them.
  *
  * Threads: any.
  */

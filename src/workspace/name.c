@@ -243,8 +243,10 @@ int pfs_workspace_place(struct pfs_workspace *ws, struct pfs_node *n, struct pfs
 		return rc;
 	rc = place_locked(n, &p, err);
 	pfs_rwlock_unlock(&ws->lock);
-	if (rc == 0)
+	if (rc == 0) {
 		pfs_feed_note(&ws->feed, dir, name, name_len);
+		note_names(ws, p.held);
+	}
 	return rc;
 }
 

@@ -1,7 +1,7 @@
 /*
  * A workspace cut off at its n-th fault point, for every n: what fsync promised
- * is there, no name leads to foreign bytes, and a failed flush or a full disk
- * costs an error, never a change.
+ * is there, no name leads to foreign bytes, names of one file are never parted,
+ * and a failed flush or a full disk costs an error, never a change.
  *
  *	stop     the process ends there; what it had promised is in shared memory
  *	fail     the point fails once; the operation is tried again and must work
@@ -9,6 +9,7 @@
  */
 #include "../scratch.h"
 #include "base/fault.h"
+#include "tree/links.h"
 #include "workspace/workspace.h"
 
 #include <sys/mman.h>
@@ -24,6 +25,8 @@ struct promises {
 	bool file[FILES];     /* its bytes and its name are durable */
 	bool removed[FILES];  /* so is that it is gone */
 	bool removing[FILES]; /* it may be gone */
+	bool linked[FILES];   /* it has another name, beside the directory */
+	bool linking[FILES];  /* it may have */
 	unsigned version;     /* of "doc", replaced by rename */
 	bool dir_moved, dir_moving;
 	bool committed;
@@ -132,6 +135,21 @@ static void remove_file(struct world *w, struct pfs_node *dir, unsigned i)
 	promised->removed[i] = true;
 }
 
+static void link_file(struct world *w, struct pfs_node *dir, unsigned i)
+{
+	struct pfs_node *n = NULL;
+	char name[8];
+
+	snprintf(name, sizeof(name), "f%u", i);
+	TRY(pfs_workspace_lookup(w->ws, dir, name, strlen(name), &n, &err));
+	name[0] = 'l';
+	promised->linking[i] = true;
+	TRY(pfs_workspace_link(w->ws, n, w->root, name, strlen(name), &err));
+	pfs_node_unref(&n);
+	TRY(pfs_workspace_sync(w->ws, &err));
+	promised->linked[i] = true;
+}
+
 static void story(struct world *w)
 {
 	struct pfs_node_make make = { .type = PFS_ENTRY_DIR, .mode = 0755 };
@@ -150,8 +168,11 @@ static void story(struct world *w)
 	replace_doc(w, 1);
 	replace_doc(w, 2);
 	remove_file(w, dir, 0);
+	link_file(w, dir, 1);
+	link_file(w, dir, 3);
 	commit(w);
 	TRY(pfs_workspace_tick(w->ws, 0, &err));
+	link_file(w, dir, 2);
 	remove_file(w, dir, 2);
 	replace_doc(w, 3);
 	promised->dir_moving = true;
@@ -229,6 +250,43 @@ static void check_file(struct world *w, struct pfs_node *dir, unsigned i)
 	pfs_node_unref(&n);
 }
 
+/* The names lead to one file; only that one of them is gone may be what the crash left. */
+static void check_link(struct world *w, struct pfs_node *dir, unsigned i)
+{
+	struct pfs_node *n = NULL, *first = NULL;
+	struct pfs_node_attr attr;
+	char name[8];
+	int rc;
+
+	snprintf(name, sizeof(name), "l%u", i);
+	rc = pfs_workspace_lookup(w->ws, w->root, name, strlen(name), &n, &err);
+	CHECK(rc == 0 || rc == PFS_E_NOTFOUND, "%s", err.text);
+	CHECK(rc == 0 || !promised->linked[i], "%s was promised", name);
+	CHECK(rc < 0 || promised->linking[i], "a name nobody gave");
+	if (rc < 0)
+		return;
+	CHECK(has_bytes(w, n, i + 1, true), "%s has other bytes", name);
+	CHECK(pfs_workspace_getattr(w->ws, n, &attr, &err) == 0, "%s", err.text);
+	name[0] = 'f';
+	rc = pfs_workspace_lookup(w->ws, dir, name, strlen(name), &first, &err);
+	CHECK(rc == 0 || promised->removing[i], "%s is gone", name);
+	CHECK(rc < 0 || first == n, "%s and its other name are two files", name);
+	CHECK(attr.nlink == (rc == 0 ? 2 : 1), "%s has %u names", name, attr.nlink);
+	pfs_node_unref(&first);
+	pfs_node_unref(&n);
+}
+
+/* All names of a file are together in what is committed. */
+static void check_numbers(struct world *w)
+{
+	struct pfs_root base;
+	struct pfs_id settled;
+
+	pfs_workspace_base(w->ws, &base);
+	CHECK(pfs_links_settle(w->st, &base.dir, NULL, &settled, &err) == 0, "%s", err.text);
+	CHECK(pfs_id_equal(&settled, &base.dir), "numbers of names are not what they should be");
+}
+
 static void check(struct world *w)
 {
 	struct pfs_node *dir = NULL, *moved = NULL;
@@ -242,10 +300,15 @@ static void check(struct world *w)
 	CHECK(!moved || promised->dir_moving, "a name nobody gave");
 	for (unsigned i = 0; i < FILES; i++)
 		check_file(w, dir ? dir : moved, i);
+	for (unsigned i = 0; i < FILES; i++)
+		check_link(w, dir ? dir : moved, i);
 	check_doc(w);
+	commit(w);
+	check_numbers(w);
+	for (unsigned i = 0; i < FILES; i++)
+		check_link(w, dir ? dir : moved, i);
 	pfs_node_unref(&dir);
 	pfs_node_unref(&moved);
-	commit(w);
 	CHECK(!pfs_workspace_dirty(w->ws), "a commit after recovery leaves it dirty");
 	world_close(w);
 }

@@ -54,6 +54,17 @@ static void put(struct pfs_workspace *ws, struct pfs_node *in, const char *name,
 	pfs_node_unref(&n);
 }
 
+/* Another name. */
+static void put_name(struct pfs_workspace *ws, struct pfs_node *from, const char *name,
+		     struct pfs_node *in, const char *other)
+{
+	struct pfs_node *n = NULL;
+
+	CHECK(pfs_workspace_lookup(ws, from, name, strlen(name), &n, &err) == 0, "%s", err.text);
+	CHECK(pfs_workspace_link(ws, n, in, other, strlen(other), &err) == 0, "%s", err.text);
+	pfs_node_unref(&n);
+}
+
 /* A large committed file, changed in place. */
 static void put_patched(struct pfs_workspace *ws, struct pfs_node *root)
 {
@@ -110,7 +121,7 @@ static void remember_spool(const char *group)
 	closedir(d);
 }
 
-/* Of everything one: committed and changed, patched, new, removed, a folder, a link. */
+/* Of everything one: committed and changed, patched, new, removed, a folder, a link, a file of several names. */
 static void make_good(void)
 {
 	struct pfs_root base = { .attrs.mode = 0755 };
@@ -130,6 +141,8 @@ static void make_good(void)
 	root = pfs_workspace_root(ws);
 	put(ws, root, "committed", PFS_ENTRY_FILE, "one");
 	put(ws, root, "gone", PFS_ENTRY_FILE, "two");
+	put(ws, root, "twice", PFS_ENTRY_FILE, "five");
+	put_name(ws, root, "twice", root, "thrice");
 	CHECK(pfs_workspace_seal(ws, NULL, &sealed, &err) == 0, "%s", err.text);
 	CHECK(pfs_workspace_settle(ws, &sealed, &err) == 0, "%s", err.text);
 	put_patched(ws, root);
@@ -139,6 +152,8 @@ static void make_good(void)
 	put(ws, root, "sub", PFS_ENTRY_DIR, "");
 	CHECK(pfs_workspace_lookup(ws, root, "sub", 3, &sub, &err) == 0, "%s", err.text);
 	put(ws, sub, "deep", PFS_ENTRY_FILE, "four");
+	put_name(ws, root, "new", sub, "other");
+	put_name(ws, root, "twice", sub, "again");
 	pfs_node_unref(&sub);
 	pfs_node_unref(&root);
 	pfs_workspace_close(&ws);

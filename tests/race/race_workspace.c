@@ -99,6 +99,72 @@ static void change_large(struct pfs_node *n, unsigned self, unsigned round, unsi
 		must(pfs_workspace_setattr(ws, n, PFS_NODE_SIZE, &set, &err), &err, "truncate");
 }
 
+/* Two names of one file, one of them in a directory, both found anew. */
+static void check_linked(struct pfs_node *in, const char *dir_name, struct pfs_node *root,
+			 const char *name, unsigned value)
+{
+	struct pfs_node *dir = find(in, dir_name), *x = find(root, name), *y = find(dir, "y");
+	struct pfs_node_attr a;
+	struct pfs_error err;
+
+	CHECK(x && x == y, "%s and %s/y are two files", name, dir_name);
+	must(pfs_workspace_getattr(ws, x, &a, &err), &err, "getattr");
+	CHECK(a.nlink == 2, "%u names", a.nlink);
+	check_whole(y, value);
+	pfs_node_unref(&dir);
+	pfs_node_unref(&x);
+	pfs_node_unref(&y);
+}
+
+static void change_linked(struct pfs_node *root, struct pfs_node *shared, unsigned self,
+			  unsigned round)
+{
+	struct pfs_node *x, *dir;
+	struct pfs_error err;
+	char name[16], d[16];
+
+	snprintf(name, sizeof(name), "x%u", self);
+	snprintf(d, sizeof(d), "d%u", self);
+	x = find(root, name);
+	write_whole(x, round);
+	pfs_node_unref(&x);
+	check_linked(root, d, root, name, round);
+	if (round % 3 == 0) {
+		must(pfs_workspace_rename(ws, root, d, strlen(d), shared, d, strlen(d), false,
+					  false, &err),
+		     &err, "rename a directory");
+		check_linked(shared, d, root, name, round);
+		must(pfs_workspace_rename(ws, shared, d, strlen(d), root, d, strlen(d), false,
+					  false, &err),
+		     &err, "rename a directory back");
+	}
+	if (round % 4)
+		return;
+	dir = find(root, d);
+	must(pfs_workspace_remove_name(ws, root, name, strlen(name), false, &err), &err, "remove");
+	x = find(dir, "y");
+	must(pfs_workspace_link(ws, x, root, name, strlen(name), &err), &err, "link");
+	pfs_node_unref(&x);
+	pfs_node_unref(&dir);
+}
+
+static void make_linked(struct pfs_node *root, unsigned self)
+{
+	struct pfs_node_make make = { .type = PFS_ENTRY_DIR, .mode = 0755 };
+	struct pfs_node *dir, *x;
+	struct pfs_error err;
+	char name[16];
+
+	snprintf(name, sizeof(name), "d%u", self);
+	must(pfs_workspace_make(ws, root, name, strlen(name), &make, &dir, &err), &err, "mkdir");
+	make.type = PFS_ENTRY_FILE;
+	name[0] = 'x';
+	must(pfs_workspace_make(ws, root, name, strlen(name), &make, &x, &err), &err, "make");
+	must(pfs_workspace_link(ws, x, dir, "y", 1, &err), &err, "link");
+	pfs_node_unref(&x);
+	pfs_node_unref(&dir);
+}
+
 /* Each writer has names of its own, in a directory that all share. */
 static void *writer(void *arg)
 {
@@ -110,6 +176,7 @@ static void *writer(void *arg)
 	struct pfs_error err;
 	char name[32], to[32];
 
+	make_linked(root, self);
 	for (unsigned round = 1; round <= ROUNDS; round++) {
 		unsigned i = round % FILES;
 		struct pfs_node *n;
@@ -125,6 +192,7 @@ static void *writer(void *arg)
 		write_whole(n, last[i]);
 		write_whole(common, last[i]);
 		change_large(large, self, round, places);
+		change_linked(root, dir, self, round);
 		pfs_node_unref(&n);
 		if (round % 5 == 0) {
 			snprintf(to, sizeof(to), "%u-moved", self);

@@ -1,3 +1,4 @@
+#include "tree/linkgroups.h"
 #include "tree/links.h"
 #include "tree/merge.h"
 #include "tree/patch.h"
@@ -286,11 +287,91 @@ static void change_something(struct world *w)
 	}
 }
 
+static bool is_among(const char *path, const char *list, size_t n)
+{
+	for (; n > 0; n--, list += strlen(list) + 1)
+		if (strcmp(path, list) == 0)
+			return true;
+	return false;
+}
+
+/* The directory that has all names of a file says which these are. */
+static void check_names(const struct world *w, const struct pfs_id *root, size_t at,
+			struct pfs_linkgroups *g)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf list = PFS_BUF_INIT(1 << 20);
+	PFS_AUTO(pfs_found_fini) struct pfs_found name = { 0 }, home = { 0 };
+	const char *path = w->names[at].path;
+	struct pfs_links_file file;
+	size_t len, n, want = 0;
+	char above[96];
+
+	cr_assert_eq(pfs_tree_lookup(st, root, path, &name, NULL), 0);
+	if (!name.e.link)
+		return;
+	len = pfs_links_home(path, name.e.link);
+	cr_assert_neq(len, SIZE_MAX);
+	snprintf(above, sizeof(above), "%.*s", (int)len, path);
+	cr_assert_eq(pfs_tree_lookup(st, root, above, &home, NULL), 0);
+	cr_assert_eq(pfs_links_file(st, &name.e, &file, NULL), 0);
+	cr_assert_eq(pfs_linkgroups_names(g, &home.e.dir, &file, &list, &n, NULL), 0);
+	for (size_t i = 0; i < w->n; i++) {
+		if (w->names[i].file != w->names[at].file)
+			continue;
+		want++;
+		cr_assert(is_among(w->names[i].path + len + (len > 0), (const char *)list.data, n),
+			  "%s is a name of %s", w->names[i].path, path);
+	}
+	cr_assert_eq(n, want);
+}
+
+static bool is_below(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return len == 0 || (strncmp(path, dir, len) == 0 && path[len] == '/');
+}
+
+/* A directory says which names in it have others outside. */
+static void check_outward(const struct world *w, const struct pfs_id *root, const char *dir,
+			  struct pfs_linkgroups *g)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf list = PFS_BUF_INIT(1 << 20);
+	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
+	size_t n, want = 0;
+
+	cr_assert_eq(pfs_tree_lookup(st, root, dir, &found, NULL), 0);
+	cr_assert_eq(pfs_linkgroups_outward(g, &found.e.dir, &list, &n, NULL), 0);
+	for (size_t i = 0; i < w->n; i++) {
+		bool crosses = false;
+
+		for (size_t k = 0; k < w->n; k++)
+			crosses |= w->names[k].file == w->names[i].file &&
+				   !is_below(w->names[k].path, dir);
+		if (!crosses || !is_below(w->names[i].path, dir))
+			continue;
+		want++;
+		cr_assert(is_among(w->names[i].path + strlen(dir) + 1, (const char *)list.data, n),
+			  "%s has names outside of %s", w->names[i].path, dir);
+	}
+	cr_assert_eq(n, want, "%zu of %zu names below \"%s\"", n, want, dir);
+}
+
+static void check_groups(const struct world *w, const struct pfs_id *root, struct pfs_linkgroups *g)
+{
+	for (size_t i = 0; i < w->n; i++)
+		check_names(w, root, i, g);
+	for (size_t i = 0; i < DIRS; i++)
+		check_outward(w, root, w->dirs[i], g);
+}
+
 Test(links, the_order_of_edits_never_changes_a_root)
 {
 	static const char *const dirs[DIRS] = { "",      "d1", "d1/d2", "d1/d2/d3",
 						"d1/d4", "d5", "d5/d6" };
+	struct pfs_linkgroups *groups = NULL;
 
+	cr_assert_eq(pfs_linkgroups_new(st, &groups, NULL), 0);
 	for (int round = 0; round < 60; round++) {
 		struct world *w = calloc(1, sizeof(*w));
 		struct pfs_entry dir = { .type = PFS_ENTRY_DIR, .attrs.mode = 0755 };
@@ -311,6 +392,7 @@ Test(links, the_order_of_edits_never_changes_a_root)
 			cr_assert(pfs_id_equal(&w->root, &fresh), "round %d, step %d", round, step);
 			cr_assert_eq(pfs_links_settle(st, &fresh, NULL, &settled, NULL), 0);
 			cr_assert(pfs_id_equal(&settled, &fresh), "settling what is settled");
+			check_groups(w, &fresh, groups);
 			settled = from_scratch(w, true);
 			cr_assert_eq(pfs_links_settle(st, &settled, NULL, &settled, NULL), 0);
 			cr_assert(pfs_id_equal(&settled, &fresh), "round %d, step %d: settled",
@@ -318,6 +400,7 @@ Test(links, the_order_of_edits_never_changes_a_root)
 		}
 		free(w);
 	}
+	pfs_linkgroups_free(&groups);
 }
 
 /* --- numbers, case by case ----------------------------------------------- */
