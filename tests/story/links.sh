@@ -96,6 +96,10 @@ echo four >>../from/f/a3
 same "one of its files changed at one name" "one two three four" "$(paste -sd' ' ../from/a)"
 same "and not here" "one two three" "$(paste -sd' ' a)"
 
+claim "a name that goes behind the mount" sh -c '
+	ln a behind && [ "$(stat -c %h a)" = 3 ] && '"'$PFS'"' --socket '"'$SOCK'"' delete file r@b:behind'
+claim "is not counted any more" wait_for 10 sh -c '[ "$(stat -c %h a)" = 2 ]'
+
 # ---- the programs that care ----
 src=$S/src
 mkdir -p "$src/sub/deep"

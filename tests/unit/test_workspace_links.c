@@ -294,6 +294,39 @@ Test(workspace_links, of_a_file_being_written_are_sealed_as_one)
 	end(&f);
 }
 
+/* A large committed file is written into without being copied; what was written after the seal stays. */
+Test(workspace_links, of_a_patched_file_are_settled_once)
+{
+	struct fixture f = begin();
+	struct pfs_node *n = make(&f, f.root, PFS_ENTRY_FILE, "a");
+	struct pfs_node_attr large = { .size_bytes = 2 * PFS_PATCHED_SIZE_MIN };
+	struct pfs_sealed s;
+	struct pfs_open *o;
+
+	OK(pfs_workspace_setattr(f.ws, n, PFS_NODE_SIZE, &large, &err));
+	link_to(&f, n, f.root, "b");
+	link_to(&f, n, f.root, "c");
+	pfs_node_unref(&n);
+	commit(&f);
+	n = find(&f, f.root, "b");
+	OK(pfs_workspace_open_file(f.ws, n, true, false, &o, &err));
+	OK(pfs_workspace_write(o, 0, "one", 3, &err));
+	s = seal(&f);
+	OK(pfs_workspace_write(o, 4, "two", 3, &err));
+	OK(pfs_workspace_settle(f.ws, &s, &err));
+	check_numbers(&f, &s);
+	cr_expect(memcmp(text_at(&f, "c"), "one\0two", 7) == 0);
+	pfs_workspace_close_file(&o);
+	pfs_node_unref(&n);
+	s = commit(&f);
+	check_numbers(&f, &s);
+	cr_expect_neq(number_at(&f, &s, "c"), 0);
+	cr_expect_not(pfs_workspace_dirty(f.ws));
+	cr_expect(memcmp(text_at(&f, "a"), "one\0two", 7) == 0);
+	cr_expect_eq(names_of(&f, "a"), 3);
+	end(&f);
+}
+
 Test(workspace_links, are_what_a_new_base_says_after_a_reset)
 {
 	struct fixture f = begin_committed();
