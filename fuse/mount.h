@@ -33,6 +33,7 @@
 #define N_SOURCES 1024u
 
 struct inode;
+struct pfs_serve;
 struct slow;
 
 /* Requests that may take long, at once; more keep a thread of the session busy each. */
@@ -55,6 +56,7 @@ struct pfs_mount {
 	char *mountpoint;
 	struct fuse_session *se;
 
+	struct pfs_serve *serve; /* NULL: libfuse's own loop serves */
 	pthread_t loop, notifier, watcher;
 	bool loop_runs, notifier_runs, watcher_runs;
 	_Atomic bool mounted; /* the loop runs and the kernel has said hello */

@@ -3,6 +3,7 @@
 #include "fuse/feature.h"
 #include "fuse/notify.h"
 #include "fuse/ops.h"
+#include "fuse/serve.h"
 #include "fuse/slow.h"
 
 #include <errno.h>
@@ -160,9 +161,9 @@ int pfs_session_thread(pthread_t *out, void *(*run)(void *), void *arg, struct p
 	return sys ? pfs_fail_errno(err, sys, "start a thread of the mount") : 0;
 }
 
-static void *run_loop(void *arg)
+/* What comes by io_uring is served by threads of libfuse, which only its own loop can end. */
+static void run_rings(struct pfs_mount *m)
 {
-	struct pfs_mount *m = arg;
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 
 	if (config) {
@@ -173,6 +174,16 @@ static void *run_loop(void *arg)
 	}
 	fuse_session_loop_mt(m->se, config);
 	fuse_loop_cfg_destroy(config);
+}
+
+static void *run_loop(void *arg)
+{
+	struct pfs_mount *m = arg;
+
+	if (m->serve)
+		pfs_serve_run(m->serve);
+	else
+		run_rings(m);
 	m->mounted = false;
 	pfs_lock(&m->lock);
 	m->ended = true;
@@ -183,9 +194,13 @@ static void *run_loop(void *arg)
 
 int pfs_session_run(struct pfs_mount *m, struct pfs_error *err)
 {
-	int rc = pfs_session_thread(&m->loop, run_loop, m, err);
+	int rc = 0;
 	bool ok;
 
+	if (!m->agreed.io_uring)
+		rc = pfs_serve_new(m->se, m->o.max_threads, &m->serve, err);
+	if (rc == 0)
+		rc = pfs_session_thread(&m->loop, run_loop, m, err);
 	if (rc < 0)
 		return rc;
 	m->loop_runs = true;
@@ -220,7 +235,10 @@ void pfs_session_stop(struct pfs_mount *m)
 	if (!m->loop_runs)
 		return;
 	pfs_slow_stop(m);
-	fuse_session_exit(m->se);
+	if (m->serve)
+		pfs_serve_stop(m->serve);
+	else
+		fuse_session_exit(m->se);
 	pthread_join(m->loop, NULL);
 	m->loop_runs = false;
 }
@@ -235,6 +253,7 @@ void pfs_session_close_backing(struct pfs_mount *m, int backing_id)
 
 void pfs_session_close(struct pfs_mount *m)
 {
+	pfs_serve_free(&m->serve);
 	if (m->se)
 		fuse_session_destroy(m->se);
 	m->se = NULL;
