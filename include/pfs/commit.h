@@ -110,7 +110,7 @@ PFS_API int pfs_commit_set(struct pfs_history *h, const struct pfs_commit_id *id
 /* One name that differs between two versions. */
 struct pfs_change {
 	char *path; /* owned */
-	char op;    /* '+' added, '-' removed, 'M' changed */
+	char op;    /* '+' added, '-' removed, 'M' changed: bytes, mode, owner or attributes */
 	bool is_dir;
 	uint64_t size_bytes;
 };

@@ -60,11 +60,23 @@ static int add(struct changes *c, const struct pfs_difference *d, struct pfs_err
 	return 0;
 }
 
+/* Times alone are no change: whoever reads a list of changes wants to know what was done. */
+static bool same_attributes(const struct pfs_entry *a, const struct pfs_entry *b)
+{
+	return a->attrs.mode == b->attrs.mode && a->attrs.uid == b->attrs.uid &&
+	       a->attrs.gid == b->attrs.gid && pfs_id_equal(&a->xattrs, &b->xattrs);
+}
+
 /* A directory that only has changes below it has not changed itself. */
 static bool tells_nothing(const struct pfs_difference *d)
 {
-	return d->kind == PFS_CHANGED && d->was->type == PFS_ENTRY_DIR &&
-	       d->is->type == PFS_ENTRY_DIR;
+	bool both_dirs;
+
+	if (d->kind != PFS_CHANGED)
+		return false;
+	both_dirs = d->was->type == PFS_ENTRY_DIR && d->is->type == PFS_ENTRY_DIR;
+	return (both_dirs || pfs_entry_same_content(d->was, d->is)) &&
+	       same_attributes(d->was, d->is);
 }
 
 static int collect(struct pfs_store *st, const struct pfs_id *a, const struct pfs_id *b, size_t max,
@@ -73,7 +85,7 @@ static int collect(struct pfs_store *st, const struct pfs_id *a, const struct pf
 	PFS_AUTO(pfs_compare_close) struct pfs_compare *cmp = NULL;
 	PFS_AUTO(changes_fini) struct changes found = { 0 };
 	struct pfs_difference d;
-	int rc = pfs_compare_open(st, a, b, false, &cmp, err);
+	int rc = pfs_compare_open(st, a, b, true, &cmp, err);
 
 	if (rc < 0)
 		return rc;
