@@ -3,18 +3,19 @@
 #include <assert.h>
 #include <stdlib.h>
 
-static_assert(sizeof(fuse_ino_t) >= sizeof(void *), "an inode's number is its address");
+static_assert(sizeof(struct inode) <= 40, "there may be a million of them");
 
 struct inode *pfs_inode_find(struct pfs_mount *m, fuse_ino_t ino)
 {
-	struct inode *i = ino == FUSE_ROOT_ID ? m->root : (struct inode *)(uintptr_t)ino;
+	struct inode *i = ino ? pfs_slots_find(&m->inodes, ino - FUSE_ROOT_ID) : NULL;
 
-	return i && i->magic == INODE_MAGIC ? i : NULL;
+	return i && i->generation ? i : NULL;
 }
 
-static fuse_ino_t number_of(const struct pfs_mount *m, const struct inode *i)
+/* The root has the first slot. */
+fuse_ino_t pfs_inode_number_of(const struct inode *i)
 {
-	return i == m->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)i;
+	return i->number + FUSE_ROOT_ID;
 }
 
 static mode_t type_bits(enum pfs_type t)
@@ -79,7 +80,7 @@ double pfs_inode_attr_timeout(struct pfs_mount *m, struct inode *i, const struct
 	bool through;
 
 	pfs_lock(&m->lock);
-	through = i->n_through > 0;
+	through = i->opens && i->opens->n_through > 0;
 	pfs_unlock(&m->lock);
 	if (!through || a->volatile_)
 		return timeout_of(m, a);
@@ -95,49 +96,37 @@ double pfs_inode_miss_timeout(struct pfs_mount *m, const struct inode *dir)
 	return dir->watched ? m->branch_timeout_s : 0;
 }
 
-static void link_inode(struct pfs_mount *m, struct inode *i)
+/* Takes `h` when it succeeds. */
+static struct inode *new_inode(struct pfs_mount *m, struct pfs_handle *h)
 {
+	uint32_t number;
+	struct inode *i;
+
 	assert(pfs_held(&m->lock));
-	i->prev = NULL;
-	i->next = m->inodes;
-	if (i->next)
-		i->next->prev = i;
-	m->inodes = i;
-	m->n_inodes++;
-	if (i->handle)
-		pfs_handle_set_tag(i->handle, i);
-}
-
-static void unlink_inode(struct pfs_mount *m, struct inode *i)
-{
-	assert(pfs_held(&m->lock));
-	if (i->prev)
-		i->prev->next = i->next;
-	else
-		m->inodes = i->next;
-	if (i->next)
-		i->next->prev = i->prev;
-	m->n_inodes--;
-	if (i->handle)
-		pfs_handle_set_tag(i->handle, NULL);
-}
-
-static void free_inode(struct inode *i)
-{
-	i->magic = 0;
-	pfs_handle_unref(&i->handle);
-	free(i);
-}
-
-static struct inode *new_inode(struct pfs_handle *h)
-{
-	struct inode *i = calloc(1, sizeof(*i));
-
-	if (i) {
-		i->magic = INODE_MAGIC;
-		i->handle = h;
-	}
+	i = pfs_slots_take(&m->inodes, &number);
+	if (!i)
+		return NULL;
+	if (++m->generation == 0)
+		m->generation = 1;
+	i->number = number;
+	i->generation = m->generation;
+	i->handle = h;
+	if (h)
+		pfs_handle_set_tag(h, i);
 	return i;
+}
+
+/* Returns its handle, to be given back without the lock. */
+static struct pfs_handle *free_inode(struct pfs_mount *m, struct inode *i)
+{
+	struct pfs_handle *h = i->handle;
+
+	assert(pfs_held(&m->lock));
+	if (h)
+		pfs_handle_set_tag(h, NULL);
+	free(i->opens);
+	pfs_slots_give(&m->inodes, i->number);
+	return h;
 }
 
 static void note_attr(struct inode *i, const struct pfs_attr *a)
@@ -157,9 +146,7 @@ int pfs_inode_enter(struct pfs_mount *m, struct pfs_handle *h, const struct pfs_
 	i = pfs_handle_tag(h);
 	if (!i) {
 		/* A handle nobody tagged yet: ours to keep. */
-		i = fresh = new_inode(h);
-		if (fresh)
-			link_inode(m, fresh);
+		i = fresh = new_inode(m, h);
 	}
 	if (i)
 		i->n_lookups++;
@@ -170,8 +157,8 @@ int pfs_inode_enter(struct pfs_mount *m, struct pfs_handle *h, const struct pfs_
 		return pfs_fail_nomem(err, "an inode");
 	note_attr(i, a);
 	*out = (struct fuse_entry_param){
-		.ino = number_of(m, i),
-		.generation = 1,
+		.ino = pfs_inode_number_of(i),
+		.generation = i->generation,
 		.attr_timeout = pfs_inode_attr_timeout(m, i, a),
 		.entry_timeout = timeout_of(m, a),
 	};
@@ -183,38 +170,54 @@ int pfs_inode_enter_passing(struct pfs_mount *m, const struct pfs_attr *a,
 			    struct fuse_entry_param *out, struct pfs_error *err)
 {
 	struct pfs_attr link = *a;
-	struct inode *i = new_inode(NULL);
+	struct inode *i;
 
-	if (!i)
-		return pfs_fail_nomem(err, "an inode");
 	link.type = PFS_TYPE_SYMLINK;
 	link.mode = 0777;
-	i->volatile_ = true;
-	i->n_lookups = 1;
 	pfs_lock(&m->lock);
-	link_inode(m, i);
+	i = new_inode(m, NULL);
+	if (i) {
+		i->volatile_ = true;
+		i->n_lookups = 1;
+		*out = (struct fuse_entry_param){ .ino = pfs_inode_number_of(i),
+						  .generation = i->generation };
+	}
 	pfs_unlock(&m->lock);
-	*out = (struct fuse_entry_param){ .ino = number_of(m, i), .generation = 1 };
+	if (!i)
+		return pfs_fail_nomem(err, "an inode");
 	pfs_inode_stat(&link, &out->attr);
 	return 0;
+}
+
+bool pfs_inode_open(struct inode *i)
+{
+	if (!i->opens)
+		i->opens = calloc(1, sizeof(*i->opens));
+	return i->opens;
+}
+
+void pfs_inode_close(struct inode *i)
+{
+	if (i->opens->n_cached || i->opens->n_through)
+		return;
+	free(i->opens);
+	i->opens = NULL;
 }
 
 void pfs_inode_forget(struct pfs_mount *m, fuse_ino_t ino, uint64_t n)
 {
 	struct inode *i = pfs_inode_find(m, ino);
-	bool last;
+	struct pfs_handle *h = NULL;
 
 	if (!i || i == m->root)
 		return;
 	pfs_lock(&m->lock);
 	assert(i->n_lookups >= n);
 	i->n_lookups -= n;
-	last = i->n_lookups == 0;
-	if (last)
-		unlink_inode(m, i);
+	if (i->n_lookups == 0)
+		h = free_inode(m, i);
 	pfs_unlock(&m->lock);
-	if (last)
-		free_inode(i);
+	pfs_handle_unref(&h);
 }
 
 int pfs_inode_lookup(struct pfs_mount *m, struct inode *dir, const char *name,
@@ -245,7 +248,7 @@ fuse_ino_t pfs_inode_number(struct pfs_mount *m, struct pfs_handle *h)
 	pfs_lock(&m->lock);
 	i = pfs_handle_tag(h);
 	if (i)
-		ino = number_of(m, i);
+		ino = pfs_inode_number_of(i);
 	pfs_unlock(&m->lock);
 	return ino;
 }
@@ -253,33 +256,41 @@ fuse_ino_t pfs_inode_number(struct pfs_mount *m, struct pfs_handle *h)
 int pfs_inodes_init(struct pfs_mount *m, struct pfs_error *err)
 {
 	struct pfs_handle *h = pfs_view_root(m->view);
-	struct inode *root = new_inode(h);
+	struct inode *root = NULL;
+	int rc = pfs_slots_init(&m->inodes, sizeof(struct inode), err);
 
-	if (!root) {
-		pfs_handle_unref(&h);
-		return pfs_fail_nomem(err, "the root inode");
+	if (rc == 0) {
+		pfs_lock(&m->lock);
+		root = new_inode(m, h);
+		if (root)
+			root->n_lookups = 1;
+		pfs_unlock(&m->lock);
+		if (!root)
+			rc = pfs_fail_nomem(err, "the root inode");
 	}
-	root->n_lookups = 1;
-	pfs_lock(&m->lock);
+	if (rc < 0)
+		pfs_handle_unref(&h);
 	m->root = root;
-	link_inode(m, root);
-	pfs_unlock(&m->lock);
-	return 0;
+	return rc;
 }
 
 void pfs_inodes_fini(struct pfs_mount *m)
 {
 	struct inode *i;
+	uint32_t number = 0;
 
-	for (;;) {
+	m->root = NULL;
+	for (;; number++) {
+		struct pfs_handle *h = NULL;
+
 		pfs_lock(&m->lock);
-		i = m->inodes;
+		i = m->inodes.pages ? pfs_slots_next(&m->inodes, &number) : NULL;
 		if (i)
-			unlink_inode(m, i);
+			h = free_inode(m, i);
 		pfs_unlock(&m->lock);
 		if (!i)
 			break;
-		free_inode(i);
+		pfs_handle_unref(&h);
 	}
-	m->root = NULL;
+	pfs_slots_fini(&m->inodes);
 }

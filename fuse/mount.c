@@ -56,38 +56,47 @@ void pfs_mount_fail_limit(fuse_req_t req, const char *what, int rc, const struct
 		pfs_mount_fail(req, what, rc, err);
 }
 
-void pfs_mount_add_opened(struct pfs_mount *m, struct opened *o)
+bool pfs_mount_add_opened(struct pfs_mount *m, struct opened *o)
 {
+	struct opened **place;
+
 	pfs_lock(&m->lock);
-	o->prev = NULL;
-	o->next = m->opened;
-	if (o->next)
-		o->next->prev = o;
-	m->opened = o;
+	place = pfs_slots_take(&m->opened, &o->number);
+	if (place)
+		*place = o;
 	pfs_unlock(&m->lock);
+	return place;
 }
 
 void pfs_mount_remove_opened(struct pfs_mount *m, struct opened *o)
 {
 	pfs_lock(&m->lock);
-	if (o->prev)
-		o->prev->next = o->next;
-	else
-		m->opened = o->next;
-	if (o->next)
-		o->next->prev = o->prev;
+	pfs_slots_give(&m->opened, o->number);
 	pfs_unlock(&m->lock);
+}
+
+/* 0 is what a request without an open file has. */
+uint64_t pfs_mount_number(const struct opened *o)
+{
+	return o->number + 1ULL;
+}
+
+struct opened *pfs_mount_find_opened(struct pfs_mount *m, uint64_t number, uint32_t magic)
+{
+	struct opened **place = number ? pfs_slots_find(&m->opened, number - 1) : NULL;
+
+	return place && *place && (*place)->magic == magic ? *place : NULL;
 }
 
 /* No thread serves requests any more. */
 static void close_left_open(struct pfs_mount *m)
 {
-	while (m->opened) {
-		struct opened *o = m->opened;
+	struct opened **place;
+	uint32_t number = 0;
 
-		pfs_mount_remove_opened(m, o);
-		o->close(o);
-	}
+	for (; (place = pfs_slots_next(&m->opened, &number)); number++)
+		(*place)->close(*place);
+	pfs_slots_fini(&m->opened);
 }
 
 static int init_mount(struct pfs_mount *m, struct pfs_instance *pfs,
@@ -110,7 +119,7 @@ static int init_mount(struct pfs_mount *m, struct pfs_instance *pfs,
 	pfs_lock_init(&m->lock, PFS_RANK_DRIVER);
 	if (pfs_cond_init(&m->hello) != 0 || pfs_cond_init(&m->slow_work) != 0)
 		return pfs_fail_nomem(err, "a condition");
-	return 0;
+	return pfs_slots_init(&m->opened, sizeof(struct opened *), err);
 }
 
 static int start(struct pfs_mount *m, const char *mountpoint, struct pfs_error *err)

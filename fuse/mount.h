@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/lock.h"
 #include "fuse/fuse.h"
+#include "fuse/slots.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -44,7 +45,9 @@ struct slow;
  * the mount is taken away under those who use it: what is left is closed then.
  */
 struct opened {
-	struct opened *prev, *next; /* protected by mount->lock */
+	uint32_t number; /* the kernel's, less one */
+	uint32_t magic;  /* of what it is */
+	uint32_t inode;  /* its number */
 	void (*close)(struct opened *o);
 };
 
@@ -72,13 +75,13 @@ struct pfs_mount {
 	pthread_cond_t hello;    /* with lock: init was answered, or the loop ended */
 	bool initialized, ended; /* protected by lock */
 	struct inode *root;
-	struct inode *inodes;  /* all; protected by lock */
-	size_t n_inodes;       /* protected by lock */
-	struct opened *opened; /* protected by lock */
+	struct pfs_slots inodes; /* all; protected by lock */
+	uint32_t generation;     /* of the newest; protected by lock */
+	struct pfs_slots opened; /* pointers to struct opened; protected by lock */
 
 	/* Of slow.c; protected by lock. */
 	pthread_t slow[SLOW_MAX];
-	cpu_set_t processors; /* those that we may use; never changes */
+	cpu_set_t processors;         /* those that we may use; never changes */
 	unsigned n_slow, n_slow_idle; /* threads */
 	struct slow *slow_jobs;
 	pthread_cond_t slow_work; /* there is a job, or no more will be */
@@ -90,8 +93,13 @@ struct pfs_mount {
 
 #define MOUNT_MAGIC 0x70667366u /* "fsfp" */
 
-void pfs_mount_add_opened(struct pfs_mount *m, struct opened *o);
+/* Give it a number; false without memory. */
+bool pfs_mount_add_opened(struct pfs_mount *m, struct opened *o);
 void pfs_mount_remove_opened(struct pfs_mount *m, struct opened *o);
+
+/* What the kernel calls an open file or directory, and what it means by that; NULL: nothing of that kind. */
+uint64_t pfs_mount_number(const struct opened *o);
+struct opened *pfs_mount_find_opened(struct pfs_mount *m, uint64_t number, uint32_t magic);
 
 /* The mount a request belongs to; marks the thread as one whose changes the kernel knows. */
 struct pfs_mount *pfs_mount_of(fuse_req_t req);

@@ -12,14 +12,16 @@
 /* Numbers of all inodes whose content may change; free() it. */
 static fuse_ino_t *changing_inodes(struct pfs_mount *m, size_t *out_n)
 {
+	const struct inode *i;
+	uint32_t number = 0;
 	fuse_ino_t *list;
 	size_t n = 0;
 
 	pfs_lock(&m->lock);
-	list = calloc(m->n_inodes ? m->n_inodes : 1, sizeof(*list));
-	for (struct inode *i = m->inodes; list && i; i = i->next)
+	list = calloc(m->inodes.n ? m->inodes.n : 1, sizeof(*list));
+	for (; list && (i = pfs_slots_next(&m->inodes, &number)); number++)
 		if (!i->immutable)
-			list[n++] = i == m->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)i;
+			list[n++] = pfs_inode_number_of(i);
 	pfs_unlock(&m->lock);
 	*out_n = n;
 	return list;

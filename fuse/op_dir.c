@@ -12,7 +12,6 @@
  */
 struct dir {
 	struct opened opened;        /* first: it is what the mount's list knows */
-	uint32_t magic;              /* DIR_MAGIC */
 	pthread_mutex_t mutex;       /* one reading at a time */
 	struct pfs_listing *listing; /* NULL before the first read */
 	struct pfs_list_item item;   /* the one at `held` */
@@ -22,18 +21,15 @@ struct dir {
 
 #define DIR_MAGIC 0x70667364u /* "dsfp" */
 
-static struct dir *dir_of(const struct fuse_file_info *fi)
+static struct dir *dir_of(fuse_req_t req, const struct fuse_file_info *fi)
 {
-	struct dir *d = (struct dir *)(uintptr_t)fi->fh;
-
-	return d && d->magic == DIR_MAGIC ? d : NULL;
+	return (struct dir *)pfs_mount_find_opened(fuse_req_userdata(req), fi->fh, DIR_MAGIC);
 }
 
 static void dir_free(struct dir *d)
 {
 	pfs_listing_close(&d->listing);
 	pthread_mutex_destroy(&d->mutex);
-	d->magic = 0;
 	free(d);
 }
 
@@ -48,6 +44,22 @@ static void dir_close(struct pfs_mount *m, struct dir *d)
 	dir_free(d);
 }
 
+static struct dir *new_dir(struct pfs_mount *m, struct inode *i)
+{
+	struct dir *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->opened.inode = i->number;
+	d->opened.magic = DIR_MAGIC;
+	d->opened.close = close_left;
+	pthread_mutex_init(&d->mutex, NULL);
+	if (pfs_mount_add_opened(m, &d->opened))
+		return d;
+	dir_free(d);
+	return NULL;
+}
+
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct inode *i = pfs_op_inode(req, ino);
@@ -56,16 +68,12 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	if (!i)
 		return;
-	d = calloc(1, sizeof(*d));
+	d = new_dir(m, i);
 	if (!d) {
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	d->magic = DIR_MAGIC;
-	pthread_mutex_init(&d->mutex, NULL);
-	d->opened.close = close_left;
-	pfs_mount_add_opened(m, &d->opened);
-	fi->fh = (uintptr_t)d;
+	fi->fh = pfs_mount_number(&d->opened);
 	/*
 	 * The kernel drops a cached listing by itself when it changes the
 	 * directory, and by notification when somebody else does; so without
@@ -79,7 +87,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct dir *d = dir_of(fi);
+	struct dir *d = dir_of(req, fi);
 
 	(void)ino;
 	if (d)
@@ -214,7 +222,7 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		     struct fuse_file_info *fi, bool plus)
 {
 	struct inode *i = pfs_op_inode(req, ino);
-	struct dir *d = dir_of(fi);
+	struct dir *d = dir_of(req, fi);
 	struct page p = { .req = req, .m = fuse_req_userdata(req), .dir = i, .plus = plus };
 	struct pfs_error err = { 0 };
 	int rc;

@@ -25,7 +25,6 @@ enum mode { CACHED = 1, THROUGH, DIRECT };
 
 struct handle {
 	struct opened opened; /* first: it is what the mount's list knows */
-	uint32_t magic;       /* FILE_MAGIC */
 	enum mode mode;
 	struct pfs_file *file; /* owned */
 	pid_t source_of;       /* who may copy from it; 0: nobody */
@@ -33,17 +32,17 @@ struct handle {
 
 #define FILE_MAGIC 0x70667366u
 
-static struct handle *handle_of(const struct fuse_file_info *fi)
+static struct handle *handle_of(fuse_req_t req, const struct fuse_file_info *fi)
 {
-	struct handle *h = fi ? (struct handle *)(uintptr_t)fi->fh : NULL;
-
-	return h && h->magic == FILE_MAGIC ? h : NULL;
+	if (!fi)
+		return NULL;
+	return (struct handle *)pfs_mount_find_opened(fuse_req_userdata(req), fi->fh, FILE_MAGIC);
 }
 
 /* The open file of a request, or the reply that there is none. */
 static struct pfs_file *file_of(fuse_req_t req, const struct fuse_file_info *fi)
 {
-	struct handle *h = handle_of(fi);
+	struct handle *h = handle_of(req, fi);
 
 	pfs_mount_of(req);
 	if (!h)
@@ -83,29 +82,29 @@ static unsigned open_flags(int flags)
 
 /* ---- where the bytes go ---- */
 
-static bool same_backing(const struct inode *i, int fd)
+static bool same_backing(const struct inode_opens *o, int fd)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && st.st_dev == i->backing_dev && st.st_ino == i->backing_ino;
+	return fstat(fd, &st) == 0 && st.st_dev == o->backing_dev && st.st_ino == o->backing_ino;
 }
 
-static bool start_through(fuse_req_t req, struct inode *i, int fd)
+static bool start_through(fuse_req_t req, struct inode_opens *o, int fd)
 {
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return false;
-	i->backing_id = fuse_passthrough_open(req, fd);
-	if (i->backing_id <= 0) {
+	o->backing_id = fuse_passthrough_open(req, fd);
+	if (o->backing_id <= 0) {
 		/* Not permitted, or the data folder's file system cannot: it will not later. */
-		i->backing_id = 0;
+		o->backing_id = 0;
 		m->passthrough = false;
 		return false;
 	}
-	i->backing_dev = st.st_dev;
-	i->backing_ino = st.st_ino;
+	o->backing_dev = st.st_dev;
+	o->backing_ino = st.st_ino;
 	return true;
 }
 
@@ -141,22 +140,38 @@ static bool may_be_copy(fuse_req_t req, const struct fuse_file_info *fi)
 	       atomic_load(sources_of(fuse_req_userdata(req), fuse_req_ctx(req)->pid)) > 0;
 }
 
-/* The mode of one more open of `i`, or 0 when the kernel would refuse any. */
+/* The mode of one more open of `i`, or 0 when the kernel would refuse any. The mount's lock is held. */
 static enum mode choose(fuse_req_t req, struct inode *i, int fd)
 {
 	if (i->volatile_)
 		return DIRECT;
-	if (i->n_through > 0) {
+	if (i->opens->n_through > 0) {
 		/*
 		 * The inode is in the kernel's hands. A file that has another
 		 * backing by now, since it was committed and then written while
 		 * somebody still has the old one open, has to wait for them.
 		 */
-		return fd < 0 || same_backing(i, fd) ? THROUGH : 0;
+		return fd < 0 || same_backing(i->opens, fd) ? THROUGH : 0;
 	}
-	if (i->n_cached == 0 && fd >= 0 && start_through(req, i, fd))
+	if (i->opens->n_cached == 0 && fd >= 0 && start_through(req, i->opens, fd))
 		return THROUGH;
 	return CACHED;
+}
+
+/* A positive errno when that fails. */
+static int enter_mode(fuse_req_t req, struct inode *i, struct handle *h, int fd,
+		      struct fuse_file_info *fi)
+{
+	if (!pfs_inode_open(i))
+		return ENOMEM;
+	h->mode = choose(req, i, fd);
+	if (h->mode == CACHED)
+		i->opens->n_cached++;
+	else if (h->mode == THROUGH)
+		i->opens->n_through++;
+	fi->backing_id = h->mode == THROUGH ? i->opens->backing_id : 0;
+	pfs_inode_close(i);
+	return h->mode ? 0 : EBUSY;
 }
 
 static int settle_mode(fuse_req_t req, struct inode *i, struct handle *h, struct fuse_file_info *fi)
@@ -164,21 +179,18 @@ static int settle_mode(fuse_req_t req, struct inode *i, struct handle *h, struct
 	struct pfs_mount *m = fuse_req_userdata(req);
 	int fd = m->passthrough && !may_be_copy(req, fi) ? pfs_file_local(h->file) : -1;
 
+	int sys;
+
 	pfs_lock(&m->lock);
-	h->mode = choose(req, i, fd);
-	if (h->mode == CACHED)
-		i->n_cached++;
-	else if (h->mode == THROUGH)
-		i->n_through++;
-	fi->backing_id = h->mode == THROUGH ? i->backing_id : 0;
+	sys = enter_mode(req, i, h, fd, fi);
 	pfs_unlock(&m->lock);
-	if (!h->mode)
-		return -EBUSY;
+	if (sys)
+		return -sys;
 	fi->direct_io = h->mode == DIRECT;
 	/* Passing through drops what is cached: the pages are the backing file's from now on. */
 	fi->keep_cache = h->mode == CACHED;
 	fi->noflush = h->mode != DIRECT;
-	fi->fh = (uintptr_t)h;
+	fi->fh = pfs_mount_number(&h->opened);
 	if (m->passthrough)
 		note_source(req, h, fi);
 	return 0;
@@ -187,15 +199,20 @@ static int settle_mode(fuse_req_t req, struct inode *i, struct handle *h, struct
 /* One open less; the last one takes the backing file back from the kernel. */
 static void leave_mode(struct pfs_mount *m, struct inode *i, enum mode mode)
 {
+	struct inode_opens *o;
 	int backing = 0;
 
+	if (mode == DIRECT)
+		return;
 	pfs_lock(&m->lock);
+	o = i->opens;
 	if (mode == CACHED) {
-		i->n_cached--;
-	} else if (mode == THROUGH && --i->n_through == 0) {
-		backing = i->backing_id;
-		i->backing_id = 0;
+		o->n_cached--;
+	} else if (--o->n_through == 0) {
+		backing = o->backing_id;
+		o->backing_id = 0;
 	}
+	pfs_inode_close(i);
 	pfs_unlock(&m->lock);
 	if (backing > 0)
 		pfs_session_close_backing(m, backing);
@@ -205,7 +222,6 @@ static int free_handle(struct handle *h, struct pfs_error *err)
 {
 	int rc = pfs_file_close(&h->file, err);
 
-	h->magic = 0;
 	free(h);
 	return rc;
 }
@@ -215,17 +231,22 @@ static void close_left(struct opened *o)
 	free_handle((struct handle *)o, NULL);
 }
 
-static struct handle *new_handle(struct pfs_mount *m, struct pfs_file *file)
+/* Takes `file`. */
+static struct handle *new_handle(struct pfs_mount *m, struct inode *i, struct pfs_file *file)
 {
 	struct handle *h = calloc(1, sizeof(*h));
 
 	if (h) {
-		h->magic = FILE_MAGIC;
 		h->file = file;
+		h->opened.inode = i->number;
+		h->opened.magic = FILE_MAGIC;
 		h->opened.close = close_left;
-		pfs_mount_add_opened(m, &h->opened);
+		if (pfs_mount_add_opened(m, &h->opened))
+			return h;
+		free(h);
 	}
-	return h;
+	pfs_file_close(&file, NULL);
+	return NULL;
 }
 
 static int close_handle(struct pfs_mount *m, struct handle *h, struct pfs_error *err)
@@ -260,13 +281,11 @@ static int adopt(fuse_req_t req, struct inode *i, struct pfs_file *file, struct 
 		 struct handle **out)
 {
 	struct pfs_mount *m = fuse_req_userdata(req);
-	struct handle *h = new_handle(m, file);
+	struct handle *h = new_handle(m, i, file);
 	int rc;
 
-	if (!h) {
-		pfs_file_close(&file, NULL);
+	if (!h)
 		return ENOMEM;
-	}
 	rc = settle_mode(req, i, h, fi);
 	if (rc == 0 && h->mode == THROUGH && is_synchronous(fi)) {
 		rc = sync_name(m, h);
@@ -491,7 +510,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct pfs_mount *m = pfs_mount_of(req);
 	struct inode *i = pfs_inode_find(m, ino);
-	struct handle *h = handle_of(fi);
+	struct handle *h = handle_of(req, fi);
 	struct pfs_error err = { 0 };
 
 	if (h && i)
