@@ -206,6 +206,16 @@ int pfs_file_use(struct pfs_node *n, uint64_t keep, struct pfs_spooled **out, st
 	return rc;
 }
 
+void pfs_file_keep_spooled(struct pfs_node *n)
+{
+	const struct pfs_spooled *s = n->file.spooled;
+
+	if (n->file.state != PFS_FILE_CLEAN || !s || s->patch || s->lent || !s->borrowed)
+		return;
+	become(n, PFS_FILE_NEW);
+	pfs_spooled_look(n, NULL);
+}
+
 /* --- size ---------------------------------------------------------------- */
 
 static void set_mtime(struct pfs_node *n, int64_t ns)

@@ -27,6 +27,13 @@ int pfs_file_truncate_spooled(struct pfs_node *n, uint64_t size, struct pfs_erro
 /* A file that has no spool file is this content from now on; with the lock held for writing. */
 void pfs_file_become(struct pfs_node *n, struct pfs_kept *kept);
 
+/*
+ * Whoever has the spool file of a clean file open by a descriptor of his own is
+ * to see what others write to it, also when we are another process by then: so
+ * it counts as new, with the same bytes. With the lock held for writing.
+ */
+void pfs_file_keep_spooled(struct pfs_node *n);
+
 /* Of any file, to any size. */
 int pfs_file_resize(struct pfs_node *n, uint64_t size, struct pfs_error *err);
 

@@ -131,6 +131,30 @@ static int take_node(void *arg, const struct pfs_journal_node *row, struct pfs_e
 	return take_bytes(n, row, err);
 }
 
+PFS_VEC_DEFINE(push_node, struct pfs_nodes, struct pfs_node *, "a workspace")
+
+/* Held by the last process without a name. */
+static int take_nameless(struct load *l, const struct pfs_journal_name *row, struct pfs_error *err)
+{
+	struct pfs_node *n = pfs_map_find(&l->ws->inos, &row->ino, sizeof(row->ino));
+	int rc;
+
+	if (!n || n == l->ws->root || n->place || n->refs)
+		return pfs_fail(err, PFS_E_CORRUPT, "journal: %" PRIx64 " cannot be without a name",
+				row->ino);
+	rc = push_node(&l->ws->nameless, n, err);
+	if (rc < 0)
+		return rc;
+	n->refs = 1;
+	n->named = row->in_base;
+	if (n->type == PFS_ENTRY_DIR) {
+		/* It was empty when it was removed, whatever is below its base. */
+		n->dir.dead = true;
+		n->dir.base = (struct pfs_id){ 0 };
+	}
+	return 0;
+}
+
 static int take_name(void *arg, const struct pfs_journal_name *row, struct pfs_error *err)
 {
 	struct load *l = arg;
@@ -139,10 +163,13 @@ static int take_name(void *arg, const struct pfs_journal_name *row, struct pfs_e
 	struct pfs_slot *s;
 	int rc = pfs_path_check_name(row->name ? row->name : "", row->name_len, err);
 
+	if (rc == 0 && row->parent == PFS_NOWHERE_INO)
+		return take_nameless(l, row, err);
 	if (row->ino)
 		n = pfs_map_find(&l->ws->inos, &row->ino, sizeof(row->ino));
 	if (rc < 0 || !dir || dir->type != PFS_ENTRY_DIR || !dir->dirty ||
-	    (row->ino && (!n || (n->place && n->type == PFS_ENTRY_DIR) || n == l->ws->root)))
+	    (row->ino &&
+	     (!n || (n->place && n->type == PFS_ENTRY_DIR) || n == l->ws->root || n->refs)))
 		return pfs_fail(err, PFS_E_CORRUPT,
 				"journal: a name in %" PRIx64 " for %" PRIx64 " leads nowhere",
 				row->parent, row->ino);
@@ -209,7 +236,7 @@ static int take_range(void *arg, const struct pfs_journal_range *r, struct pfs_e
 /* Every node hangs on the root: names that form a ring apart from it were never written by us. */
 static int check_reach(struct load *l, struct pfs_error *err)
 {
-	size_t n = 0, cap = l->nodes + 1, done = 0;
+	size_t n = 0, cap = l->nodes - l->ws->nameless.n + 1, done = 0;
 	struct pfs_node **queue = malloc(cap * sizeof(*queue));
 
 	if (!queue)

@@ -3,7 +3,9 @@
 #include "workspace/save.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -217,6 +219,26 @@ static void forget_slot(struct pfs_slot *s)
 	if (s->journaled)
 		drop_row(s->dir->ws, &row);
 	s->journaled = false;
+}
+
+void pfs_node_nowhere(const struct pfs_node *n, char out[PFS_NOWHERE_NAME_SIZE])
+{
+	snprintf(out, PFS_NOWHERE_NAME_SIZE, "%016" PRIx64, n->ino);
+}
+
+void pfs_node_leave_nowhere(struct pfs_node *n)
+{
+	char name[PFS_NOWHERE_NAME_SIZE];
+	struct pfs_journal_row row = {
+		.op = PFS_JOURNAL_DROP_NAME,
+		.name = { PFS_NOWHERE_INO, name, sizeof(name) - 1, 0, false },
+	};
+
+	pfs_node_nowhere(n, name);
+	drop_row(n->ws, &row);
+	/* Unless it got a name meanwhile. */
+	if (!n->place)
+		forget_node(n);
 }
 
 void pfs_node_release(struct pfs_node *n)

@@ -137,6 +137,15 @@ struct pfs_node {
 uint64_t pfs_node_pick_ino(struct pfs_workspace *ws, uint64_t parent, const char *name,
 			   size_t name_len);
 
+/* The directory, which there is not, of what has no name and is held for the next process. */
+#define PFS_NOWHERE_INO 0u
+
+/* Its name there: hexadecimal digits. */
+#define PFS_NOWHERE_NAME_SIZE 17
+void pfs_node_nowhere(const struct pfs_node *n, char out[PFS_NOWHERE_NAME_SIZE]);
+/* It is not held for the next process any more. */
+void pfs_node_leave_nowhere(struct pfs_node *n);
+
 /* A node with one reference, without a place, known by its number. */
 int pfs_node_new(struct pfs_workspace *ws, enum pfs_entry_type type, uint64_t ino,
 		 struct pfs_node **out, struct pfs_error *err);

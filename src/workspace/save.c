@@ -235,6 +235,38 @@ static int requeue_everything(struct pfs_workspace *ws, struct pfs_error *err)
 	return 0;
 }
 
+static int hand_over_nowhere(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_error *err)
+{
+	char name[PFS_NOWHERE_NAME_SIZE];
+	struct pfs_journal_row row = {
+		.op = PFS_JOURNAL_SAVE_NAME,
+		.name = { PFS_NOWHERE_INO, name, sizeof(name) - 1, n->ino, n->named },
+	};
+
+	pfs_node_nowhere(n, name);
+	return pfs_journal_batch_add(&ws->writing, &row, err);
+}
+
+/* What is held without a name: the next process finds it by its number. */
+static int hand_over_nameless(struct pfs_workspace *ws, struct pfs_spool_names *bytes,
+			      struct pfs_buf *blob, struct pfs_error *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < ws->nameless.n; i++) {
+		struct pfs_node *n = ws->nameless.items[i];
+
+		if (n->place)
+			continue;
+		rc = hand_over_node(ws, n, bytes, blob, err);
+		if (rc == 0)
+			rc = hand_over_nowhere(ws, n, err);
+	}
+	if (rc == 0)
+		ws->holding = false;
+	return rc;
+}
+
 /* All that was sealed is among the rows handed over until now. */
 static int hand_over_sealed(struct pfs_workspace *ws, struct pfs_error *err)
 {
@@ -260,6 +292,8 @@ static int hand_over(struct pfs_workspace *ws, struct pfs_spool_names *bytes, st
 	while (rc == 0 && !pfs_link_alone(&ws->queued_slots))
 		rc = hand_over_slot(ws, PFS_OF_LINK(ws->queued_slots.next, struct pfs_slot, queued),
 				    err);
+	if (rc == 0 && ws->holding)
+		rc = hand_over_nameless(ws, bytes, &blob, err);
 	if (rc == 0 && ws->sealed_unsaved)
 		rc = hand_over_sealed(ws, err);
 	if (rc == 0) {

@@ -5,6 +5,7 @@
 #include "tree/content.h"
 #include "tree/linkgroups.h"
 #include "workspace/file.h"
+#include "workspace/hold.h"
 #include "workspace/load.h"
 #include "workspace/save.h"
 #include "workspace/seal.h"
@@ -110,6 +111,7 @@ static void discard(struct pfs_workspace **ws)
 	free(w->doomed.items);
 	free(w->condemned.items);
 	free(w->loose.items);
+	free(w->nameless.items);
 	pfs_rwlock_fini(&w->lock);
 	pfs_lock_fini(&w->flush_lock);
 	free(w->folder);
@@ -196,6 +198,7 @@ int pfs_workspace_tick(struct pfs_workspace *ws, int64_t age_ms, struct pfs_erro
 	int64_t oldest;
 	int rc = 0;
 
+	pfs_workspace_end_hold(ws);
 	pfs_rwlock_read(&ws->lock);
 	oldest = ws->oldest_ms;
 	pfs_rwlock_unlock(&ws->lock);

@@ -274,6 +274,24 @@ int pfs_workspace_evict(struct pfs_workspace *ws, const struct pfs_root *base,
 			struct pfs_error *err);
 
 /*
+ * This process is about to end, and the next one goes on with what is held now:
+ * what has no name stays, until the next process has been here for a tick, and
+ * so does the way to bytes whose descriptor was lent. Everything is journaled.
+ * All that is left to do then is giving nodes back and closing.
+ */
+int pfs_workspace_hold(struct pfs_workspace *ws, struct pfs_error *err);
+
+/* What the last process held by this number without a name; PFS_E_NOTFOUND. */
+int pfs_workspace_find_held(struct pfs_workspace *ws, uint64_t ino, struct pfs_node **out,
+			    struct pfs_error *err);
+
+/* What was just found by name has this number, which the last process knew it by; when it can be. */
+void pfs_workspace_renumber(struct pfs_workspace *ws, struct pfs_node *n, uint64_t ino);
+
+/* Whether it has a name, by which its directory (a new reference) can be asked for it; else false. */
+bool pfs_node_name(struct pfs_node *n, struct pfs_node **out_dir, char name[PFS_NAME_SIZE_MAX + 1]);
+
+/*
  * The disk is full: bytes of removed files go only after the journal no longer
  * names them; let that be now. True when trying again makes sense.
  */

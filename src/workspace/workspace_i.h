@@ -20,6 +20,7 @@
 #include "workspace/workspace.h"
 
 struct pfs_spool_names PFS_VEC(struct pfs_spool_name);
+struct pfs_nodes PFS_VEC(struct pfs_node *);
 
 struct pfs_linkgroups;
 struct pfs_sealing; /* seal.c: what settle needs to know of the last seal */
@@ -52,15 +53,17 @@ struct pfs_workspace {
 	struct pfs_commit_id sealed; /* mark of a seal that the journal has, or is about to have */
 	bool sealed_unsaved;         /* the next flush says so */
 	uint64_t flushes;            /* rows were handed over so many times */
-	bool sets_unsynced;          /* nodes name sets of attributes put since the store was flushed */
-	uint64_t bases;              /* it got another base so many times */
-	uint64_t moves;              /* directories were renamed so many times */
-	bool base_links;             /* the base has names of files with several, or may */
+	bool sets_unsynced; /* nodes name sets of attributes put since the store was flushed */
+	uint64_t bases;     /* it got another base so many times */
+	uint64_t moves;     /* directories were renamed so many times */
+	bool base_links;    /* the base has names of files with several, or may */
+	struct pfs_nodes nameless; /* of the last process, for this one; owned references */
+	bool holding;              /* the next flush writes down what has no name */
 
 	struct pfs_lock flush_lock;  /* PFS_RANK_WORKSPACE_FLUSH */
 	struct pfs_journal *journal; /* protected by flush_lock */
 	struct pfs_journal_batch
-		writing; /* handed over and not yet durable; protected by flush_lock */
+		writing;   /* handed over and not yet durable; protected by flush_lock */
 	bool writing_sets; /* rows in `writing` may name such sets; protected by flush_lock */
 	struct pfs_spool_names
 		condemned; /* loose when `writing` is durable; protected by flush_lock */
