@@ -296,6 +296,47 @@ PFS_API int pfs_view_add_datum(struct pfs_view *v, const char *name,
 			       const char *out_repo, const char *out_branch, struct pfs_error *err);
 PFS_API void pfs_view_remove_datum(struct pfs_view *v, const char *name);
 
+/*
+ * Handing over: another process goes on with the handles, files and listings of
+ * this one.
+ *
+ *	begin_hold ─▶ hold (files, listings, handles) ─▶ give all back, close the instance
+ *	the next one: open the instance ─▶ take (handles, files, listings)
+ *
+ * What is held comes as bytes, which only take understands; free() them. Nobody
+ * else uses the view meanwhile. After begin_hold a message that was written to a
+ * control file is not acted on: it is held too, and flushing is PFS_E_CANCELLED.
+ */
+PFS_API void pfs_view_begin_hold(struct pfs_view *v);
+
+/*
+ * All of these handles, NULL inside is fine, and what is nowhere else: datums, and
+ * files without a name. Workspaces are durable after it.
+ */
+PFS_API int pfs_view_hold(struct pfs_view *v, struct pfs_handle *const *handles, size_t n,
+			  void **out, size_t *out_len, struct pfs_error *err);
+
+/*
+ * The same handles, in their order, references of the caller; NULL for what cannot be
+ * found any more. PFS_E_CORRUPT: not what hold made of `n` handles.
+ */
+PFS_API int pfs_view_take(struct pfs_view *v, const void *data, size_t len,
+			  struct pfs_handle **handles, size_t n, struct pfs_error *err);
+
+/* What an open file has that its handle and its flags do not tell: 0 bytes, but for control files. */
+PFS_API int pfs_file_hold(struct pfs_file *f, void **out, size_t *out_len, struct pfs_error *err);
+PFS_API int pfs_file_take(struct pfs_view *v, struct pfs_handle *h, unsigned flags,
+			  const void *data, size_t len, struct pfs_file **out,
+			  struct pfs_error *err);
+/* pfs_open_flags. */
+PFS_API unsigned pfs_file_flags(const struct pfs_file *f);
+
+/* Names as they were when the listing was opened. */
+PFS_API int pfs_listing_hold(struct pfs_listing *l, void **out, size_t *out_len,
+			     struct pfs_error *err);
+PFS_API int pfs_listing_take(struct pfs_view *v, struct pfs_handle *dir, const void *data,
+			     size_t len, struct pfs_listing **out, struct pfs_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,5 +1,6 @@
 #include "view/view_i.h"
 
+#include "base/bytes.h"
 #include "base/clock.h"
 
 #include <assert.h>
@@ -532,19 +533,32 @@ static void remember_refusal(struct control_file *f, const struct pfs_error *why
 		pfs_refused_note(s.view, &b, why);
 }
 
+/* It was not committed, and is to be. */
+static void keep_message(struct control_file *f)
+{
+	pfs_lock(&f->lock);
+	f->pending = true;
+	pfs_unlock(&f->lock);
+}
+
 static int control_flush(struct pfs_file *file, struct pfs_error *err)
 {
 	struct control_file *f = control_of(file);
+	struct pfs_view *v = file->handle->view;
 	struct pfs_error why = { 0 };
 	char *message = NULL;
 	int rc;
 
+	if (v->holding)
+		return pfs_fail(err, PFS_E_CANCELLED, "the next process commits it");
 	rc = begin_flush(f, &message, &why);
 	if (rc == 0 && message)
 		rc = commit_message(f, message, &why);
-	free(message);
-	if (rc < 0)
+	if (rc == PFS_E_CANCELLED && message && v->holding)
+		keep_message(f);
+	else if (rc < 0)
 		remember_refusal(f, &why);
+	free(message);
 	end_flush(f);
 	return rc < 0 ? pfs_fail(err, rc, "%s", why.text) : 0;
 }
@@ -560,11 +574,78 @@ static void control_close(struct pfs_file *file)
 	free(f);
 }
 
+/* One byte of what is so, then text, message and reason, each behind its length. */
+enum { HELD_PENDING = 1, HELD_FAILED = 2 };
+
+static int add_run(struct pfs_buf *out, const void *data, size_t len, struct pfs_error *err)
+{
+	int rc = pfs_bytes_add_u32(out, (uint32_t)len, err);
+
+	return rc < 0 ? rc : pfs_buf_add(out, data, len, err);
+}
+
+static int control_hold(struct pfs_file *file, struct pfs_buf *out, struct pfs_error *err)
+{
+	struct control_file *f = control_of(file);
+	int rc;
+
+	pfs_lock(&f->lock);
+	rc = pfs_buf_add_u8(out, (f->pending ? HELD_PENDING : 0) | (f->failed ? HELD_FAILED : 0),
+			    err);
+	if (rc == 0)
+		rc = add_run(out, f->text.data, f->text.len, err);
+	if (rc == 0)
+		rc = add_run(out, f->message.data, f->message.len, err);
+	if (rc == 0)
+		rc = pfs_bytes_add_u32(out, (uint32_t)-f->why.code, err);
+	if (rc == 0)
+		rc = add_run(out, f->why.text, f->why.code ? strlen(f->why.text) : 0, err);
+	pfs_unlock(&f->lock);
+	return rc;
+}
+
+static int take_run(struct pfs_bytes *b, struct pfs_buf *out, struct pfs_error *err)
+{
+	uint32_t len = pfs_bytes_u32(b);
+	const unsigned char *data = pfs_bytes_run(b, len);
+
+	pfs_buf_clear(out);
+	return data ? pfs_buf_add(out, data, len, err) : 0;
+}
+
+/* In a file nobody else knows yet. */
+static int control_take(struct pfs_file *file, const void *data, size_t len, struct pfs_error *err)
+{
+	struct pfs_bytes b = { data, (const unsigned char *)data + len, false };
+	struct control_file *f = control_of(file);
+	unsigned held = pfs_bytes_u8(&b);
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf why = PFS_BUF_INIT(PFS_ERROR_TEXT_SIZE - 1);
+	uint32_t code;
+	int rc = take_run(&b, &f->text, err);
+
+	if (rc == 0)
+		rc = take_run(&b, &f->message, err);
+	code = pfs_bytes_u32(&b);
+	if (rc == 0)
+		rc = take_run(&b, &why, err);
+	if (rc == 0 && (b.bad || b.at != b.end || code > INT16_MAX))
+		rc = pfs_fail(err, PFS_E_CORRUPT, "a control file that is handed over: damaged");
+	if (rc < 0)
+		return rc;
+	f->pending = held & HELD_PENDING;
+	f->failed = held & HELD_FAILED;
+	f->why.code = -(int)code;
+	snprintf(f->why.text, sizeof(f->why.text), "%s", pfs_buf_str(&why));
+	return 0;
+}
+
 static const struct file_ops control_file_ops = {
 	.read = control_read,
 	.write = control_write,
 	.append = control_append,
 	.flush = control_flush,
+	.hold = control_hold,
+	.take = control_take,
 	.close = control_close,
 };
 

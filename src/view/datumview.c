@@ -1,7 +1,10 @@
 #include "view/view_i.h"
 
+#include "base/bytes.h"
 #include "base/clock.h"
+#include "view/places.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +19,9 @@
  */
 
 struct datum_input {
-	char *name;
+	char *name, *path;
+	char repo[PFS_NAME_TEXT_SIZE];
+	struct pfs_commit_id commit;
 	struct pfs_found found;
 };
 
@@ -27,6 +32,7 @@ struct datum {
 	uint64_t serial;    /* tells one name from its reuse */
 	int64_t created_ns;
 	char *name;
+	char out_repo[PFS_NAME_TEXT_SIZE], out_branch[PFS_NAME_TEXT_SIZE];
 	struct pfs_handle *out;
 	struct datum_input *inputs;
 	size_t n_inputs;
@@ -36,6 +42,7 @@ static void datum_free(struct datum *d)
 {
 	for (size_t i = 0; i < d->n_inputs; i++) {
 		free(d->inputs[i].name);
+		free(d->inputs[i].path);
 		pfs_found_fini(&d->inputs[i].found);
 	}
 	free(d->inputs);
@@ -83,7 +90,10 @@ static int find_input(struct pfs_view *v, const struct pfs_datum_input *in, stru
 	if (!*path)
 		out->found.e.attrs = root.attrs;
 	out->name = strdup(in->name);
-	return out->name ? 0 : pfs_fail_nomem(err, "the name of an input");
+	out->path = strdup(path);
+	out->commit = in->commit;
+	snprintf(out->repo, sizeof(out->repo), "%s", in->repo);
+	return out->name && out->path ? 0 : pfs_fail_nomem(err, "the name of an input");
 }
 
 static int fill_datum(struct datum *d, const struct pfs_datum_input *inputs, size_t n,
@@ -104,6 +114,8 @@ static int fill_datum(struct datum *d, const struct pfs_datum_input *inputs, siz
 		if (rc < 0)
 			return rc;
 	}
+	snprintf(d->out_repo, sizeof(d->out_repo), "%s", out_repo);
+	snprintf(d->out_branch, sizeof(d->out_branch), "%s", out_branch);
 	return pfs_output_handle(d->view, out_repo, out_branch, &d->out, err);
 }
 
@@ -115,9 +127,10 @@ static struct datum *find_datum(struct pfs_view *v, const char *name)
 	return NULL;
 }
 
-int pfs_view_add_datum(struct pfs_view *v, const char *name, const struct pfs_datum_input *inputs,
-		       size_t n_inputs, const char *out_repo, const char *out_branch,
-		       struct pfs_error *err)
+/* `serial` 0: the next. */
+static int add_datum(struct pfs_view *v, const char *name, const struct pfs_datum_input *inputs,
+		     size_t n_inputs, const char *out_repo, const char *out_branch, uint64_t serial,
+		     int64_t created_ns, struct pfs_error *err)
 {
 	struct datum *d;
 	int rc = pfs_path_check_name(name, strlen(name), err);
@@ -129,7 +142,7 @@ int pfs_view_add_datum(struct pfs_view *v, const char *name, const struct pfs_da
 		return pfs_fail_nomem(err, "a datum's view");
 	d->view = v;
 	d->refs = 1;
-	d->created_ns = pfs_clock_ns();
+	d->created_ns = created_ns;
 	d->name = strdup(name);
 	rc = fill_datum(d, inputs, n_inputs, out_repo, out_branch, err);
 	if (rc == 0) {
@@ -137,7 +150,9 @@ int pfs_view_add_datum(struct pfs_view *v, const char *name, const struct pfs_da
 		if (find_datum(v, name)) {
 			rc = pfs_fail(err, PFS_E_EXISTS, "there is a datum \"%s\" already", name);
 		} else {
-			d->serial = ++v->datum_serial;
+			d->serial = serial ? serial : v->datum_serial + 1;
+			if (d->serial > v->datum_serial)
+				v->datum_serial = d->serial;
 			d->next = v->datums;
 			v->datums = d;
 		}
@@ -146,6 +161,13 @@ int pfs_view_add_datum(struct pfs_view *v, const char *name, const struct pfs_da
 	if (rc < 0)
 		datum_free(d);
 	return rc;
+}
+
+int pfs_view_add_datum(struct pfs_view *v, const char *name, const struct pfs_datum_input *inputs,
+		       size_t n_inputs, const char *out_repo, const char *out_branch,
+		       struct pfs_error *err)
+{
+	return add_datum(v, name, inputs, n_inputs, out_repo, out_branch, 0, pfs_clock_ns(), err);
 }
 
 void pfs_view_remove_datum(struct pfs_view *v, const char *name)
@@ -172,6 +194,113 @@ void pfs_datums_free(struct pfs_view *v)
 		v->datums = d->next;
 		datum_unref(d);
 	}
+}
+
+/* ---- handing over ---- */
+
+static const unsigned char *text(const char *s)
+{
+	return (const unsigned char *)s;
+}
+
+static int hold_datum(const struct datum *d, struct pfs_buf *out, struct pfs_error *err)
+{
+	struct pfs_place_input *inputs = calloc(d->n_inputs + 1, sizeof(*inputs));
+	const struct pfs_place_datum place = { .serial = d->serial,
+					       .created_ns = d->created_ns,
+					       .name = text(d->name),
+					       .name_len = (uint8_t)strlen(d->name),
+					       .repo = text(d->out_repo),
+					       .repo_len = (uint8_t)strlen(d->out_repo),
+					       .branch = text(d->out_branch),
+					       .branch_len = (uint8_t)strlen(d->out_branch),
+					       .inputs = inputs,
+					       .n_inputs = (uint32_t)d->n_inputs };
+	int rc;
+
+	if (!inputs)
+		return pfs_fail_nomem(err, "a datum's view");
+	for (size_t i = 0; i < d->n_inputs; i++)
+		inputs[i] = (struct pfs_place_input){
+			.name = text(d->inputs[i].name),
+			.name_len = (uint8_t)strlen(d->inputs[i].name),
+			.repo = text(d->inputs[i].repo),
+			.repo_len = (uint8_t)strlen(d->inputs[i].repo),
+			.path = text(d->inputs[i].path),
+			.path_len = (uint32_t)strlen(d->inputs[i].path),
+			.commit = d->inputs[i].commit,
+		};
+	rc = pfs_place_datum_encode(&place, out, err);
+	free(inputs);
+	return rc;
+}
+
+int pfs_datums_hold(struct pfs_view *v, struct pfs_buf *out, struct pfs_error *err)
+{
+	uint32_t n = 0;
+	int rc;
+
+	pfs_lock(&v->lock);
+	for (const struct datum *d = v->datums; d; d = d->next)
+		n++;
+	rc = pfs_bytes_add_u32(out, n, err);
+	for (const struct datum *d = v->datums; rc == 0 && d; d = d->next)
+		rc = hold_datum(d, out, err);
+	pfs_unlock(&v->lock);
+	return rc;
+}
+
+static char *copy(const unsigned char *s, size_t len)
+{
+	return strndup(len ? (const char *)s : "", len);
+}
+
+static void free_inputs(struct pfs_datum_input *inputs, size_t n)
+{
+	for (size_t i = 0; inputs && i < n; i++) {
+		free((void *)(uintptr_t)inputs[i].name);
+		free((void *)(uintptr_t)inputs[i].repo);
+		free((void *)(uintptr_t)inputs[i].path);
+	}
+	free(inputs);
+}
+
+static struct pfs_datum_input *copy_inputs(const struct pfs_place_datum *d)
+{
+	struct pfs_datum_input *inputs = calloc(d->n_inputs + 1u, sizeof(*inputs));
+
+	for (uint32_t i = 0; inputs && i < d->n_inputs; i++) {
+		const struct pfs_place_input *in = &d->inputs[i];
+
+		inputs[i] = (struct pfs_datum_input){ .name = copy(in->name, in->name_len),
+						      .repo = copy(in->repo, in->repo_len),
+						      .commit = in->commit,
+						      .path = copy(in->path, in->path_len) };
+		if (!inputs[i].name || !inputs[i].repo || !inputs[i].path) {
+			free_inputs(inputs, i + 1);
+			return NULL;
+		}
+	}
+	return inputs;
+}
+
+int pfs_datum_take(struct pfs_view *v, const struct pfs_place_datum *d, struct pfs_error *err)
+{
+	struct pfs_datum_input *inputs = copy_inputs(d);
+	char *name = copy(d->name, d->name_len), *repo = copy(d->repo, d->repo_len);
+	char *branch = copy(d->branch, d->branch_len);
+	int rc = PFS_E_NOMEM;
+
+	if (inputs && name && repo && branch)
+		rc = add_datum(v, name, inputs, d->n_inputs, repo, branch, d->serial, d->created_ns,
+			       err);
+	else
+		rc = pfs_fail_nomem(err, "a datum's view");
+	free_inputs(inputs, d->n_inputs);
+	free(name);
+	free(repo);
+	free(branch);
+	return rc;
 }
 
 /* ---- places ---- */

@@ -19,6 +19,44 @@ int pfs_view_open(struct pfs_view *v, struct pfs_handle *h, unsigned flags, stru
 	return h->ops->open(h, flags, out, err);
 }
 
+unsigned pfs_file_flags(const struct pfs_file *f)
+{
+	return f->flags;
+}
+
+int pfs_file_hold(struct pfs_file *f, void **out, size_t *out_len, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = PFS_BUF_INIT(SIZE_MAX / 2);
+	int rc = f->ops->hold ? f->ops->hold(f, &b, err) : 0;
+
+	if (rc < 0)
+		return rc;
+	*out_len = b.len;
+	*out = pfs_buf_take(&b);
+	return *out ? 0 : pfs_fail_nomem(err, "what is handed over");
+}
+
+int pfs_file_take(struct pfs_view *v, struct pfs_handle *h, unsigned flags, const void *data,
+		  size_t len, struct pfs_file **out, struct pfs_error *err)
+{
+	struct pfs_file *f;
+	unsigned how = flags & ~(unsigned)(PFS_OPEN_TRUNCATE | PFS_OPEN_EXCLUSIVE);
+	int rc = pfs_view_open(v, h, how, &f, err);
+
+	if (rc < 0)
+		return rc;
+	if (!f->ops->take && len)
+		rc = pfs_fail(err, PFS_E_CORRUPT, "%s has nothing that could be handed over",
+			      h->ops->what);
+	else if (len)
+		rc = f->ops->take(f, data, len, err);
+	if (rc < 0)
+		pfs_file_close(&f, NULL);
+	else
+		*out = f;
+	return rc;
+}
+
 int pfs_file_flush(struct pfs_file *f, struct pfs_error *err)
 {
 	return f->ops->flush ? f->ops->flush(f, err) : 0;

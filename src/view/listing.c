@@ -1,4 +1,5 @@
 #include "view/view_i.h"
+#include "base/bytes.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,18 @@ int pfs_listing_of_tree(struct pfs_listing *l, const struct pfs_id *dir, struct 
 	return pfs_cursor_open(l->dir->view->store, dir, &l->cursor, err);
 }
 
+static struct pfs_listing *new_listing(struct pfs_handle *dir)
+{
+	struct pfs_listing *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	pfs_buf_init(&l->text, LISTING_TEXT_MAX);
+	pfs_buf_init(&l->name, PFS_NAME_SIZE_MAX + 1);
+	l->dir = pfs_handle_ref(dir);
+	return l;
+}
+
 int pfs_view_list(struct pfs_view *v, struct pfs_handle *dir, struct pfs_listing **out,
 		  struct pfs_error *err)
 {
@@ -46,12 +59,9 @@ int pfs_view_list(struct pfs_view *v, struct pfs_handle *dir, struct pfs_listing
 
 	if (!dir->ops->list)
 		return pfs_fail(err, PFS_E_NOTDIR, "%s is not a directory", dir->ops->what);
-	l = calloc(1, sizeof(*l));
+	l = new_listing(dir);
 	if (!l)
 		return pfs_fail_nomem(err, "a directory listing");
-	pfs_buf_init(&l->text, LISTING_TEXT_MAX);
-	pfs_buf_init(&l->name, PFS_NAME_SIZE_MAX + 1);
-	l->dir = pfs_handle_ref(dir);
 	rc = dir->ops->list(dir, l, err);
 	if (rc < 0)
 		return rc;
@@ -73,6 +83,70 @@ void pfs_listing_close(struct pfs_listing **lp)
 	free(l->names);
 	pfs_handle_unref(&l->dir);
 	free(l);
+}
+
+/* ---- handing over: nothing of a tree, which stays; else each name, its type and number ---- */
+
+int pfs_listing_hold(struct pfs_listing *l, void **out, size_t *out_len, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = PFS_BUF_INIT(SIZE_MAX / 2);
+	int rc = pfs_buf_add_u8(&b, l->cursor == NULL, err);
+
+	for (size_t i = 0; rc == 0 && !l->cursor && i < l->n; i++) {
+		const struct listing_name *item = &l->names[i];
+
+		rc = pfs_buf_add_u8(&b, (uint8_t)item->type, err);
+		if (rc == 0)
+			rc = pfs_bytes_add_u64(&b, item->ino, err);
+		if (rc == 0)
+			rc = pfs_buf_add_u8(&b, (uint8_t)item->len, err);
+		if (rc == 0)
+			rc = pfs_buf_add(&b, l->text.data + item->off, item->len, err);
+	}
+	if (rc < 0)
+		return rc;
+	*out_len = b.len;
+	*out = pfs_buf_take(&b);
+	return *out ? 0 : pfs_fail_nomem(err, "what is handed over");
+}
+
+static int take_names(struct pfs_listing *l, struct pfs_bytes *b, struct pfs_error *err)
+{
+	int rc = 0;
+
+	while (rc == 0 && pfs_bytes_left(b)) {
+		uint8_t type = pfs_bytes_u8(b);
+		uint64_t ino = pfs_bytes_u64(b);
+		uint8_t len = pfs_bytes_u8(b);
+		const unsigned char *name = pfs_bytes_run(b, len);
+
+		if (b->bad || !len || type < PFS_TYPE_FILE || type > PFS_TYPE_BLK ||
+		    memchr(name, 0, len))
+			return pfs_fail(err, PFS_E_CORRUPT,
+					"a listing that is handed over: damaged");
+		rc = pfs_listing_add(l, (const char *)name, len, type, ino, err);
+	}
+	return rc;
+}
+
+int pfs_listing_take(struct pfs_view *v, struct pfs_handle *dir, const void *data, size_t len,
+		     struct pfs_listing **out, struct pfs_error *err)
+{
+	struct pfs_bytes b = { data, (const unsigned char *)data + len, false };
+	PFS_AUTO(pfs_listing_close) struct pfs_listing *l = NULL;
+	int rc;
+
+	if (!pfs_bytes_u8(&b))
+		return pfs_view_list(v, dir, out, err);
+	l = new_listing(dir);
+	if (!l)
+		return pfs_fail_nomem(err, "a directory listing");
+	rc = take_names(l, &b, err);
+	if (rc < 0)
+		return rc;
+	*out = l;
+	l = NULL;
+	return 0;
 }
 
 static int next_of_tree(struct pfs_listing *l, struct pfs_list_item *out, struct pfs_error *err)

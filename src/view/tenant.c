@@ -1,5 +1,6 @@
 #include "view/view_i.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,8 @@ static void add_tenant(struct pfs_view *v, struct tenant *t, struct pfs_workspac
 {
 	t->ws = ws;
 	t->refs = 1;
+	snprintf(t->repo, sizeof(t->repo), "%s", repo);
+	snprintf(t->branch, sizeof(t->branch), "%s", branch);
 	t->salt = pfs_handle_mix(pfs_map_hash(0, repo, strlen(repo)),
 				 pfs_map_hash(0, branch, strlen(branch)));
 	t->next = v->tenants;

@@ -39,9 +39,10 @@ struct control;
 /* A borrowed workspace, shared by the handles of its nodes. */
 struct tenant {
 	struct pfs_workspace *ws;
-	unsigned refs;       /* protected by view->lock */
-	uint64_t salt;       /* makes node numbers unique across workspaces */
-	struct tenant *next; /* protected by view->lock */
+	unsigned refs; /* protected by view->lock */
+	uint64_t salt; /* makes node numbers unique across workspaces */
+	char repo[PFS_NAME_TEXT_SIZE], branch[PFS_NAME_TEXT_SIZE]; /* when it was borrowed */
+	struct tenant *next;                                       /* protected by view->lock */
 };
 
 /* A committed entry, compact: `data` are the inline bytes or the symlink's target. */
@@ -56,7 +57,7 @@ struct entry {
 	const unsigned char *data;
 	size_t data_len;
 	const struct pfs_id *xattrs; /* NULL: none */
-	uint64_t link; /* 0: it has no other name */
+	uint64_t link;               /* 0: it has no other name */
 	struct pfs_links_file file;
 	_Atomic uint32_t nlink; /* 0: nobody has asked yet */
 };
@@ -162,8 +163,9 @@ struct pfs_view {
 	struct refused *refused;                     /* newest first; protected by lock */
 	uint64_t datum_serial;                       /* protected by lock */
 	struct change_item *changes, **changes_tail; /* protected by lock */
-	bool lost;       /* a change could not be queued; protected by lock */
-	uint64_t cursor; /* the last event dealt with; of the one reader */
+	_Atomic bool holding; /* everything is about to be given to another process */
+	bool lost;            /* a change could not be queued; protected by lock */
+	uint64_t cursor;      /* the last event dealt with; of the one reader */
 
 	/* Below all others, since workspaces call with their locks held. */
 	struct pfs_lock news_lock; /* PFS_RANK_BASE */
@@ -242,6 +244,10 @@ int pfs_control_dir(struct pfs_handle *place, struct pfs_handle **out, struct pf
 int pfs_control_refuse(const char *name, struct pfs_error *err);
 
 /* datumview.c */
+/* Appends the table of pfs-handover(5). */
+int pfs_datums_hold(struct pfs_view *v, struct pfs_buf *out, struct pfs_error *err);
+struct pfs_place_datum;
+int pfs_datum_take(struct pfs_view *v, const struct pfs_place_datum *d, struct pfs_error *err);
 void pfs_datums_free(struct pfs_view *v);
 
 /* change.c */
@@ -286,6 +292,9 @@ struct file_ops {
 	/* 1: it holds that now; 0: it cannot. */
 	int (*become)(struct pfs_file *f, const struct pfs_content *content, struct pfs_error *err);
 	int (*flush)(struct pfs_file *f, struct pfs_error *err);
+	/* What is nowhere else, appended; and a file, just opened, gets it. */
+	int (*hold)(struct pfs_file *f, struct pfs_buf *out, struct pfs_error *err);
+	int (*take)(struct pfs_file *f, const void *data, size_t len, struct pfs_error *err);
 	int (*local)(struct pfs_file *f);
 	void (*close)(struct pfs_file *f); /* frees it, not its handle */
 };

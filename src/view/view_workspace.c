@@ -1,6 +1,7 @@
 #include "view/view_i.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -132,6 +133,8 @@ void pfs_branch_handle_rename(struct pfs_handle *repo, const char *from, const c
 	for (struct pfs_handle *c = repo->child; c; c = c->next)
 		if (c->ops == &place_node && strcmp(pfs_handle_name(c), from) == 0) {
 			set_name(c, to);
+			snprintf(c->u.node.tenant->branch, sizeof(c->u.node.tenant->branch), "%s",
+				 to);
 			break;
 		}
 	pfs_unlock(&v->lock);
