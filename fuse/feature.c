@@ -9,7 +9,7 @@
 #define OVERLAYFS_MAGIC 0x794c7630
 
 /*
- * In the order in which they are told. Those without a capability are between
+ * In the order in which they are told, and in which pfs-handover(5) has them: new ones go to the end. Those without a capability are between
  * us and the kernel's cache, or attributes that we answer for.
  */
 static const struct feature {
@@ -143,6 +143,22 @@ void pfs_feature_negotiate(struct pfs_mount *m, struct fuse_conn_info *conn)
 	 */
 	want(conn, FUSE_CAP_AUTO_INVAL_DATA, !m->o.notify);
 	m->passthrough = m->agreed.passthrough;
+}
+
+uint32_t pfs_feature_bits(const struct pfs_fuse_options *o)
+{
+	uint32_t bits = 0;
+
+	for (size_t i = 0; i < N_FEATURES; i++)
+		if (*(const bool *)((const char *)o + features[i].at))
+			bits |= 1u << i;
+	return bits;
+}
+
+void pfs_feature_set_bits(struct pfs_fuse_options *o, uint32_t bits)
+{
+	for (size_t i = 0; i < N_FEATURES; i++)
+		*field(o, &features[i]) = bits >> i & 1;
 }
 
 void pfs_feature_describe(struct pfs_mount *m)

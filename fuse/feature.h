@@ -10,6 +10,10 @@ void pfs_feature_want(struct pfs_mount *m);
 /* In init: ask for what is wanted and the kernel has, and note what came of it. */
 void pfs_feature_negotiate(struct pfs_mount *m, struct fuse_conn_info *conn);
 
+/* Which are switched on, a bit each, as pfs-handover(5) numbers them. */
+uint32_t pfs_feature_bits(const struct pfs_fuse_options *o);
+void pfs_feature_set_bits(struct pfs_fuse_options *o, uint32_t bits);
+
 /* Write mount->features. */
 void pfs_feature_describe(struct pfs_mount *m);
 

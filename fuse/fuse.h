@@ -76,6 +76,42 @@ int pfs_fuse_mount(struct pfs_instance *pfs, const char *mountpoint,
  */
 void pfs_fuse_unmount(struct pfs_mount **m);
 
+/*
+ * Another process goes on with a mount, and whoever uses it notices a pause: open
+ * files stay open. What the kernel has for us waits meanwhile.
+ */
+struct pfs_fuse_held {
+	int device; /* /dev/fuse; when the last of its kind is closed, the mount is dead */
+	int state;  /* what the next process has to know: pfs-handover(5) */
+};
+#define PFS_FUSE_HELD_NONE \
+	{                  \
+		-1, -1     \
+	}
+
+/* PFS_E_UNSUPPORTED: this mount cannot be given away, and why. */
+int pfs_fuse_can_hold(const struct pfs_mount *m, struct pfs_error *err);
+
+/*
+ * End serving, and give away what is left. The instance has to be closed then; its
+ * workspaces are durable. Stores NULL in any case but PFS_E_UNSUPPORTED: when it
+ * fails later, the mount is taken away.
+ */
+int pfs_fuse_hold(struct pfs_mount **m, struct pfs_fuse_held *out, struct pfs_error *err);
+
+/*
+ * As pfs_fuse_mount, with what another process held for the same data folder.
+ * Takes `held`. On failure what was held is gone, and left there is a dead mount,
+ * which pfs_fuse_mount clears. PFS_E_CORRUPT, PFS_E_UNSUPPORTED (another version),
+ * PFS_E_CONFLICT (it was mounted elsewhere, or is not mounted any more).
+ * Features are those that were agreed on, whatever `o` says.
+ */
+int pfs_fuse_take(struct pfs_instance *pfs, const char *mountpoint,
+		  const struct pfs_fuse_options *o, struct pfs_fuse_held *held,
+		  struct pfs_mount **out, struct pfs_error *err);
+
+void pfs_fuse_drop(struct pfs_fuse_held *held); /* closes both; fine when there are none */
+
 /* False when somebody else has unmounted it; pfs_fuse_unmount is due all the same. */
 bool pfs_fuse_mounted(const struct pfs_mount *m);
 

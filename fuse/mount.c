@@ -1,5 +1,8 @@
 #include "fuse/mount.h"
 
+#include "base/io.h"
+#include "fuse/feature.h"
+#include "fuse/hold.h"
 #include "fuse/inode.h"
 #include "fuse/mountpoint.h"
 #include "fuse/notify.h"
@@ -68,6 +71,19 @@ bool pfs_mount_add_opened(struct pfs_mount *m, struct opened *o)
 	return place;
 }
 
+bool pfs_mount_restore_opened(struct pfs_mount *m, struct opened *o, uint32_t number)
+{
+	struct opened **place;
+
+	pfs_lock(&m->lock);
+	place = pfs_slots_take_at(&m->opened, number);
+	o->number = number;
+	if (place)
+		*place = o;
+	pfs_unlock(&m->lock);
+	return place;
+}
+
 void pfs_mount_remove_opened(struct pfs_mount *m, struct opened *o)
 {
 	pfs_lock(&m->lock);
@@ -122,6 +138,31 @@ static int init_mount(struct pfs_mount *m, struct pfs_instance *pfs,
 	return pfs_slots_init(&m->opened, sizeof(struct opened *), err);
 }
 
+/* What is held as `held` goes on here, at the same place. */
+static int take(struct pfs_mount *m, const char *mountpoint, const struct pfs_fuse_held *held,
+		struct pfs_error *err)
+{
+	PFS_AUTO(pfs_handover_fini) struct pfs_handover h = { 0 };
+	void *data = NULL;
+	int rc = pfs_hold_read(held->state, &data, &h, err);
+
+	if (rc == 0)
+		rc = pfs_mountpoint_take(m, mountpoint, h.mountpoint, h.mountpoint_len, err);
+	if (rc == 0) {
+		pfs_feature_set_bits(&m->o, h.features);
+		m->taken = true;
+		rc = pfs_session_take(m, held->device, h.hello, h.hello_len, err);
+	}
+	if (rc == 0)
+		rc = pfs_hold_restore(m, &h, err);
+	free(data);
+	if (rc == 0)
+		rc = pfs_session_run(m, err);
+	if (rc == 0)
+		pfs_session_describe(m);
+	return rc < 0 ? rc : pfs_notify_start(m, err);
+}
+
 static int start(struct pfs_mount *m, const char *mountpoint, struct pfs_error *err)
 {
 	int rc = pfs_mountpoint_prepare(m, mountpoint, err);
@@ -161,8 +202,10 @@ static void set_readahead(const struct pfs_mount *m)
 	fclose(f);
 }
 
-int pfs_fuse_mount(struct pfs_instance *pfs, const char *mountpoint,
-		   const struct pfs_fuse_options *o, struct pfs_mount **out, struct pfs_error *err)
+/* `held` NULL: anew. */
+static int mount_at(struct pfs_instance *pfs, const char *mountpoint,
+		    const struct pfs_fuse_options *o, const struct pfs_fuse_held *held,
+		    struct pfs_mount **out, struct pfs_error *err)
 {
 	struct pfs_mount *m = calloc(1, sizeof(*m));
 	int rc;
@@ -174,7 +217,7 @@ int pfs_fuse_mount(struct pfs_instance *pfs, const char *mountpoint,
 		free(m);
 		return rc;
 	}
-	rc = start(m, mountpoint, err);
+	rc = held ? take(m, mountpoint, held, err) : start(m, mountpoint, err);
 	if (rc < 0) {
 		pfs_fuse_unmount(&m);
 		return rc;
@@ -182,6 +225,82 @@ int pfs_fuse_mount(struct pfs_instance *pfs, const char *mountpoint,
 	set_readahead(m);
 	*out = m;
 	return 0;
+}
+
+int pfs_fuse_mount(struct pfs_instance *pfs, const char *mountpoint,
+		   const struct pfs_fuse_options *o, struct pfs_mount **out, struct pfs_error *err)
+{
+	return mount_at(pfs, mountpoint, o, NULL, out, err);
+}
+
+int pfs_fuse_take(struct pfs_instance *pfs, const char *mountpoint,
+		  const struct pfs_fuse_options *o, struct pfs_fuse_held *held,
+		  struct pfs_mount **out, struct pfs_error *err)
+{
+	int rc = mount_at(pfs, mountpoint, o, held, out, err);
+
+	pfs_fuse_drop(held);
+	return rc < 0 ? pfs_wrap(err, rc, "go on with the mount of the last pfsd") : 0;
+}
+
+void pfs_fuse_drop(struct pfs_fuse_held *held)
+{
+	pfs_fd_close(&held->device);
+	pfs_fd_close(&held->state);
+}
+
+/* After all threads: what is left is memory. */
+static void free_mount(struct pfs_mount *m)
+{
+	pfs_session_close(m);
+	close_left_open(m);
+	pfs_inodes_fini(m);
+	pthread_cond_destroy(&m->hello);
+	pthread_cond_destroy(&m->slow_work);
+	pfs_lock_fini(&m->lock);
+	free(m->hello_data);
+	free(m->mountpoint);
+	m->magic = 0;
+	free(m);
+}
+
+int pfs_fuse_can_hold(const struct pfs_mount *m, struct pfs_error *err)
+{
+	if (m->agreed.io_uring)
+		return pfs_fail(err, PFS_E_UNSUPPORTED,
+				"requests come by io_uring, whose rings end with their process: "
+				"start pfsd with --without io_uring");
+	if (!pfs_session_can_resend(m))
+		return pfs_fail(err, PFS_E_UNSUPPORTED,
+				"this kernel cannot send requests again: Linux 6.9 can");
+	return 0;
+}
+
+int pfs_fuse_hold(struct pfs_mount **mp, struct pfs_fuse_held *out, struct pfs_error *err)
+{
+	struct pfs_mount *m = *mp;
+	struct pfs_fuse_held held;
+	int rc = pfs_fuse_can_hold(m, err);
+
+	if (rc < 0)
+		return rc;
+	*mp = NULL;
+	pfs_view_begin_hold(m->view);
+	m->holding = true;
+	m->cancel_slow = true;
+	pfs_notify_stop(m);
+	pfs_session_rest(m);
+	held.state = pfs_hold_write(m, err);
+	held.device = held.state < 0 ? -1 : pfs_session_detach(m, err);
+	if (held.device < 0) {
+		rc = held.state < 0 ? held.state : held.device;
+		pfs_fd_close(&held.state);
+		pfs_session_unmount(m);
+	} else {
+		*out = held;
+	}
+	free_mount(m);
+	return rc;
 }
 
 void pfs_fuse_unmount(struct pfs_mount **mp)
@@ -199,15 +318,7 @@ void pfs_fuse_unmount(struct pfs_mount **mp)
 	 */
 	pfs_notify_stop(m);
 	pfs_session_stop(m);
-	pfs_session_close(m);
-	close_left_open(m);
-	pfs_inodes_fini(m);
-	pthread_cond_destroy(&m->hello);
-	pthread_cond_destroy(&m->slow_work);
-	pfs_lock_fini(&m->lock);
-	free(m->mountpoint);
-	m->magic = 0;
-	free(m);
+	free_mount(m);
 }
 
 bool pfs_fuse_mounted(const struct pfs_mount *m)

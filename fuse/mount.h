@@ -36,6 +36,7 @@
 struct inode;
 struct pfs_serve;
 struct slow;
+struct pfs_handover_open;
 
 /* Requests that may take long, at once; more keep a thread of the session busy each. */
 #define SLOW_MAX 32u
@@ -49,6 +50,8 @@ struct opened {
 	uint32_t magic;  /* of what it is */
 	uint32_t inode;  /* its number */
 	void (*close)(struct opened *o);
+	/* For another process to go on with; what is allocated in `out` is the caller's. */
+	int (*hold)(struct opened *o, struct pfs_handover_open *out, struct pfs_error *err);
 };
 
 struct pfs_mount {
@@ -70,6 +73,12 @@ struct pfs_mount {
 	struct pfs_fuse_options agreed; /* its switches: what both sides want */
 	double branch_timeout_s;
 	char features[160];
+
+	/* The kernel's first request, which it sends to one process only; never changes after that. */
+	unsigned char *hello_data;
+	size_t hello_len;
+	bool taken;           /* from another process */
+	_Atomic bool holding; /* for another process: what is given up is not answered */
 
 	struct pfs_lock lock;    /* PFS_RANK_DRIVER */
 	pthread_cond_t hello;    /* with lock: init was answered, or the loop ended */
@@ -95,6 +104,8 @@ struct pfs_mount {
 
 /* Give it a number; false without memory. */
 bool pfs_mount_add_opened(struct pfs_mount *m, struct opened *o);
+/* The same with the number it had; false also when that is taken. */
+bool pfs_mount_restore_opened(struct pfs_mount *m, struct opened *o, uint32_t number);
 void pfs_mount_remove_opened(struct pfs_mount *m, struct opened *o);
 
 /* What the kernel calls an open file or directory, and what it means by that; NULL: nothing of that kind. */

@@ -168,6 +168,25 @@ static void tell_what_is_hidden(struct pfs_mount *m)
 		closedir(dir);
 }
 
+int pfs_mountpoint_take(struct pfs_mount *m, const char *path, const unsigned char *was,
+			size_t was_len, struct pfs_error *err)
+{
+	char straight[2 * PATH_MAX], type[TYPE_SIZE];
+
+	m->mountpoint = strndup((const char *)was, was_len);
+	if (!m->mountpoint)
+		return pfs_fail_nomem(err, "a path");
+	straighten(path, straight);
+	if (strcmp(straight, m->mountpoint) != 0) {
+		umount2(m->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+		return pfs_fail(err, PFS_E_CONFLICT, "it was mounted at %s", m->mountpoint);
+	}
+	type_at(path, type);
+	if (strcmp(type, "fuse.pfs") != 0 && strcmp(type, "fuse") != 0)
+		return pfs_fail(err, PFS_E_CONFLICT, "%s is not mounted any more", m->mountpoint);
+	return 0;
+}
+
 int pfs_mountpoint_prepare(struct pfs_mount *m, const char *path, struct pfs_error *err)
 {
 	struct stat st;

@@ -10,4 +10,12 @@
  */
 int pfs_mountpoint_prepare(struct pfs_mount *m, const char *path, struct pfs_error *err);
 
+/*
+ * A mount that another process had at `was` (not terminated) goes on: the same
+ * path, and it is still there. Nothing is asked of the mount itself, which nobody
+ * serves just now. PFS_E_CONFLICT.
+ */
+int pfs_mountpoint_take(struct pfs_mount *m, const char *path, const unsigned char *was,
+			size_t was_len, struct pfs_error *err);
+
 #endif

@@ -60,6 +60,9 @@ static void *run_notifier(void *arg)
 	struct pfs_mount *m = arg;
 	struct pfs_view_change c;
 
+	/* Nobody told the kernel what happened while it changed hands. */
+	if (m->taken && m->o.notify)
+		forget_all(m);
 	while (!m->stopping) {
 		if (pfs_view_next_change(m->view, 1000, &c) <= 0)
 			continue;

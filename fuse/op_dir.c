@@ -44,7 +44,20 @@ static void dir_close(struct pfs_mount *m, struct dir *d)
 	dir_free(d);
 }
 
-static struct dir *new_dir(struct pfs_mount *m, struct inode *i)
+/* Positions are those of the names as they were when it was read from the start. */
+static int hold(struct opened *o, struct pfs_handover_open *out, struct pfs_error *err)
+{
+	struct dir *d = (struct dir *)o;
+	void *data = NULL;
+	int rc = d->listing ? pfs_listing_hold(d->listing, &data, &out->len, err) : 0;
+
+	out->kind = PFS_HANDOVER_DIR;
+	out->ino = d->ino;
+	out->data = data;
+	return rc;
+}
+
+static struct dir *make_dir(const struct inode *i)
 {
 	struct dir *d = calloc(1, sizeof(*d));
 
@@ -53,7 +66,36 @@ static struct dir *new_dir(struct pfs_mount *m, struct inode *i)
 	d->opened.inode = i->number;
 	d->opened.magic = DIR_MAGIC;
 	d->opened.close = close_left;
+	d->opened.hold = hold;
 	pthread_mutex_init(&d->mutex, NULL);
+	return d;
+}
+
+int pfs_dir_take(struct pfs_mount *m, struct inode *i, const struct pfs_handover_open *in,
+		 struct pfs_error *err)
+{
+	struct dir *d = make_dir(i);
+	int rc = 0;
+
+	if (!d)
+		return pfs_fail_nomem(err, "an open directory");
+	d->ino = in->ino;
+	if (in->len)
+		rc = pfs_listing_take(m->view, i->handle, in->data, in->len, &d->listing, err);
+	if (rc == 0 && !pfs_mount_restore_opened(m, &d->opened, in->number))
+		rc = pfs_fail(err, PFS_E_CORRUPT, "open directory %u is handed over twice",
+			      in->number);
+	if (rc < 0)
+		dir_free(d);
+	return rc;
+}
+
+static struct dir *new_dir(struct pfs_mount *m, struct inode *i)
+{
+	struct dir *d = make_dir(i);
+
+	if (!d)
+		return NULL;
 	if (pfs_mount_add_opened(m, &d->opened))
 		return d;
 	dir_free(d);

@@ -231,22 +231,93 @@ static void close_left(struct opened *o)
 	free_handle((struct handle *)o, NULL);
 }
 
+static int hold(struct opened *o, struct pfs_handover_open *out, struct pfs_error *err)
+{
+	struct handle *h = (struct handle *)o;
+	void *data = NULL;
+	int rc = pfs_file_hold(h->file, &data, &out->len, err);
+
+	out->kind = PFS_HANDOVER_FILE;
+	out->mode = (uint8_t)h->mode;
+	out->flags = pfs_file_flags(h->file);
+	out->data = data;
+	return rc;
+}
+
 /* Takes `file`. */
-static struct handle *new_handle(struct pfs_mount *m, struct inode *i, struct pfs_file *file)
+static struct handle *make_handle(const struct inode *i, struct pfs_file *file)
 {
 	struct handle *h = calloc(1, sizeof(*h));
 
-	if (h) {
-		h->file = file;
-		h->opened.inode = i->number;
-		h->opened.magic = FILE_MAGIC;
-		h->opened.close = close_left;
-		if (pfs_mount_add_opened(m, &h->opened))
-			return h;
-		free(h);
+	if (!h) {
+		pfs_file_close(&file, NULL);
+		return NULL;
 	}
-	pfs_file_close(&file, NULL);
+	h->file = file;
+	h->opened.inode = i->number;
+	h->opened.magic = FILE_MAGIC;
+	h->opened.close = close_left;
+	h->opened.hold = hold;
+	return h;
+}
+
+/* Takes `file`. */
+static struct handle *new_handle(struct pfs_mount *m, struct inode *i, struct pfs_file *file)
+{
+	struct handle *h = make_handle(i, file);
+
+	if (!h || pfs_mount_add_opened(m, &h->opened))
+		return h;
+	free_handle(h, NULL);
 	return NULL;
+}
+
+/* Where the bytes go was agreed with the kernel when it was opened. */
+static int retake_mode(struct pfs_mount *m, struct inode *i, struct handle *h,
+		       struct pfs_error *err)
+{
+	/* Also says that it may be written behind our back. */
+	int fd = h->mode == THROUGH ? pfs_file_local(h->file) : -1;
+	bool ok;
+
+	pfs_lock(&m->lock);
+	ok = pfs_inode_open(i);
+	if (ok && h->mode == CACHED)
+		i->opens->n_cached++;
+	else if (ok && h->mode == THROUGH)
+		i->opens->n_through++;
+	if (ok && fd >= 0 && !same_backing(i->opens, fd))
+		pfs_mount_log(m, "inode %u: its bytes are passed through to what they were in",
+			      i->number);
+	if (ok)
+		pfs_inode_close(i);
+	pfs_unlock(&m->lock);
+	return ok ? 0 : pfs_fail_nomem(err, "an open file");
+}
+
+int pfs_open_take(struct pfs_mount *m, struct inode *i, const struct pfs_handover_open *in,
+		  struct pfs_error *err)
+{
+	struct pfs_file *file;
+	struct handle *h;
+	int rc;
+
+	if (in->mode < CACHED || in->mode > DIRECT)
+		return pfs_fail(err, PFS_E_CORRUPT, "open file %u has mode %u", in->number,
+				in->mode);
+	rc = pfs_file_take(m->view, i->handle, in->flags, in->data, in->len, &file, err);
+	if (rc < 0)
+		return rc;
+	h = make_handle(i, file);
+	if (!h)
+		return pfs_fail_nomem(err, "an open file");
+	h->mode = in->mode;
+	rc = retake_mode(m, i, h, err);
+	if (rc == 0 && !pfs_mount_restore_opened(m, &h->opened, in->number))
+		rc = pfs_fail(err, PFS_E_CORRUPT, "open file %u is handed over twice", in->number);
+	if (rc < 0)
+		free_handle(h, NULL);
+	return rc;
 }
 
 static int close_handle(struct pfs_mount *m, struct handle *h, struct pfs_error *err)
@@ -302,6 +373,12 @@ static int adopt(fuse_req_t req, struct inode *i, struct pfs_file *file, struct 
 
 /* ---- requests ---- */
 
+/* It was given up since the mount changes hands: unanswered, it comes to the next process. */
+static bool is_left(const struct pfs_mount *m, int rc)
+{
+	return rc == PFS_E_CANCELLED && m->holding;
+}
+
 /* Set-id bits go when somebody who may not set them opens for truncation. */
 static int drop_set_id(struct pfs_mount *m, struct pfs_handle *h, struct pfs_error *err)
 {
@@ -334,6 +411,10 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (!i)
 		return;
 	rc = pfs_view_open(m->view, i->handle, open_flags(fi->flags & ~O_EXCL), &file, &err);
+	if (is_left(m, rc)) {
+		fuse_reply_none(req);
+		return;
+	}
 	if (rc == 0 && fi->kill_suidgid && (fi->flags & O_TRUNC))
 		rc = drop_set_id(m, i->handle, &err);
 	if (rc == 0 && (fi->flags & O_TRUNC) && !i->volatile_)
@@ -499,6 +580,10 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (!f)
 		return;
 	rc = pfs_file_flush(f, &err);
+	if (is_left(fuse_req_userdata(req), rc)) {
+		fuse_reply_none(req);
+		return;
+	}
 	/* Shells do not look at what close(2) says: whoever wonders finds it in the log. */
 	if (rc < 0)
 		pfs_mount_log(fuse_req_userdata(req), "fuse.flush code=%s error=\"%s\"",

@@ -2,6 +2,7 @@
 #ifndef PFS_FUSE_OPS_H
 #define PFS_FUSE_OPS_H
 
+#include "fuse/handover.h"
 #include "fuse/inode.h"
 
 /* op_lookup.c */
@@ -56,6 +57,12 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
 		 int flags);
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+
+/* Open files and directories that another process had. */
+int pfs_open_take(struct pfs_mount *m, struct inode *i, const struct pfs_handover_open *in,
+		  struct pfs_error *err);
+int pfs_dir_take(struct pfs_mount *m, struct inode *i, const struct pfs_handover_open *in,
+		 struct pfs_error *err);
 
 /* Whom a request's new things belong to. */
 struct pfs_who pfs_op_who(fuse_req_t req);

@@ -1,16 +1,22 @@
 #include "fuse/session.h"
 
+#include "base/endian.h"
 #include "fuse/feature.h"
+#include "fuse/handover.h"
 #include "fuse/notify.h"
 #include "fuse/ops.h"
 #include "fuse/serve.h"
 #include "fuse/slow.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -147,6 +153,77 @@ int pfs_session_open(struct pfs_mount *m, struct pfs_error *err)
 	return pfs_fail_errno(err, rc ? rc : EIO, "mount %s", m->mountpoint);
 }
 
+/* ---- taking over ---- */
+
+/* Of struct fuse_init_in, behind the header of 40 bytes. */
+#define HELLO_FLAGS2_AT 56u
+#define HELLO_SIZE_MIN  60u
+#define HAS_RESEND      (1u << 7) /* FUSE_HAS_RESEND, of the upper half */
+#define NOTIFY_RESEND   7
+
+bool pfs_session_can_resend(const struct pfs_mount *m)
+{
+	return m->hello_len >= HELLO_SIZE_MIN &&
+	       (pfs_get_le32(m->hello_data + HELLO_FLAGS2_AT) & HAS_RESEND);
+}
+
+/* What the last process read and did not answer comes once more. */
+static int ask_again(struct pfs_mount *m, struct pfs_error *err)
+{
+	const struct {
+		uint32_t len;
+		int32_t code;
+		uint64_t unique;
+	} out = { sizeof(out), NOTIFY_RESEND, 0 };
+
+	if (write(fuse_session_fd(m->se), &out, sizeof(out)) == sizeof(out))
+		return 0;
+	return pfs_fail_errno(err, errno, "ask for what was not answered");
+}
+
+static int replay_hello(struct pfs_mount *m, struct pfs_error *err)
+{
+	struct fuse_buf buf = { .size = m->hello_len, .mem = malloc(m->hello_len) };
+
+	if (!buf.mem)
+		return pfs_fail_nomem(err, "a request");
+	memcpy(buf.mem, m->hello_data, m->hello_len);
+	/* The answer is for nobody: the kernel does not know the request any more. */
+	fuse_session_process_buf(m->se, &buf);
+	free(buf.mem);
+	return m->initialized
+		       ? 0
+		       : pfs_fail(err, PFS_E_CORRUPT, "the kernel's first request is damaged");
+}
+
+int pfs_session_take(struct pfs_mount *m, int device, const void *hello, size_t len,
+		     struct pfs_error *err)
+{
+	char path[32];
+	int fd, rc;
+
+	m->hello_data = malloc(len + 1);
+	if (!m->hello_data)
+		return pfs_fail_nomem(err, "a request");
+	memcpy(m->hello_data, hello, len);
+	m->hello_len = len;
+	if (!pfs_session_can_resend(m))
+		return pfs_fail(err, PFS_E_CORRUPT, "the kernel's first request is damaged");
+	rc = make_session(m, err);
+	if (rc < 0)
+		return rc;
+	fd = fcntl(device, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return pfs_fail_errno(err, errno, "the descriptor of the mount");
+	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	if (fuse_session_mount(m->se, path) < 0) {
+		close(fd);
+		return pfs_fail(err, PFS_E_IO, "the descriptor of the mount is none");
+	}
+	rc = replay_hello(m, err);
+	return rc < 0 ? rc : ask_again(m, err);
+}
+
 /* ---- serving ---- */
 
 int pfs_session_thread(pthread_t *out, void *(*run)(void *), void *arg, struct pfs_error *err)
@@ -159,6 +236,29 @@ int pfs_session_thread(pthread_t *out, void *(*run)(void *), void *arg, struct p
 	sys = pthread_create(out, NULL, run, arg);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return sys ? pfs_fail_errno(err, sys, "start a thread of the mount") : 0;
+}
+
+/* The kernel's first request is kept: it does not send it again when another process goes on. */
+static bool hear_hello(struct pfs_mount *m)
+{
+	struct pollfd p = { .fd = fuse_session_fd(m->se), .events = POLLIN };
+	struct fuse_buf buf = { 0 };
+	int n;
+
+	do {
+		poll(&p, 1, -1);
+		n = fuse_session_receive_buf(m->se, &buf);
+	} while (n == -EINTR || n == -EAGAIN);
+	if (n > 0 && (size_t)n <= PFS_HANDOVER_HELLO_MAX)
+		m->hello_data = malloc((size_t)n);
+	if (m->hello_data) {
+		m->hello_len = (size_t)n;
+		memcpy(m->hello_data, buf.mem, (size_t)n);
+	}
+	if (n > 0)
+		fuse_session_process_buf(m->se, &buf);
+	free(buf.mem);
+	return n > 0;
 }
 
 /* What comes by io_uring is served by threads of libfuse, which only its own loop can end. */
@@ -176,13 +276,19 @@ static void run_rings(struct pfs_mount *m)
 	fuse_loop_cfg_destroy(config);
 }
 
+/*
+ * Descriptors are not cloned, one for each thread, as libfuse can: what was read
+ * from a clone fails when that is closed. What was read from the one that is held
+ * can be asked for again.
+ */
 static void *run_loop(void *arg)
 {
 	struct pfs_mount *m = arg;
+	bool heard = m->taken || hear_hello(m);
 
-	if (m->serve)
+	if (heard && m->serve)
 		pfs_serve_run(m->serve);
-	else
+	else if (heard)
 		run_rings(m);
 	m->mounted = false;
 	pfs_lock(&m->lock);
@@ -228,10 +334,8 @@ void pfs_session_describe(struct pfs_mount *m)
 	pfs_feature_describe(m);
 }
 
-void pfs_session_stop(struct pfs_mount *m)
+void pfs_session_rest(struct pfs_mount *m)
 {
-	if (m->se)
-		fuse_session_unmount(m->se);
 	if (!m->loop_runs)
 		return;
 	pfs_slow_stop(m);
@@ -241,6 +345,31 @@ void pfs_session_stop(struct pfs_mount *m)
 		fuse_session_exit(m->se);
 	pthread_join(m->loop, NULL);
 	m->loop_runs = false;
+}
+
+/*
+ * By ourselves: libfuse would close the descriptor that threads read from, and of
+ * a session that was taken over it does not know where it is mounted.
+ */
+void pfs_session_unmount(struct pfs_mount *m)
+{
+	if (!m->se)
+		return;
+	if (umount2(m->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && !m->taken)
+		fuse_session_unmount(m->se);
+}
+
+void pfs_session_stop(struct pfs_mount *m)
+{
+	pfs_session_unmount(m);
+	pfs_session_rest(m);
+}
+
+int pfs_session_detach(struct pfs_mount *m, struct pfs_error *err)
+{
+	int fd = fcntl(fuse_session_fd(m->se), F_DUPFD_CLOEXEC, 3);
+
+	return fd < 0 ? pfs_fail_errno(err, errno, "the descriptor of the mount") : fd;
 }
 
 void pfs_session_close_backing(struct pfs_mount *m, int backing_id)

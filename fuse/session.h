@@ -10,6 +10,22 @@ int pfs_session_open(struct pfs_mount *m, struct pfs_error *err);
 /* Serve requests on threads until the mount goes away or pfs_session_stop. */
 int pfs_session_run(struct pfs_mount *m, struct pfs_error *err);
 
+/* The same with a kernel that knows us already, by the descriptor it is asked by (borrowed). */
+int pfs_session_take(struct pfs_mount *m, int device, const void *hello, size_t len,
+		     struct pfs_error *err);
+
+/* Whether the kernel sends requests that were read, and not answered, once more. */
+bool pfs_session_can_resend(const struct pfs_mount *m);
+
+/* End the loop and wait for its threads; the mount stays, and what comes meanwhile waits. */
+void pfs_session_rest(struct pfs_mount *m);
+
+/* A descriptor by which another session can go on. */
+int pfs_session_detach(struct pfs_mount *m, struct pfs_error *err);
+
+/* Take the mount away, whoever uses it. */
+void pfs_session_unmount(struct pfs_mount *m);
+
 /* See by a first request that the kernel has our answer, and what notifications it knows. */
 void pfs_session_describe(struct pfs_mount *m);
 
