@@ -3,9 +3,13 @@
  *
  *	start                                   stop, in the opposite order
  *	instance ─▶ mount ─▶ planner, tick, keeper ─▶ sockets, HTTP ─▶ ready ─▶ a signal
+ *
+ * At the end the mount goes, or somebody holds it for the next pfsd (holder.h). A
+ * reload is both at once: stop, exec, start.
  */
 #include "daemon/background.h"
 #include "daemon/daemon.h"
+#include "daemon/holder.h"
 #include "daemon/http.h"
 #include "daemon/keeper.h"
 #include "daemon/options.h"
@@ -30,8 +34,13 @@
 #define RETRY_MS     1000
 #define BUSY_MS      10000
 
+/* How it ends. */
+enum ending { END, RELOAD };
+
 struct program {
 	struct pfs_options options;
+	char **argv;
+	struct pfs_fuse_held held; /* by nobody but us just now */
 	struct pfs_daemon daemon;
 	struct pfs_mount *mount;
 	struct pfs_http_server *tcp, *local;
@@ -162,6 +171,7 @@ static void block_signals(sigset_t *out)
 	sigemptyset(out);
 	sigaddset(out, SIGTERM);
 	sigaddset(out, SIGINT);
+	sigaddset(out, SIGHUP);
 	/* Before the first thread, so that none of them is interrupted. */
 	pthread_sigmask(SIG_BLOCK, out, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -172,6 +182,7 @@ static void unblock_signals(const sigset_t *set)
 {
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
+	signal(SIGHUP, SIG_IGN);
 	pthread_sigmask(SIG_UNBLOCK, set, NULL);
 }
 
@@ -213,6 +224,9 @@ static int open_instance(struct program *p, struct pfs_error *err)
 		rc = open_when_free(&p->options, &d->instance, err);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "data folder %s", p->options.data);
+	/* Now nobody else can come for it. */
+	if (p->held.device < 0)
+		pfs_holder_fetch(p->options.data, &p->held);
 	d->history = pfs_instance_history(d->instance);
 	d->view = pfs_instance_view(d->instance);
 	d->pipelines = pfs_instance_pipelines(d->instance);
@@ -227,6 +241,21 @@ static void log_driver(void *arg, const char *line)
 	pfs_log(PFS_LOG_WARN, "mount.warning path=%s why=%s", (const char *)arg, line);
 }
 
+/* What cannot be taken over is a dead mount from now on, which mounting anew clears. */
+static bool take_mount(struct program *p, const struct pfs_fuse_options *o)
+{
+	struct pfs_error err = { 0 };
+
+	if (p->held.device < 0)
+		return false;
+	if (pfs_fuse_take(p->daemon.instance, p->mount_path, o, &p->held, &p->mount, &err) == 0) {
+		pfs_log(PFS_LOG_INFO, "mount.taken path=%s", p->mount_path);
+		return true;
+	}
+	pfs_log(PFS_LOG_ERROR, "mount.lost path=%s why=\"%s\"", p->mount_path, err.text);
+	return false;
+}
+
 /*
  * Without a mount there is still HTTP: that is a warning, a wrong option is an
  * error. Whoever waits for us in the foreground waits for the mount.
@@ -237,6 +266,7 @@ static int mount_instance(struct program *p, struct pfs_error *err)
 	int rc;
 
 	if (p->options.no_mount) {
+		pfs_fuse_drop(&p->held);
 		p->daemon.no_mount_why = "it was started with --no-mount";
 		return 0;
 	}
@@ -249,7 +279,9 @@ static int mount_instance(struct program *p, struct pfs_error *err)
 	o.source = p->source;
 	o.log = log_driver;
 	o.log_arg = p->mount_path;
-	rc = pfs_fuse_mount(p->daemon.instance, p->mount_path, &o, &p->mount, err);
+	rc = take_mount(p, &o)
+		     ? 0
+		     : pfs_fuse_mount(p->daemon.instance, p->mount_path, &o, &p->mount, err);
 	if (rc == 0) {
 		p->daemon.mount = p->mount_path;
 		p->daemon.features = pfs_fuse_features(p->mount);
@@ -337,7 +369,30 @@ static int start(struct program *p, struct pfs_error *err)
 	return 0;
 }
 
-static void stop(struct program *p)
+/* Whether somebody else is to go on with the mount. */
+static bool is_held(const struct program *p, enum ending how)
+{
+	struct pfs_error err = { 0 };
+
+	if (!p->mount || !pfs_fuse_mounted(p->mount) || (how == END && !p->options.hold_s))
+		return false;
+	if (pfs_fuse_can_hold(p->mount, &err) == 0)
+		return true;
+	pfs_log(PFS_LOG_WARN, "mount.not_held path=%s why=\"%s\"", p->mount_path, err.text);
+	return false;
+}
+
+static void end_mount(struct program *p, bool hold)
+{
+	struct pfs_error err = { 0 };
+
+	if (hold && pfs_fuse_hold(&p->mount, &p->held, &err) < 0)
+		pfs_log(PFS_LOG_ERROR, "mount.lost path=%s why=\"%s\"", p->mount_path, err.text);
+	pfs_fuse_unmount(&p->mount);
+}
+
+/* Nothing of what ran is there after it; what is held is in p->held. */
+static void stop(struct program *p, bool hold)
 {
 	struct pfs_daemon *d = &p->daemon;
 
@@ -354,47 +409,128 @@ static void stop(struct program *p)
 	if (p->has_ticker)
 		pthread_join(p->ticker, NULL);
 	pfs_keeper_stop(&d->keeper);
-	pfs_fuse_unmount(&p->mount);
+	end_mount(p, hold);
 	if (d->instance) {
 		pfs_lock_fini(&d->planning);
 		pfs_close(&d->instance);
 	}
+	p->has_socket_file = p->has_planner = p->has_ticker = p->unmounted = false;
+	*d = (struct pfs_daemon){ 0 };
+}
+
+/* Nothing is let go before the program that is there now says that it can go on. */
+static bool may_reload(struct program *p)
+{
+	struct pfs_error err = { 0 };
+	int rc = p->mount ? pfs_fuse_can_hold(p->mount, &err) : 0;
+
+	if (rc == 0)
+		rc = pfs_holder_check_program(p->argv, &err);
+	if (rc == 0)
+		return true;
+	pfs_log(PFS_LOG_ERROR, "pfsd.not_reloaded why=\"%s\"", err.text);
+	return false;
+}
+
+static void tell_reloading(void)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld",
+		 (long long)pfs_clock_monotonic_ms() * 1000);
+	pfs_socket_notify(text);
+}
+
+/* Be the program that is there now; when that fails at last, we go on. */
+static int reload(struct program *p, struct pfs_error *err)
+{
+	pfs_log(PFS_LOG_INFO, "pfsd.reloading version=%s", pfs_version());
+	tell_reloading();
+	stop(p, is_held(p, RELOAD));
+	pfs_holder_become_program(p->argv, &p->held, err);
+	pfs_log(PFS_LOG_ERROR, "pfsd.not_reloaded why=\"%s\"", err->text);
+	return start(p, err);
+}
+
+/* Until a signal ends it, which is told. */
+static int serve(struct program *p, const sigset_t *signals, int *got, struct pfs_error *err)
+{
+	int rc = start(p, err);
+
+	while (rc == 0) {
+		sigwait(signals, got);
+		if (*got != SIGHUP)
+			break;
+		if (may_reload(p))
+			rc = reload(p, err);
+	}
+	return rc;
+}
+
+static void leave_mount(struct program *p)
+{
+	struct pfs_error err = { 0 };
+
+	if (p->held.device < 0)
+		return;
+	if (pfs_holder_keep(p->options.data, p->mount_path, p->options.hold_s, &p->held, &err) < 0)
+		pfs_log(PFS_LOG_ERROR, "mount.lost path=%s why=\"%s\"", p->mount_path, err.text);
+	else
+		pfs_log(PFS_LOG_INFO, "mount.held path=%s seconds=%u", p->mount_path,
+			p->options.hold_s);
 }
 
 static int run(struct program *p)
 {
 	struct pfs_error err = { 0 };
 	sigset_t signals;
-	int rc, got;
+	bool hold;
+	int rc, got = 0;
 
-	rc = p->options.background ? pfs_background_enter(&err) : 0;
+	pfs_holder_inherit(&p->held);
+	rc = pfs_holder_find_program(p->argv[0], &err);
+	if (rc == 0 && p->options.background && !pfs_holder_goes_on())
+		rc = pfs_background_enter(&err);
 	if (rc == 0 && p->options.log)
 		rc = pfs_background_log_to(p->options.log, &err);
 	block_signals(&signals);
 	raise_descriptor_limit();
 	if (rc == 0)
-		rc = start(p, &err);
+		rc = serve(p, &signals, &got, &err);
 	if (rc < 0) {
-		stop(p);
+		stop(p, false);
 		fprintf(stderr, "pfsd: %s\n", err.text);
 		return pfs_code_exit(rc);
 	}
-	sigwait(&signals, &got);
 	if (p->unmounted)
 		pfs_log(PFS_LOG_INFO, "pfsd.stopping why=\"somebody unmounted %s\"", p->mount_path);
 	else
 		pfs_log(PFS_LOG_INFO, "pfsd.stopping signal=%s", got == SIGTERM ? "TERM" : "INT");
 	pfs_socket_notify("STOPPING=1");
+	hold = !p->unmounted && is_held(p, END);
 	unblock_signals(&signals);
-	stop(p);
+	stop(p, hold);
+	leave_mount(p);
 	pfs_log(PFS_LOG_INFO, "pfsd.stopped");
 	return 0;
+}
+
+static char **copy_arguments(int argc, char **argv)
+{
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+
+	if (!copy)
+		exit(pfs_code_exit(PFS_E_NOMEM));
+	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
+	return copy;
 }
 
 int main(int argc, char **argv)
 {
 	static struct program p = { .options = PFS_OPTIONS_INIT };
 
+	/* What is parsed is put into another order; what is started anew is not to be. */
+	p.argv = copy_arguments(argc, argv);
 	pfs_options_parse(argc, argv, &p.options);
 	return run(&p);
 }

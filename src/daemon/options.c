@@ -1,5 +1,6 @@
 #include "daemon/options.h"
 #include "base/log.h"
+#include "fuse/handover.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -7,11 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HOLD_MAX_S 3600u /* nobody who waits in the mount can be killed for so long */
+
 static const char usage[] =
 	"usage: pfsd [--data DIR] [--mount DIR | --no-mount] [--listen HOST:PORT]\n"
 	"            [--socket PATH] [--maintenance on|off] [--rest SECONDS]\n"
 	"            [--gc-every HOURS] [--scrub-rate BYTES] [--without FEATURE]...\n"
-	"            [--mount-flags LIST] [--background] [--log FILE] [--verbose]\n"
+	"            [--mount-flags LIST] [--hold SECONDS] [--background] [--log FILE]\n"
+	"            [--verbose]\n"
 	"\n"
 	"  --data DIR          where everything is kept      /var/lib/pfs\n"
 	"  --mount DIR         where it is seen as files     /pfs\n"
@@ -24,11 +28,13 @@ static const char usage[] =
 	"  --scrub-rate BYTES  read so much a second to find damage; 0: never  4M\n"
 	"  --without FEATURE   of the kernel; all: every one\n"
 	"  --mount-flags LIST  ro, noexec, ... as for mount(8)\n"
+	"  --hold SECONDS      when it ends, keep the mount so long for the next one  0\n"
 	"  --background        return when it is mounted and answers\n"
 	"  --log FILE          append the log to it          standard error\n"
 	"  --verbose           log every request\n"
 	"\n"
-	"SIGTERM ends it, and so does an unmount. The manual is pfsd(8).\n";
+	"SIGTERM ends it, and so does an unmount. SIGHUP starts the program anew, also a\n"
+	"newer one, with all that is open. The manual is pfsd(8).\n";
 
 /* "64M"; false when it is no number up to 2^40. */
 static bool parse_amount(const char *text, uint64_t *out)
@@ -101,6 +107,26 @@ static bool parse_mount(int c, const char *text, struct pfs_fuse_options *o)
 	return are_flags(text);
 }
 
+static bool parse_hold(const char *text, unsigned *out)
+{
+	uint64_t n = 0;
+
+	if (!parse_amount(text, &n) || n > HOLD_MAX_S)
+		return false;
+	*out = (unsigned)n;
+	return true;
+}
+
+/* Asked by the pfsd whose place this one is to take, after all other options made sense. */
+static void answer_handover(const char *version)
+{
+	if (atol(version) == PFS_HANDOVER_VERSION)
+		exit(0);
+	fprintf(stderr, "pfsd: goes on with what has version %u, not %s\n", PFS_HANDOVER_VERSION,
+		version);
+	exit(pfs_code_exit(PFS_E_UNSUPPORTED));
+}
+
 static void refuse(int c, const char *text)
 {
 	static const char *const allowed[] = {
@@ -108,6 +134,7 @@ static void refuse(int c, const char *text)
 		['R'] = "--rest is a number of seconds, a year at most",
 		['G'] = "--gc-every is a number of hours, a year at most; 0: only after deletions",
 		['S'] = "--scrub-rate is a number of bytes, perhaps with K, M or G; 0: never",
+		['H'] = "--hold is a number of seconds, an hour at most",
 		['F'] = "--mount-flags are words of mount(8) like ro,noexec",
 		['W'] = "--without is a feature, or all",
 	};
@@ -138,6 +165,8 @@ void pfs_options_parse(int argc, char **argv, struct pfs_options *o)
 		{ "scrub-rate", required_argument, NULL, 'S' },
 		{ "without", required_argument, NULL, 'W' },
 		{ "mount-flags", required_argument, NULL, 'F' },
+		{ "hold", required_argument, NULL, 'H' },
+		{ "check-handover", required_argument, NULL, 'C' },
 		{ "background", no_argument, NULL, 'b' },
 		{ "log", required_argument, NULL, 'L' },
 		{ "verbose", no_argument, NULL, 'v' },
@@ -146,6 +175,7 @@ void pfs_options_parse(int argc, char **argv, struct pfs_options *o)
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
 	};
+	const char *handover = NULL;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -177,6 +207,13 @@ void pfs_options_parse(int argc, char **argv, struct pfs_options *o)
 			if (!parse_mount(c, optarg, &o->fuse))
 				refuse(c, optarg);
 			break;
+		case 'H':
+			if (!parse_hold(optarg, &o->hold_s))
+				refuse(c, optarg);
+			break;
+		case 'C':
+			handover = optarg;
+			break;
 		case 'b':
 			o->background = true;
 			break;
@@ -203,4 +240,9 @@ void pfs_options_parse(int argc, char **argv, struct pfs_options *o)
 		fprintf(stderr, "pfsd: unexpected argument \"%s\"\n", argv[optind]);
 		give_up();
 	}
+	if (handover)
+		answer_handover(handover);
+	/* Rings end with their process, and nobody else can go on with them. */
+	if (o->hold_s)
+		pfs_fuse_switch(&o->fuse, "io_uring", false);
 }

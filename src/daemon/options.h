@@ -13,6 +13,7 @@ struct pfs_options {
 	const char *data, *mount, *listen, *socket;
 	const char *log; /* NULL: standard error */
 	bool no_mount, background;
+	unsigned hold_s; /* so long somebody keeps the mount for the next pfsd; 0: nobody */
 	struct pfs_keeper_options keeper;
 	struct pfs_fuse_options fuse;
 };

@@ -166,19 +166,47 @@ int pfs_socket_listen_unix(const char *path, struct pfs_error *err)
 	return rc;
 }
 
-void pfs_socket_notify(const char *state)
+#define NOTIFY_FDS_MAX 4u
+
+static void attach(struct msghdr *m, struct cmsghdr *control, const int *fds, size_t n)
 {
+	if (!n)
+		return;
+	m->msg_control = control;
+	m->msg_controllen = CMSG_SPACE(n * sizeof(*fds));
+	control->cmsg_level = SOL_SOCKET;
+	control->cmsg_type = SCM_RIGHTS;
+	control->cmsg_len = CMSG_LEN(n * sizeof(*fds));
+	memcpy(CMSG_DATA(control), fds, n * sizeof(*fds));
+}
+
+int pfs_socket_notify_with(const char *state, const int *fds, size_t n, struct pfs_error *err)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(NOTIFY_FDS_MAX * sizeof(int))];
+	} control = { 0 };
 	const char *path = getenv("NOTIFY_SOCKET");
 	PFS_AUTO(pfs_fd_close) int fd = -1;
+	struct iovec text = { (void *)(uintptr_t)state, strlen(state) };
 	struct sockaddr_un a;
+	struct msghdr m = { .msg_name = &a, .msg_iov = &text, .msg_iovlen = 1 };
 	size_t len = path ? strlen(path) : 0;
 
-	if (len == 0 || (path[0] != '/' && path[0] != '@') || make_address(path, &a, NULL) < 0)
-		return;
+	if (len == 0 || (path[0] != '/' && path[0] != '@') || make_address(path, &a, NULL) < 0 ||
+	    n > NOTIFY_FDS_MAX)
+		return pfs_fail(err, PFS_E_NOTFOUND, "no service manager wants to know");
 	if (a.sun_path[0] == '@')
 		a.sun_path[0] = 0;
+	m.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+	attach(&m, &control.head, fds, n);
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0)
-		sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&a,
-		       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+	if (fd < 0 || sendmsg(fd, &m, MSG_NOSIGNAL) < 0)
+		return pfs_fail_errno(err, errno, "tell the service manager");
+	return 0;
+}
+
+void pfs_socket_notify(const char *state)
+{
+	pfs_socket_notify_with(state, NULL, 0, NULL);
 }

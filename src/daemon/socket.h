@@ -25,5 +25,7 @@ int pfs_socket_listen_unix(const char *path, struct pfs_error *err);
 
 /* Tell whoever started us, by $NOTIFY_SOCKET, if it wants to know. */
 void pfs_socket_notify(const char *state);
+/* The same with descriptors, which it may keep. PFS_E_NOTFOUND: nobody wants to know. */
+int pfs_socket_notify_with(const char *state, const int *fds, size_t n, struct pfs_error *err);
 
 #endif

@@ -1,0 +1,242 @@
+#!/bin/sh
+# Restart without unmounting: pfsd is started anew in place and stopped and started,
+# and whoever has something open in the mount goes on. Nobody comes, something broken
+# comes, something damaged is handed over.
+. "$(dirname "$0")/lib.sh"
+need_root
+need_fuse
+need_command python3
+W=$STORY_SOURCE/restart.py
+HOLD="--without io_uring --hold 20"
+
+# A pfsd of our own, which may be replaced by another program.
+ln -s "$PFSD" "$S/pfsd"
+OWN=$S/pfsd
+PFSD=$OWN
+
+PORT=$(free_port)
+mkdir "$MNT"
+
+# It is not to have what this shell has open in the mount; and nobody is to look at the
+# mount before it is there, as start_pfsd does: he would wait for it.
+start() {
+	case " $* " in
+	*" --no-mount "*) at= ;;
+	*) at="--mount $MNT" ;;
+	esac
+	# shellcheck disable=SC2086
+	"$PFSD" --data "$DATA" $at --listen "127.0.0.1:$PORT" --socket "$SOCK" "$@" \
+		>>"$S/pfsd.log" 2>&1 7<&- 8>&- 9<&- &
+	PFSD_PID=$!
+	wait_for 20 answers || broken "pfsd answers after it was started"
+}
+
+count_log() { grep -c "$1" "$S/pfsd.log"; }
+logged() { [ "$(count_log "$1")" -ge "$2" ]; }
+
+reload() {
+	reloads=$(count_log pfsd.ready)
+	kill -HUP "$PFSD_PID"
+	wait_for 20 logged pfsd.ready $((reloads + 1))
+}
+
+# stop_and_start [OPTION...]
+stop_and_start() {
+	stop_pfsd || return 1
+	sleep 0.2
+	# shellcheck disable=SC2086
+	start $HOLD "$@"
+}
+
+# Who holds is asked by a pipe.
+look() {
+	echo "$1" >&8
+	read -r answer <&9
+	[ "$answer" = ok ] || { echo "$answer"; return 1; }
+}
+
+# shellcheck disable=SC2086
+start $HOLD
+B=$MNT/r/master
+mkdir -p "$B/sub" "$B/many" "$B/moved.0"
+python3 - "$B" <<'PY'
+import os, sys
+b = sys.argv[1]
+open(f"{b}/kept", "w").write("kept\n" * 1000)
+open(f"{b}/doomed", "w").write("doomed\n")
+open(f"{b}/sub/x", "w").write("x\n")
+open(f"{b}/moved.0/y", "w").write("y\n")
+for n in ("big", "big2"):
+    open(f"{b}/{n}", "w").write("b" * (3 << 20))
+os.symlink("kept", f"{b}/link")
+os.link(f"{b}/sub/x", f"{b}/hard")
+for i in range(3000):
+    open(f"{b}/many/f{i:04}", "w").close()
+PY
+echo first >"$B/.pfs/commit"
+ID=$(cat "$B/.pfs/head")
+
+mkfifo "$S/to" "$S/from"
+python3 "$W" hold "$B" "$MNT/r/$ID" <"$S/to" >"$S/from" &
+HOLDER=$!
+exec 8>"$S/to" 9<"$S/from"
+read -r answer <&9
+same "everything is open" ready "$answer"
+claim "all of it works" look look
+
+# ---- in place ----
+PID=$PFSD_PID
+claim "pfsd is started anew in place" reload
+claim "what was open works" look look
+same "it is the same process" "$PID" "$PFSD_PID"
+claim "which still runs" kill -0 "$PID"
+claim "a commit" sh -c "echo second >'$B/.pfs/commit' && grep -q second '$B/.pfs/log'"
+claim "what was open works after a commit" look look
+claim "again in place" reload
+claim "what was open works" look look
+claim "and twice at once" sh -c "kill -HUP $PID; kill -HUP $PID"
+wait_for 5 answers
+claim "what was open works" look look
+
+# ---- stopped and started ----
+claim "pfsd is stopped" stop_pfsd
+claim "somebody holds the mount" logged mount.held 1
+claim "for nobody but its owner" sh -c "[ \"\$(stat -c %a '$DATA/hold.sock')\" = 600 ]"
+timeout 10 cat "$B/kept" >"$S/waited" &
+WAITS=$!
+sleep 0.3
+claim "who comes meanwhile waits" kill -0 $WAITS
+# shellcheck disable=SC2086
+start $HOLD
+claim "and gets what he came for" sh -c "wait $WAITS 2>/dev/null; for i in 1 2 3 4 5 6 7 8 9; do [ -s '$S/waited' ] && break; sleep 0.2; done; cmp '$S/waited' '$B/kept'"
+claim "what was open works" look look
+refuse "nobody holds it any more" test -e "$DATA/hold.sock"
+claim "a second time" stop_and_start
+claim "what was open works" look look
+claim "in place after that" reload
+claim "what was open works" look look
+claim "half a message is written" look say
+claim "in place" reload
+claim "and stopped and started" stop_and_start
+claim "and at the end everything goes on as it began" look end
+exec 8>&- 9<&-
+wait $HOLDER
+
+# ---- under load ----
+python3 "$W" write "$B/load" >"$S/load.out" &
+LOAD=$!
+wait_for 10 grep -q ready "$S/load.out"
+i=0
+while [ $i -lt 20 ]; do
+	reload || broken "reload $i under load"
+	i=$((i + 1))
+done
+claim "stopped and started under load" stop_and_start
+claim "and once more" stop_and_start
+kill -TERM $LOAD
+claim "who wrote all the time lost nothing" wait $LOAD
+tail -n 1 "$S/load.out"
+refuse "nothing was lost on the way" grep -qE "mount.lost|an open file is lost" "$S/pfsd.log"
+# Bytes of files without names went with their last user.
+names=$(find "$B" -type f | wc -l)
+sleep 2
+claim "what nobody has is not kept" sh -c "[ \"\$(find '$DATA'/workspaces/*/spool -type f | wc -l)\" -le $names ]"
+
+# ---- something broken comes ----
+ready=$(count_log pfsd.ready)
+exec 7<"$B/kept"
+printf '#!/bin/sh\nexit 3\n' >"$S/broken" && chmod +x "$S/broken" && mv "$S/broken" "$OWN"
+kill -HUP "$PFSD_PID"
+claim "a program that does not start is not let in" wait_for 15 logged pfsd.not_reloaded 1
+claim "the old one goes on" answers
+claim "and so does what is open" sh -c 'cat <&7 | cmp - "$1"' - "$B/kept"
+printf '#!/bin/sh\ncase "$*" in *check-handover*) rm -f "$0"; exit 0 ;; esac\nexit 3\n' >"$S/broken"
+chmod +x "$S/broken" && mv "$S/broken" "$OWN"
+kill -HUP "$PFSD_PID"
+claim "nor one that goes at the last moment" wait_for 15 logged pfsd.not_reloaded 2
+claim "the old one goes on with what is open" wait_for 15 logged pfsd.ready $((ready + 1))
+claim "which works" cmp "$B/kept" "/proc/$$/fd/7"
+ln -sfn "$PFS_BUILD/src/daemon/pfsd" "$OWN"
+claim "a good one comes" reload
+
+# ---- nobody comes ----
+stop_pfsd
+start --without io_uring --hold 1
+stop_pfsd
+# The second is of those whose request was waiting already.
+claim "who waits gets an error when nobody comes" sh -c "timeout 10 python3 '$W' wait '$B/sub' | grep -E '^(ENOTCONN|ECONNABORTED)\$'"
+claim "the mount is gone" wait_for 5 sh -c "! mountpoint -q '$MNT'"
+exec 7<&-
+refuse "and nobody holds anything" test -e "$DATA/hold.sock"
+# shellcheck disable=SC2086
+start $HOLD
+claim "a new mount has everything" test -f "$B/kept"
+
+# ---- somebody unmounts meanwhile ----
+stop_pfsd
+# umount(8) asks the mount something first, and waits like everybody.
+claim "a held mount can be unmounted" timeout 10 python3 -c '
+import ctypes, sys
+sys.exit(ctypes.CDLL(None).umount2(sys.argv[1].encode(), 2))' "$MNT"
+claim "nobody holds it then" wait_for 5 sh -c "! test -e '$DATA/hold.sock'"
+# shellcheck disable=SC2086
+start $HOLD
+claim "and mounted again" test -f "$B/kept"
+
+# ---- another place, no place ----
+stop_pfsd
+OLD=$MNT
+MNT=$S/elsewhere
+# shellcheck disable=SC2086
+start $HOLD
+claim "elsewhere it is mounted anew" test -f "$MNT/r/master/kept"
+claim "and the old one is taken away" sh -c "! mountpoint -q '$OLD'"
+claim "which is said" logged "mount.lost.*it was mounted at" 1
+stop_pfsd
+start --no-mount
+claim "without a mount the held one ends" sh -c "! timeout 5 stat '$MNT/r/master/kept'"
+stop_pfsd
+umount -l "$MNT" 2>/dev/null
+MNT=$OLD
+
+# ---- what is handed over is damaged ----
+# shellcheck disable=SC2086
+start $HOLD
+stop_pfsd
+python3 - "$DATA/hold.sock" "$PFSD" "$S" <<'PY' &
+"""Takes what is held, damages it, and holds it for the next."""
+import array, os, socket, sys, time
+path = sys.argv[1]
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(path)
+_, fds, _, _ = socket.recv_fds(s, 1, 2)
+os.pwrite(fds[1], b"\xff\xff\xff\xff", 40)
+while os.path.exists(path):
+    time.sleep(0.01)
+l = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+l.bind(path)
+l.listen()
+open(sys.argv[3] + "/damaged", "w").close()
+c, _ = l.accept()
+socket.send_fds(c, [b"h"], fds)
+os.unlink(path)
+PY
+claim "what is held is damaged" wait_for 10 test -e "$S/damaged"
+# shellcheck disable=SC2086
+start $HOLD
+claim "it is refused" logged "mount.lost.*damaged" 1
+claim "and a new mount takes the place of the dead one" test -f "$B/kept"
+stop_pfsd
+
+# ---- what cannot be held ----
+ready=$(count_log pfsd.ready)
+start
+wait_for 5 logged pfsd.ready $((ready + 1))
+if tail -n 1 "$S/pfsd.log" | grep -q "features=.*io_uring" "$S/pfsd.log"; then
+	kill -HUP "$PFSD_PID"
+	claim "with io_uring a reload is refused" wait_for 10 logged "not_reloaded.*io_uring" 1
+	claim "and everything goes on" test -f "$B/kept"
+fi
+claim "without --hold the end unmounts" stop_pfsd
+claim "as ever" sh -c "! mountpoint -q '$MNT'"
+finish
