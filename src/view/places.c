@@ -119,7 +119,7 @@ static bool has_name(enum pfs_place_kind kind)
 
 static void take_place(struct pfs_bytes *b, uint32_t n_before, struct pfs_place *out)
 {
-	uint8_t kind = pfs_bytes_u8(b);
+	uint8_t kind = pfs_bytes_u8(b), canonical = 0;
 
 	*out = (struct pfs_place){ .kind = kind < PFS_PLACE_KINDS ? kind : PFS_PLACE_GONE };
 	out->parent = pfs_bytes_u32(b);
@@ -128,10 +128,12 @@ static void take_place(struct pfs_bytes *b, uint32_t n_before, struct pfs_place 
 	if (out->kind == PFS_PLACE_TOP)
 		out->repo = take_short(b, &out->repo_len);
 	if (out->kind == PFS_PLACE_COMMIT) {
-		out->canonical = pfs_bytes_u8(b);
+		canonical = pfs_bytes_u8(b);
+		out->canonical = canonical;
 		take_commit(b, &out->commit);
 	}
-	if (kind >= PFS_PLACE_KINDS || has_name(out->kind) != (out->name_len > 0) ||
+	if (kind >= PFS_PLACE_KINDS || canonical > 1 ||
+	    has_name(out->kind) != (out->name_len > 0) ||
 	    (out->kind == PFS_PLACE_TOP && !out->repo_len) ||
 	    (has_parent(out->kind) ? out->parent >= n_before : out->parent != PFS_PLACE_NONE))
 		b->bad = true;
