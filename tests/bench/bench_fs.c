@@ -7,6 +7,7 @@
  *	bench_fs randread FILE COUNT   4 KiB at random places
  *	bench_fs create DIR N BYTES    N files, 1000 to a folder
  *	bench_fs stat DIR N            stat each of those
+ *	bench_fs names DIR N           N empty files, all in one folder
  *
  * Prints seconds.
  */
@@ -147,6 +148,18 @@ static void bench_create(const char *dir, long n, long bytes)
 	free(data);
 }
 
+static void bench_names(const char *dir, long n)
+{
+	double start = now();
+	char path[4096];
+
+	for (long i = 0; i < n; i++) {
+		snprintf(path, sizeof(path), "%s/file-%08ld.txt", dir, i);
+		must(mknod(path, S_IFREG | 0644, 0) == 0, path);
+	}
+	printf("%.6f\n", now() - start);
+}
+
 static void bench_stat(const char *dir, long n)
 {
 	double start = now();
@@ -172,10 +185,12 @@ int main(int argc, char **argv)
 		bench_create(argv[2], atol(argv[3]), atol(argv[4]));
 	else if (argc == 4 && strcmp(argv[1], "stat") == 0)
 		bench_stat(argv[2], atol(argv[3]));
+	else if (argc == 4 && strcmp(argv[1], "names") == 0)
+		bench_names(argv[2], atol(argv[3]));
 	else {
 		fprintf(stderr,
 			"usage: bench_fs write FILE MIB | read FILE | randread FILE COUNT | "
-			"create DIR N BYTES | stat DIR N\n");
+			"create DIR N BYTES | stat DIR N | names DIR N\n");
 		return 2;
 	}
 	return 0;

@@ -1,0 +1,264 @@
+"""What a day's work asks of the mount: names and attributes of very many files,
+and a source tree that is unpacked, searched, compiled and kept by git.
+
+The million files are made by bench_million through the tree, and each round
+starts pfsd anew on them. The source tree is made here: as many files as a
+kernel has, of the sizes it has, the same in every run."""
+import io
+import pathlib
+import random
+import shutil
+import subprocess
+import tarfile
+
+from ground import GIB, PROJECT, drop_caches, run, timed, tool, wait_for
+
+
+def quietly(*command, **options):
+    """Seconds of a command whose output nobody reads."""
+    return timed(subprocess.run, [str(c) for c in command], check=True, stdout=subprocess.DEVNULL,
+                 stderr=subprocess.PIPE, **options)
+
+
+def find(folder):
+    """Everything below, with its attributes."""
+    return quietly("find", folder, "-printf", "%s %p\n")
+
+
+def restarted(g, data):
+    g.stop()
+    drop_caches()
+    g.open(data)
+
+
+def commit_of(g):
+    return g.mount / "million" / (g.mount / "million" / "master" / ".pfs" / "head").read_text().strip()
+
+
+def resident(g):
+    """What pfsd has in RAM now, in MB."""
+    status = pathlib.Path(f"/proc/{g.pfsd.pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+
+
+def given_back(g):
+    """The same when the kernel has forgotten all names, and no request of that is under way."""
+    pathlib.Path("/proc/sys/vm/drop_caches").write_text("2")
+    seen = [g.cpu()]
+
+    def quiet():
+        seen.append(g.cpu())
+        return len(seen) > 25 and seen[-1] == seen[-25]
+
+    wait_for("pfsd forgets", quiet, 60)
+    return resident(g)
+
+
+def folders(g):
+    files = g.size(1000000, 20000)
+    g.need(3 * GIB, "a million files")
+    data, native = g.folder / "data", g.native / "all"
+    run(tool("bench_million"), data, files, 1000, "only")
+    native.mkdir()
+    run(tool("bench_fs"), "create", native, files, 8)
+
+    def first(_):
+        restarted(g, data)
+        return find(commit_of(g))
+
+    def first_native(_):
+        drop_caches()
+        return find(native)
+
+    ours, theirs = g.pairs(first, first_native, 3)
+    g.row(f"find with attributes, {files} files, first", ours, theirs, "<= 1.5 s", "s")
+    ours, theirs = g.pairs(lambda i: find(commit_of(g)), lambda i: find(native))
+    g.row(f"find with attributes, {files} files, repeated", ours, theirs, "<= 1.1", "s")
+    g.row(f"pfsd's memory, {files} files looked up", resident(g), None, "<= 500 MB", "MB",
+          f"{g.memory():.4g} MB at most")
+    g.row("pfsd's memory, all of them forgotten", given_back(g), None, "-", "MB")
+
+
+def one_folder(g):
+    files = g.size(1000000, 20000)
+    g.need(3 * GIB, "a million files")
+    data, native = g.folder / "data", g.native / "all"
+    run(tool("bench_million"), data, files, files, "only")
+    native.mkdir()
+    run(tool("bench_fs"), "names", native, files)
+    for option, words in (("-f", "first"), ("-f", "repeated"), ("-U", "repeated"), ("-1", "repeated")):
+        def ours(_):
+            if words == "first":
+                restarted(g, data)
+            return quietly("ls", option, commit_of(g) / "d0000")
+
+        def theirs(_):
+            if words == "first":
+                drop_caches()
+            return quietly("ls", option, native)
+
+        g.row(f"ls {option} of a directory of {files} names, {words}", *g.pairs(ours, theirs, 3), "<= 2 s", "s")
+
+
+# A source tree.
+
+WORDS = """static const struct int return if else for unsigned char void size_t len data buf err ret dev ops priv lock unlock
+init exit probe remove register unregister NULL true false while switch case break default goto out free alloc kzalloc
+sizeof flags mask page node list entry head next prev index count offset base addr read write u8 u16 u32 u64 0x00ff
+dev_err dev_dbg container_of spin_lock mutex_lock /* */ -> == != && || += << >> EXPORT_SYMBOL_GPL MODULE_LICENSE""".split()
+ENDINGS = (".c",) * 55 + (".h",) * 30 + (".dts", ".rst", ".S", ".txt", ".yaml", "/Kconfig", "/Makefile")
+
+
+def text(dice, size):
+    """Lines that look like C."""
+    lines, length = [], 0
+    while length < size:
+        lines.append("\t" * dice.randrange(4) + " ".join(dice.choices(WORDS, k=dice.randrange(1, 12))) + ";\n")
+        length += len(lines[-1])
+    return "".join(lines).encode()
+
+
+def make_tarball(path, files):
+    """A tree of `files` files in a folder for each 15 of them, half a gigabyte to one for 80000; its names."""
+    dice = random.Random(4)
+    pool = text(dice, 8 << 20)
+    dirs = ["tree"]
+    names = set()
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT, bufsize=1 << 20) as tar:
+        def add(name, data, **kind):
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(data), 1700000000 + len(names)
+            for key, value in kind.items():
+                setattr(info, key, value)
+            tar.addfile(info, io.BytesIO(data))
+            names.add(name)
+
+        add(dirs[0], b"", type=tarfile.DIRTYPE, mode=0o755)
+        while len(names) < files:
+            parent = dirs[int(len(dirs) * dice.random() ** 1.5)]
+            if parent.count("/") > 7:
+                continue
+            folder = f"{parent}/{dice.choice(WORDS[:40]).replace('/', '')}{len(dirs)}"
+            dirs.append(folder)
+            add(folder, b"", type=tarfile.DIRTYPE, mode=0o755)
+            for i in range(int(dice.expovariate(1 / 15)) + 1):
+                ending = dice.choice(ENDINGS)
+                name = folder + (ending if ending[0] == "/" else f"/{dice.choice(WORDS[:40])}-{i}{ending}")
+                size = min(int(dice.lognormvariate(8.4, 1.4)), 1 << 20)
+                at = dice.randrange(len(pool) - size)
+                if name not in names:
+                    add(name, f"/* {name} */\n".encode() + pool[at:at + size], mode=0o644)
+    return len(names)
+
+
+def git(*command, cwd):
+    return run("git", "-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "gc.auto=0",
+               "-c", "core.compression=0", "-c", "core.fsync=none", *command, cwd=cwd)
+
+
+def git_everywhere(native, branch):
+    """One repository in both: made beside, taken into the branch whole."""
+    git("init", "-q", cwd=native)
+    git("add", "-A", cwd=native)
+    git("commit", "-q", "-m", "all", cwd=native)
+    git("repack", "-adq", "--window=0", cwd=native)
+    run("cp", "-r", native / ".git", branch / ".git")
+    for place in (native, branch):
+        (place / ".git" / "index").unlink()
+        git("read-tree", "HEAD", cwd=place)
+        git("update-index", "-q", "--refresh", cwd=place)
+
+
+def status(place):
+    return quietly("git", "status", "--porcelain", cwd=place)
+
+
+def search(place):
+    """For what is in no file: every byte is read."""
+    done = subprocess.run(["grep", "-r", "pfs was here", str(place)], check=False, stdout=subprocess.DEVNULL)
+    if done.returncode != 1:
+        raise RuntimeError(f"grep -r: {done.returncode}")
+
+
+def source(g):
+    files = g.size(80000, 2000)
+    g.need(8 * GIB, "a source tree, several times")
+    tarball = g.folder / "tree.tar"
+    names = make_tarball(tarball, files)
+    g.say(f"daily: a source tree of {names} names, {tarball.stat().st_size / 1e6:.0f} MB")
+    g.open()
+    branch = g.branch("source")
+    tarball.read_bytes()
+
+    def unpack(folder, i):
+        place = folder / f"u{i}"
+        place.mkdir()
+        return quietly("tar", "-C", place, "-xf", tarball)
+
+    ours, theirs = g.pairs(lambda i: unpack(branch, i), lambda i: unpack(g.native, i), 3)
+    g.row(f"untar of {names} names", ours, theirs, "<= 2.5", "s")
+    last = max(p.name for p in g.native.glob("u*"))
+    for folder in (branch, g.native):
+        for other in folder.glob("u*"):
+            if other.name != last:
+                shutil.rmtree(other)
+    inside, native = branch / last / "tree", g.native / last / "tree"
+
+    def both(name, how, target, ours=None, rounds=5):
+        ours = ours or inside
+        how(ours), how(native)
+        g.row(name, *g.pairs(lambda i: timed(how, ours), lambda i: timed(how, native), rounds), target, "s")
+
+    both("grep -r, uncommitted, warm", search, "<= 1.5")
+    git_everywhere(native, inside)
+    both("git status, warm", status, "<= 1.5")
+    g.commit("source")
+    both("git status after a commit of pfs, warm", status, "<= 1.5")
+    shutil.rmtree(native / ".git")
+    shutil.rmtree(inside / ".git")
+    committed = g.mount / "source" / g.commit("source") / last / "tree"
+    both("grep -r, a branch after its commit, warm", search, "<= 1.5")
+    drop_caches()
+    ours = timed(search, committed)
+    drop_caches()
+    g.row("grep -r, committed, first", ours, timed(search, native), "-", "s")
+    both("grep -r, committed, warm", search, "<= 1.5", committed)
+
+
+# A package that is compiled.
+
+ROOMS = ("base", "format", "store", "tree")
+
+
+def prepare(folder):
+    """The sources of pfs and a makefile for the lower half of them."""
+    folder.mkdir()
+    for part in ("src", "include"):
+        shutil.copytree(PROJECT / part, folder / part)
+    keys = " ".join(f"-DPFS_MAY_USE_{room.upper()}" for room in ROOMS)
+    (folder / "Makefile").write_text(
+        f"sources := $(wildcard {' '.join(f'src/{room}/*.c' for room in ROOMS)})\n"
+        "objects := $(sources:.c=.o)\n"
+        "libpfs.a: $(objects)\n\tar rcs $@ $^\n"
+        "%.o: %.c\n\tgcc -std=gnu17 -D_GNU_SOURCE -Isrc -Iinclude " + keys + " -O0 -g -MMD -c -o $@ $<\n"
+        "clean:\n\trm -f libpfs.a $(objects) $(objects:.o=.d)\n"
+        "-include $(objects:.o=.d)\n")
+
+
+def compile_it(folder):
+    took = quietly("make", "-j2", "-C", folder)
+    run("make", "-C", folder, "clean")
+    return took
+
+
+def package(g):
+    g.need_program("make")
+    g.open()
+    branch = g.branch("package")
+    for folder in (branch, g.native):
+        prepare(folder / "pfs")
+    ours, theirs = g.pairs(lambda i: compile_it(branch / "pfs"), lambda i: compile_it(g.native / "pfs"), 3)
+    g.row("make -j2 of a C library", ours, theirs, "<= 1.5", "s")
+
+
+ROWS = (folders, one_folder, source, package)
