@@ -109,6 +109,13 @@ PFS_API int pfs_view_list(struct pfs_view *v, struct pfs_handle *dir, struct pfs
 PFS_API int pfs_listing_seek(struct pfs_listing *l, uint64_t pos, struct pfs_error *err);
 PFS_API int pfs_listing_next(struct pfs_listing *l, struct pfs_list_item *out,
 			     struct pfs_error *err);
+/*
+ * What the item of the last `next` names in `dir`, the directory listed: as
+ * pfs_view_lookup, without looking for it again where the listing knows it.
+ */
+PFS_API int pfs_listing_lookup(struct pfs_listing *l, struct pfs_handle *dir,
+			       const struct pfs_list_item *item, struct pfs_handle **out,
+			       struct pfs_attr *out_attr, struct pfs_error *err);
 PFS_API void pfs_listing_close(struct pfs_listing **l);
 
 /*

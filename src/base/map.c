@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CAP_MIN        16u
+#define SHRINK_CAP_MIN 4096u
+
 void pfs_map_init(struct pfs_map *m)
 {
 	*m = (struct pfs_map){ .seed = pfs_rand_u64() };
@@ -62,9 +65,8 @@ void *pfs_map_find(const struct pfs_map *m, const void *key, size_t key_len)
 	return m->slots[probe(m, pfs_map_hash(m->seed, key, key_len), key, key_len)].value;
 }
 
-static int grow(struct pfs_map *m, struct pfs_error *err)
+static int resize(struct pfs_map *m, size_t cap, struct pfs_error *err)
 {
-	size_t cap = m->cap ? m->cap * 2 : 16;
 	struct pfs_map_slot *fresh = calloc(cap, sizeof(*fresh));
 
 	if (!fresh)
@@ -91,7 +93,7 @@ int pfs_map_set(struct pfs_map *m, const void *key, size_t key_len, void *value,
 	size_t i;
 
 	if (m->len >= m->cap - m->cap / 4) {
-		int rc = grow(m, err);
+		int rc = resize(m, m->cap ? m->cap * 2 : CAP_MIN, err);
 
 		if (rc < 0)
 			return rc;
@@ -125,6 +127,9 @@ void *pfs_map_remove(struct pfs_map *m, const void *key, size_t key_len)
 	}
 	m->slots[hole] = (struct pfs_map_slot){ 0 };
 	m->len--;
+	/* Far below the fill it grows at, so that it does not go to and fro. Without memory it stays. */
+	if (m->cap > SHRINK_CAP_MIN && m->len < m->cap / 8)
+		resize(m, m->cap / 4, NULL);
 	return value;
 }
 

@@ -36,7 +36,7 @@ void *pfs_map_find(const struct pfs_map *m, const void *key, size_t key_len);
 int pfs_map_set(struct pfs_map *m, const void *key, size_t key_len, void *value,
 		struct pfs_error *err);
 
-/* Take out; the value that was there, or NULL. */
+/* Take out; the value that was there, or NULL. Room for many times what is left is given back. */
 void *pfs_map_remove(struct pfs_map *m, const void *key, size_t key_len);
 
 /* Walk: *pos starts at 0; the next value or NULL at the end. Do not change the map meanwhile. */

@@ -66,7 +66,7 @@ struct pfs_handle *pfs_handle_new(struct pfs_view *v, const struct place_ops *op
 	h->ops = ops;
 	h->refs = 1;
 	h->parent = pfs_handle_ref(parent);
-	h->key_len = fill_key(h->key, parent, name, len, stamp, stamp_len);
+	h->key_len = (uint16_t)fill_key(h->key, parent, name, len, stamp, stamp_len);
 	h->ino = parent ? pfs_handle_child_ino(parent, name, len) : 1;
 	if (stamp_len)
 		h->ino = pfs_handle_mix(h->ino, pfs_map_hash(0, stamp, stamp_len));

@@ -153,8 +153,10 @@ static int next_of_tree(struct pfs_listing *l, struct pfs_list_item *out, struct
 {
 	struct pfs_links_file file;
 	const struct pfs_entry *e;
-	int rc = pfs_cursor_next(l->cursor, &e, err);
+	int rc;
 
+	l->entry = NULL;
+	rc = pfs_cursor_next(l->cursor, &e, err);
 	if (rc <= 0)
 		return rc;
 	pfs_buf_clear(&l->name);
@@ -162,6 +164,7 @@ static int next_of_tree(struct pfs_listing *l, struct pfs_list_item *out, struct
 	if (rc < 0)
 		return rc;
 	l->pos++;
+	l->entry = e;
 	out->name = pfs_buf_str(&l->name);
 	out->type = pfs_view_type(e->type);
 	out->ino = pfs_entry_ino(l->dir, e->name, e->name_len, e, &file);
@@ -183,12 +186,42 @@ int pfs_listing_next(struct pfs_listing *l, struct pfs_list_item *out, struct pf
 	return 1;
 }
 
+/*
+ * A commit's directory has the same entries for ever; what lists as one, like
+ * the branch of a pipeline, may show another by now. And our own name means us.
+ */
+static bool knows(const struct pfs_listing *l, const struct pfs_handle *dir)
+{
+	return l->entry && l->dir == dir && !pfs_control_is(l->entry->name, l->entry->name_len);
+}
+
+int pfs_listing_lookup(struct pfs_listing *l, struct pfs_handle *dir,
+		       const struct pfs_list_item *item, struct pfs_handle **out,
+		       struct pfs_attr *out_attr, struct pfs_error *err)
+{
+	struct pfs_handle *h;
+	int rc;
+
+	if (!knows(l, dir))
+		return pfs_view_lookup(dir->view, dir, item->name, out, out_attr, err);
+	rc = pfs_entry_handle(dir, l->entry->name, l->entry->name_len, l->entry, &h, err);
+	if (rc < 0)
+		return rc;
+	rc = out_attr ? pfs_view_getattr(dir->view, h, out_attr, err) : 0;
+	if (rc < 0)
+		pfs_handle_unref(&h);
+	else
+		*out = h;
+	return rc;
+}
+
 /* Trees are not numbered: go to the start and step. Drivers ask for where they are already. */
 static int seek_in_tree(struct pfs_listing *l, uint64_t pos, struct pfs_error *err)
 {
 	const struct pfs_entry *e;
 	int rc;
 
+	l->entry = NULL;
 	if (pos < l->pos) {
 		rc = pfs_cursor_seek(l->cursor, "", 0, false, err);
 		if (rc < 0)

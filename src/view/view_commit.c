@@ -8,6 +8,34 @@
 
 /* Committed places: the root of a commit, what is below it, and the head of a pipeline's branch. */
 
+/* ---- what stands behind the key of an entry's handle ---- */
+
+static unsigned char *tail_data(struct pfs_handle *h)
+{
+	return h->key + h->key_len;
+}
+
+/* Zero: it has none. */
+static struct pfs_id tail_xattrs(struct pfs_handle *h)
+{
+	struct pfs_id id = { 0 };
+
+	if (h->u.entry.has_xattrs)
+		memcpy(&id, tail_data(h) + h->u.entry.data_len, sizeof(id));
+	return id;
+}
+
+/* Number 0: it has no other name. */
+static struct entry_link tail_link(struct pfs_handle *h)
+{
+	size_t off = h->u.entry.data_len + (h->u.entry.has_xattrs ? sizeof(struct pfs_id) : 0);
+	struct entry_link link = { 0 };
+
+	if (h->u.entry.has_link)
+		memcpy(&link, tail_data(h) + off, sizeof(link));
+	return link;
+}
+
 /* ---- attributes ---- */
 
 static void attr_of(const struct pfs_handle *h, const struct pfs_attrs *a, enum pfs_type type,
@@ -24,12 +52,16 @@ static uint64_t blocks_of(struct pfs_handle *h)
 {
 	const struct entry *e = &h->u.entry;
 	PFS_AUTO(pfs_content_reader_close) struct pfs_content_reader *r = NULL;
-	struct pfs_content content = { .size = e->size, .form = e->form, .id = e->id };
+	struct pfs_content content;
 	uint64_t data = e->size;
 
-	if (e->form == PFS_CONTENT_SEQ && e->size >= PFS_SPARSE_SIZE_MIN &&
-	    pfs_content_reader_open(h->view->store, &content, &r, NULL) == 0)
-		pfs_content_data_size(r, &data, NULL);
+	if (e->form == PFS_CONTENT_SEQ && e->size >= PFS_SPARSE_SIZE_MIN) {
+		content = (struct pfs_content){ .size = e->size,
+						.form = (enum pfs_content_form)e->form,
+						.id = e->id };
+		if (pfs_content_reader_open(h->view->store, &content, &r, NULL) == 0)
+			pfs_content_data_size(r, &data, NULL);
+	}
 	return (data + 511) / 512;
 }
 
@@ -61,15 +93,18 @@ static const struct pfs_id *dir_of(const struct pfs_handle *h);
 static int count_names(struct pfs_handle *h, uint32_t *out, struct pfs_error *err)
 {
 	struct entry *e = &h->u.entry;
-	struct pfs_handle *home = home_of(h->parent, e->link);
+	struct entry_link link;
+	struct pfs_handle *home;
 	size_t n = 1;
 	int rc = 0;
 
-	*out = e->nlink;
+	*out = e->has_link ? e->nlink : 1;
 	if (*out)
 		return 0;
+	link = tail_link(h);
+	home = home_of(h->parent, link.number);
 	if (home)
-		rc = pfs_linkgroups_names(h->view->groups, dir_of(home), &e->file, NULL, &n, err);
+		rc = pfs_linkgroups_names(h->view->groups, dir_of(home), &link.file, NULL, &n, err);
 	if (rc < 0 && rc != PFS_E_LIMIT)
 		return rc;
 	*out = e->nlink = rc < 0 || n == 0 ? 1 : (uint32_t)n;
@@ -90,8 +125,9 @@ static int entry_getattr(struct pfs_handle *h, struct pfs_attr *out, struct pfs_
 		out->size_bytes = e->size;
 	else if (e->type == PFS_ENTRY_SYMLINK)
 		out->size_bytes = e->data_len;
+	else if (e->type != PFS_ENTRY_DIR)
+		out->rdev = e->rdev;
 	out->blocks = e->type == PFS_ENTRY_FILE ? blocks_of(h) : (out->size_bytes + 511) / 512;
-	out->rdev = e->rdev;
 	return 0;
 }
 
@@ -107,38 +143,48 @@ static int commit_getattr(struct pfs_handle *h, struct pfs_attr *out, struct pfs
 
 /* ---- handles ---- */
 
-static void keep_entry(struct pfs_handle *h, const struct pfs_entry *e, const void *data,
-		       size_t len)
+static void keep_what(struct entry *k, const struct pfs_entry *e)
 {
-	struct entry *k = &h->u.entry;
-	unsigned char *tail = h->key + h->key_len;
-
 	k->attrs = e->attrs;
-	k->type = e->type;
-	k->rdev = e->rdev;
-	k->dir_entries = e->dir_entries;
-	k->dir_bytes = e->dir_bytes;
-	k->link = e->link;
+	k->type = (uint8_t)e->type;
 	if (e->type == PFS_ENTRY_DIR) {
 		k->id = e->dir;
+		k->entries = e->dir_entries;
+		k->dir_bytes = e->dir_bytes;
 	} else if (e->type == PFS_ENTRY_FILE) {
 		k->id = e->content.id;
-		k->form = e->content.form;
+		k->form = e->content.form & 63u;
 		k->size = e->content.size;
+	} else {
+		k->rdev = e->rdev;
 	}
+}
+
+static void keep_tail(struct pfs_handle *h, const struct pfs_entry *e, const void *data, size_t len,
+		      const struct entry_link *link)
+{
+	struct entry *k = &h->u.entry;
+	unsigned char *tail = tail_data(h);
+
+	k->data_len = (uint16_t)len;
+	k->has_xattrs = !pfs_id_is_zero(&e->xattrs);
+	k->has_link = link->number != 0;
 	if (len)
 		memcpy(tail, data, len);
-	k->data = tail;
-	k->data_len = len;
-	if (pfs_id_is_zero(&e->xattrs))
-		return;
-	memcpy(tail + len, &e->xattrs, sizeof(e->xattrs));
-	k->xattrs = (const struct pfs_id *)(tail + len);
+	tail += len;
+	if (k->has_xattrs) {
+		memcpy(tail, &e->xattrs, sizeof(e->xattrs));
+		tail += sizeof(e->xattrs);
+	}
+	if (k->has_link)
+		memcpy(tail, link, sizeof(*link));
 }
 
 int pfs_entry_handle(struct pfs_handle *parent, const char *name, size_t len,
 		     const struct pfs_entry *e, struct pfs_handle **out, struct pfs_error *err)
 {
+	struct entry_link link = { .number = e->link };
+	uint64_t ino = pfs_entry_ino(parent, name, len, e, &link.file);
 	const void *data = NULL;
 	size_t data_len = 0;
 	struct pfs_handle *h;
@@ -151,11 +197,14 @@ int pfs_entry_handle(struct pfs_handle *parent, const char *name, size_t len,
 		data_len = e->content.size;
 	}
 	h = pfs_handle_new(parent->view, &place_entry, parent, name, len, NULL, 0,
-			   data_len + sizeof(e->xattrs), err);
+			   data_len + (pfs_id_is_zero(&e->xattrs) ? 0 : sizeof(e->xattrs)) +
+				   (link.number ? sizeof(link) : 0),
+			   err);
 	if (!h)
 		return PFS_E_NOMEM;
-	keep_entry(h, e, data, data_len);
-	h->ino = pfs_entry_ino(parent, name, len, e, &h->u.entry.file);
+	keep_what(&h->u.entry, e);
+	keep_tail(h, e, data, data_len, &link);
+	h->ino = ino;
 	return pfs_handle_enter(h, out, err);
 }
 
@@ -232,7 +281,7 @@ static int entry_readlink(struct pfs_handle *h, struct pfs_buf *out, struct pfs_
 {
 	if (h->u.entry.type != PFS_ENTRY_SYMLINK)
 		return pfs_fail(err, PFS_E_INVALID, "\"%s\" is not a symlink", pfs_handle_name(h));
-	return pfs_buf_add(out, h->u.entry.data, h->u.entry.data_len, err);
+	return pfs_buf_add(out, tail_data(h), h->u.entry.data_len, err);
 }
 
 static int entry_facts(struct pfs_handle *h, struct pfs_id *hash, uint64_t *size, uint64_t *files,
@@ -244,10 +293,10 @@ static int entry_facts(struct pfs_handle *h, struct pfs_id *hash, uint64_t *size
 		return pfs_fail(err, PFS_E_NOTFOUND, "only files and directories have a hash");
 	*hash = e->id;
 	*size = e->type == PFS_ENTRY_DIR ? e->dir_bytes : e->size;
-	*files = e->type == PFS_ENTRY_DIR ? e->dir_entries : 1;
+	*files = e->type == PFS_ENTRY_DIR ? e->entries : 1;
 	/* Equal bytes have equal hashes, whether they are kept in the entry or not. */
 	if (e->type == PFS_ENTRY_FILE && e->form == PFS_CONTENT_INLINE)
-		pfs_store_id(h->view->store, PFS_KIND_CHUNK, e->data, e->data_len, hash);
+		pfs_store_id(h->view->store, PFS_KIND_CHUNK, tail_data(h), e->data_len, hash);
 	return 0;
 }
 
@@ -255,17 +304,16 @@ static int entry_facts(struct pfs_handle *h, struct pfs_id *hash, uint64_t *size
 static int entry_getxattr(struct pfs_handle *h, const char *name, struct pfs_buf *out,
 			  struct pfs_error *err)
 {
-	static const struct pfs_id none;
-	const struct pfs_id *set = h->u.entry.xattrs ? h->u.entry.xattrs : &none;
+	struct pfs_id set = tail_xattrs(h);
 
-	return pfs_xattrs_get(h->view->store, set, name, out, err);
+	return pfs_xattrs_get(h->view->store, &set, name, out, err);
 }
 
 static int entry_listxattr(struct pfs_handle *h, struct pfs_buf *out, struct pfs_error *err)
 {
-	if (!h->u.entry.xattrs)
-		return 0;
-	return pfs_xattrs_list(h->view->store, h->u.entry.xattrs, out, err);
+	struct pfs_id set = tail_xattrs(h);
+
+	return h->u.entry.has_xattrs ? pfs_xattrs_list(h->view->store, &set, out, err) : 0;
 }
 
 static int commit_facts(struct pfs_handle *h, struct pfs_id *hash, uint64_t *size, uint64_t *files,
@@ -473,10 +521,10 @@ static int entry_open(struct pfs_handle *h, unsigned flags, struct pfs_file **ou
 	f->file = (struct pfs_file){ .ops = &committed_ops, .flags = flags };
 	f->file.handle = pfs_handle_ref(h);
 	f->content.size = e->size;
-	f->content.form = e->form;
+	f->content.form = (enum pfs_content_form)e->form;
 	f->content.id = e->id;
 	if (e->form == PFS_CONTENT_INLINE)
-		memcpy(f->content.bytes, e->data, e->data_len);
+		memcpy(f->content.bytes, tail_data(h), e->data_len);
 	*out = &f->file;
 	return 0;
 }

@@ -45,21 +45,32 @@ struct tenant {
 	struct tenant *next;                                       /* protected by view->lock */
 };
 
-/* A committed entry, compact: `data` are the inline bytes or the symlink's target. */
+/*
+ * A committed entry, compact, since there are as many as names were looked up.
+ * Behind the handle's key stands what few have, see entry_tail:
+ *
+ *	inline bytes or symlink target, id of xattrs, link
+ */
 struct entry {
 	struct pfs_attrs attrs;
-	enum pfs_entry_type type;
-	enum pfs_content_form form;
-	uint64_t size;
 	struct pfs_id id; /* of the content or the directory */
-	uint64_t dir_entries, dir_bytes;
-	uint64_t rdev;
-	const unsigned char *data;
-	size_t data_len;
-	const struct pfs_id *xattrs; /* NULL: none */
-	uint64_t link;               /* 0: it has no other name */
-	struct pfs_links_file file;
+	union {
+		uint64_t size;    /* FILE */
+		uint64_t rdev;    /* CHR, BLK */
+		uint64_t entries; /* DIR: below it */
+	};
+	uint64_t dir_bytes;     /* DIR: below it */
 	_Atomic uint32_t nlink; /* 0: nobody has asked yet */
+	uint16_t data_len;      /* of the inline bytes or the target */
+	uint8_t type;           /* pfs_entry_type */
+	uint8_t form : 6;       /* pfs_content_form */
+	bool has_xattrs : 1, has_link : 1;
+};
+
+/* That a name is one of several of its file. */
+struct entry_link {
+	uint64_t number;
+	struct pfs_links_file file;
 };
 
 struct pfs_handle {
@@ -69,9 +80,10 @@ struct pfs_handle {
 	struct pfs_handle *child, *prev, *next; /* protected by view->lock */
 	void *tag;
 	uint64_t ino;
-	unsigned refs; /* protected by view->lock */
-	bool hashed;   /* in the table; protected by view->lock */
-	bool linked;   /* among its parent's children; likewise */
+	unsigned refs;    /* protected by view->lock */
+	uint16_t key_len; /* never changes */
+	bool hashed;      /* in the table; protected by view->lock */
+	bool linked;      /* among its parent's children; likewise */
 	union {
 		struct {
 			int64_t created_ns;
@@ -97,7 +109,6 @@ struct pfs_handle {
 		const struct control *control;
 		struct datum *datum;
 	} u;
-	size_t key_len;
 	unsigned char key[]; /* address of the parent, name, NUL, stamp */
 };
 
@@ -233,6 +244,7 @@ int pfs_commit_handle(struct pfs_handle *parent, const char *repo, const char *n
 uint64_t pfs_entry_ino(struct pfs_handle *dir, const char *name, size_t len,
 		       const struct pfs_entry *e, struct pfs_links_file *out_file);
 
+/* The handle of an entry that was found below `parent`. */
 int pfs_entry_handle(struct pfs_handle *parent, const char *name, size_t len,
 		     const struct pfs_entry *e, struct pfs_handle **out, struct pfs_error *err);
 int pfs_head_handle(struct pfs_handle *repo, const struct pfs_branch *b, struct pfs_handle **out,
@@ -267,9 +279,10 @@ struct pfs_listing {
 	struct listing_name *names; /* owned */
 	size_t n, cap;
 	uint64_t pos;
-	struct pfs_id tree;        /* of a committed directory */
-	struct pfs_cursor *cursor; /* NULL: the names above */
-	struct pfs_buf name;       /* the one the cursor's last item borrows */
+	struct pfs_id tree;            /* of a committed directory */
+	struct pfs_cursor *cursor;     /* NULL: the names above */
+	struct pfs_buf name;           /* the one the cursor's last item borrows */
+	const struct pfs_entry *entry; /* of that item, borrowed from the cursor; NULL: none */
 };
 int pfs_listing_add(struct pfs_listing *l, const char *name, size_t len, enum pfs_type type,
 		    uint64_t ino, struct pfs_error *err);

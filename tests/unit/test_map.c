@@ -44,6 +44,26 @@ Test(map, agrees_with_a_shadow_under_random_changes)
 	pfs_map_fini(&m);
 }
 
+Test(map, gives_back_the_room_of_what_was_removed)
+{
+	static unsigned keys[20000];
+	size_t n = sizeof(keys) / sizeof(*keys), largest;
+	struct pfs_map m;
+
+	pfs_map_init(&m);
+	for (unsigned i = 0; i < n; i++) {
+		keys[i] = i;
+		cr_assert_eq(pfs_map_set(&m, &keys[i], sizeof(*keys), &keys[i], NULL), 0);
+	}
+	largest = m.cap;
+	for (unsigned i = 100; i < n; i++)
+		cr_assert_eq(pfs_map_remove(&m, &keys[i], sizeof(*keys)), &keys[i]);
+	cr_expect_lt(m.cap, largest / 4);
+	for (unsigned i = 0; i < n; i++)
+		cr_expect_eq(pfs_map_find(&m, &keys[i], sizeof(*keys)), i < 100 ? &keys[i] : NULL);
+	pfs_map_fini(&m);
+}
+
 Test(map, walks_every_value_once)
 {
 	int values[100];

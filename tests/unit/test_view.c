@@ -246,12 +246,17 @@ Test(view, listings_tell_the_numbers_that_lookups_tell)
 
 		OK(pfs_view_list(v, d, &l, &err));
 		while (pfs_listing_next(l, &item, &err) > 0) {
-			struct pfs_handle *c = NULL;
-			struct pfs_attr a;
+			struct pfs_handle *c = NULL, *same = NULL;
+			struct pfs_attr a, b;
 
+			OK(pfs_listing_lookup(l, d, &item, &same, &b, &err));
 			OK(pfs_view_lookup(v, d, item.name, &c, &a, &err));
 			cr_expect_eq(a.ino, item.ino, "%s/%s", paths[i], item.name);
 			cr_expect_eq(a.type, item.type, "%s/%s", paths[i], item.name);
+			cr_expect_eq(same, c, "%s/%s", paths[i], item.name);
+			cr_expect_eq(b.ino, a.ino, "%s/%s", paths[i], item.name);
+			cr_expect_eq(b.size_bytes, a.size_bytes, "%s/%s", paths[i], item.name);
+			pfs_handle_unref(&same);
 			pfs_handle_unref(&c);
 		}
 		pfs_listing_close(&l);
