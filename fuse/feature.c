@@ -135,7 +135,8 @@ void pfs_feature_negotiate(struct pfs_mount *m, struct fuse_conn_info *conn)
 	/* Deeper only where it must be: it keeps others from stacking on us. */
 	conn->max_backing_stack_depth =
 		data_is_stacked(m) ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
-	want(conn, FUSE_CAP_READDIRPLUS_AUTO, m->agreed.readdirplus);
+	/* The kernel would ask for the first page of a directory alone, and then name by name. */
+	want(conn, FUSE_CAP_READDIRPLUS_AUTO, false);
 	want(conn, FUSE_CAP_HANDLE_KILLPRIV, false);
 	/*
 	 * A file's own writes change its time: that is no reason to drop its

@@ -31,7 +31,8 @@
  */
 #define TIMEOUT_THROUGH_S 1.0
 
-#define N_SOURCES 1024u
+#define N_SOURCES   1024u
+#define N_LOOKED_UP 256u
 
 struct inode;
 struct pfs_serve;
@@ -98,6 +99,12 @@ struct pfs_mount {
 
 	/* Open files that a thread may copy from, by its number: several may share a place. */
 	_Atomic unsigned sources[N_SOURCES];
+
+	/* Directories whose names are asked for one by one: several may share a place. */
+	_Atomic fuse_ino_t looked_up[N_LOOKED_UP];
+
+	/* Inodes that the kernel forgot since memory was given back. */
+	_Atomic size_t n_forgotten;
 };
 
 #define MOUNT_MAGIC 0x70667366u /* "fsfp" */

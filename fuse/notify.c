@@ -3,11 +3,15 @@
 #include "fuse/inode.h"
 #include "fuse/session.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* How long stopping may take for want of a wake. */
 #define WATCH_MS 200
+
+/* Some 20 MB: less is as well kept for the next names. */
+#define TRIM_FORGOTTEN_MIN 65536u
 
 /* Numbers of all inodes whose content may change; free() it. */
 static fuse_ino_t *changing_inodes(struct pfs_mount *m, size_t *out_n)
@@ -78,12 +82,31 @@ static void *run_notifier(void *arg)
 	return NULL;
 }
 
+/*
+ * What the kernel forgets by the hundred thousand lies between what it has not
+ * forgotten, and stays with the process unless it is looked for. Not while more
+ * is being forgotten: looking takes a while, and allocations wait meanwhile.
+ */
+static void give_memory_back(struct pfs_mount *m, size_t *seen)
+{
+	size_t n = m->n_forgotten;
+
+	if (n >= TRIM_FORGOTTEN_MIN && n == *seen) {
+		m->n_forgotten = n = 0;
+		malloc_trim(0);
+	}
+	*seen = n;
+}
+
 static void *run_watcher(void *arg)
 {
 	struct pfs_mount *m = arg;
+	size_t forgotten = 0;
 
-	while (!m->stopping)
+	while (!m->stopping) {
 		pfs_view_watch(m->view, WATCH_MS);
+		give_memory_back(m, &forgotten);
+	}
 	return NULL;
 }
 

@@ -1,6 +1,7 @@
 #include "fuse/ops.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@ struct dir {
 	struct pfs_listing *listing; /* NULL before the first read */
 	struct pfs_list_item item;   /* the one at `held` */
 	uint64_t held;               /* position + 1; 0: none */
+	bool looked_up;              /* who reads it asks for its names one by one as well */
 	uint64_t ino;
 };
 
@@ -151,7 +153,7 @@ struct page {
 	fuse_req_t req;
 	struct pfs_mount *m;
 	struct inode *dir;
-	bool plus;
+	bool plus, entries;
 	char *data;
 	size_t len, size;
 };
@@ -186,8 +188,22 @@ static int add_plain(struct page *p, const struct pfs_list_item *item, uint64_t 
 	return 1;
 }
 
-/* With the entry itself, whose lookup counts: so first see whether it fits. */
-static int add_with_entry(struct page *p, const struct pfs_list_item *item, uint64_t next)
+static int enter(struct page *p, struct pfs_listing *l, const struct pfs_list_item *item,
+		 struct fuse_entry_param *e)
+{
+	struct pfs_handle *h;
+	struct pfs_attr a;
+	int rc = pfs_listing_lookup(l, p->dir->handle, item, &h, &a, NULL);
+
+	return rc < 0 ? rc : pfs_inode_enter(p->m, h, &a, e, NULL);
+}
+
+/*
+ * With the entry itself, whose lookup counts: so first see whether it fits.
+ * Without, the kernel looks the name up when somebody asks for it.
+ */
+static int add_with_entry(struct page *p, struct pfs_listing *l, const struct pfs_list_item *item,
+			  uint64_t next)
 {
 	size_t room = p->size - p->len;
 	size_t need = fuse_add_direntry_plus(p->req, NULL, 0, item->name, NULL, 0);
@@ -195,7 +211,7 @@ static int add_with_entry(struct page *p, const struct pfs_list_item *item, uint
 
 	if (need > room)
 		return 0;
-	if (pfs_inode_lookup(p->m, p->dir, item->name, &e, NULL) < 0) {
+	if (!p->entries || enter(p, l, item, &e) < 0) {
 		/* Gone meanwhile, or unreadable: the name alone, and who looks is told. */
 		e = (struct fuse_entry_param){ .attr = { .st_ino = item->ino } };
 		e.attr.st_mode = format_bits(item->type);
@@ -218,6 +234,36 @@ static int item_at(struct dir *d, uint64_t pos, struct pfs_error *err)
 	if (rc > 0)
 		d->held = pos + 1;
 	return rc;
+}
+
+/*
+ * Most who list a directory look at what it names next, which is the cheaper by
+ * far when the listing brought it along. Who reads on and on in a very large one
+ * without doing so wants its names.
+ */
+#define ENTRIES_BLINDLY 131072u
+
+static _Atomic fuse_ino_t *looked_up_of(struct pfs_mount *m, fuse_ino_t dir)
+{
+	return &m->looked_up[(dir ^ dir >> 10) % N_LOOKED_UP];
+}
+
+void pfs_op_note_lookup(struct pfs_mount *m, fuse_ino_t dir)
+{
+	atomic_store_explicit(looked_up_of(m, dir), dir, memory_order_relaxed);
+}
+
+static bool wants_entries(struct pfs_mount *m, struct dir *d, fuse_ino_t ino, uint64_t pos)
+{
+	_Atomic fuse_ino_t *place = looked_up_of(m, ino);
+
+	if (pos < ENTRIES_BLINDLY)
+		return true;
+	if (atomic_load_explicit(place, memory_order_relaxed) == ino) {
+		atomic_store_explicit(place, 0, memory_order_relaxed);
+		d->looked_up = true;
+	}
+	return d->looked_up;
 }
 
 static int open_listing(struct page *p, struct dir *d, bool again, struct pfs_error *err)
@@ -252,7 +298,7 @@ static int fill_page(struct page *p, struct dir *d, uint64_t pos, struct pfs_err
 		rc = item_at(d, pos - 2, err);
 		if (rc <= 0)
 			break;
-		if (!(p->plus ? add_with_entry(p, &d->item, pos + 1)
+		if (!(p->plus ? add_with_entry(p, d->listing, &d->item, pos + 1)
 			      : add_plain(p, &d->item, pos + 1)))
 			break;
 	}
@@ -279,6 +325,7 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		return;
 	}
 	pthread_mutex_lock(&d->mutex);
+	p.entries = plus && wants_entries(p.m, d, ino, (uint64_t)off);
 	rc = fill_page(&p, d, (uint64_t)off, &err);
 	pthread_mutex_unlock(&d->mutex);
 	if (rc < 0)

@@ -1,6 +1,7 @@
 #include "fuse/ops.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <sys/statvfs.h>
 #include <time.h>
 
@@ -51,6 +52,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (!dir)
 		return;
+	pfs_op_note_lookup(m, parent);
 	rc = pfs_inode_lookup(m, dir, name, &e, &err);
 	if (rc == PFS_E_NOTFOUND) {
 		e = (struct fuse_entry_param){ .entry_timeout = pfs_inode_miss_timeout(m, dir) };
@@ -68,7 +70,10 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
 {
-	pfs_inode_forget(pfs_mount_of(req), ino, n);
+	struct pfs_mount *m = pfs_mount_of(req);
+
+	pfs_inode_forget(m, ino, n);
+	atomic_fetch_add(&m->n_forgotten, 1);
 	fuse_reply_none(req);
 }
 
@@ -78,6 +83,7 @@ void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *list
 
 	for (size_t i = 0; i < count; i++)
 		pfs_inode_forget(m, list[i].ino, list[i].nlookup);
+	atomic_fetch_add(&m->n_forgotten, count);
 	fuse_reply_none(req);
 }
 
