@@ -156,8 +156,8 @@ static int share(struct pfs_file *from, struct pfs_file *to, uint64_t max, uint6
 	struct pfs_content content;
 	int rc = 0;
 
-	if (pfs_session_may_link(from->handle->view->store) && from->ops->content(from, &content) &&
-	    content.size <= max)
+	if (pfs_session_may_link(from->handle->view->store) &&
+	    from->ops->content(from, 0, &content) && content.size <= max)
 		rc = to->ops->become(to, &content, err);
 	if (rc == 0)
 		return pfs_fail(err, PFS_E_UNSUPPORTED, "not just now: copy the bytes");
@@ -189,8 +189,7 @@ bool pfs_file_shareable(struct pfs_file *f)
 {
 	struct pfs_content content;
 
-	return f->ops->content && f->ops->content(f, &content) &&
-	       content.size >= PFS_SHARED_SIZE_MIN;
+	return f->ops->content && f->ops->content(f, PFS_SHARED_SIZE_MIN, &content);
 }
 
 int pfs_file_sync(struct pfs_file *f, struct pfs_error *err)

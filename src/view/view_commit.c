@@ -461,11 +461,14 @@ static const struct pfs_handle *repo_of(const struct pfs_handle *commit)
 }
 
 /* A handle of what was deleted goes on, and what it shows may be gone any time: it names nothing. */
-static bool committed_content(struct pfs_file *file, struct pfs_content *out)
+static bool committed_content(struct pfs_file *file, uint64_t least, struct pfs_content *out)
 {
 	const struct pfs_handle *h = file->handle->parent, *repo;
 	struct pfs_root root;
 
+	/* First, since whoever opens a file asks, and nearly all are small. */
+	if (file->handle->u.entry.size < least)
+		return false;
 	while (h && h->ops != &place_commit)
 		h = h->parent;
 	repo = h ? repo_of(h) : NULL;

@@ -300,8 +300,11 @@ struct file_ops {
 	int (*seek)(struct pfs_file *f, uint64_t off, int whence, uint64_t *out,
 		    struct pfs_error *err);
 	int (*sync)(struct pfs_file *f, struct pfs_error *err);
-	/* What it holds by reference, while something names that; false: nothing just now. */
-	bool (*content)(struct pfs_file *f, struct pfs_content *out);
+	/*
+	 * What it holds by reference, while something names that; false: nothing
+	 * just now, or less than `least` bytes.
+	 */
+	bool (*content)(struct pfs_file *f, uint64_t least, struct pfs_content *out);
 	/* 1: it holds that now; 0: it cannot. */
 	int (*become)(struct pfs_file *f, const struct pfs_content *content, struct pfs_error *err);
 	int (*flush)(struct pfs_file *f, struct pfs_error *err);

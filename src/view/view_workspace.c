@@ -442,9 +442,9 @@ static int file_sync(struct pfs_file *f, struct pfs_error *err)
 	return pfs_workspace_sync_file(opened(f), err);
 }
 
-static bool file_content(struct pfs_file *f, struct pfs_content *out)
+static bool file_content(struct pfs_file *f, uint64_t least, struct pfs_content *out)
 {
-	return pfs_workspace_content(opened(f), out);
+	return pfs_workspace_content(opened(f), out) && out->size >= least;
 }
 
 static int file_become(struct pfs_file *f, const struct pfs_content *content, struct pfs_error *err)
