@@ -18,7 +18,8 @@ RUNNER=$PFS_BUILD/src/runner/pfs-runner
 STORY_SOURCE=$(cd "$(dirname "$0")" && pwd)
 PROJECT=$(cd "$STORY_SOURCE/../.." && pwd)
 
-S=$(mktemp -d "${TMPDIR:-/tmp}/pfs-story.XXXXXX")
+# Without a folder of its own a story would run in the root of the machine, and clean that up.
+S=$(mktemp -d "${TMPDIR:-/tmp}/pfs-story.XXXXXX") || exit 99
 DATA=$S/data
 MNT=$S/mnt
 SOCK=$S/pfsd.sock
