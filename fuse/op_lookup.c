@@ -137,6 +137,7 @@ static unsigned wishes(const struct stat *attr, int to_set, struct pfs_attr *out
 		{ FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW, PFS_SET_ATIME },
 		{ FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW, PFS_SET_MTIME },
 	};
+	int64_t now = now_ns();
 	unsigned which = 0;
 
 	for (size_t i = 0; i < sizeof(map) / sizeof(*map); i++)
@@ -147,7 +148,8 @@ static unsigned wishes(const struct stat *attr, int to_set, struct pfs_attr *out
 		.uid = attr->st_uid,
 		.gid = attr->st_gid,
 		.size_bytes = (uint64_t)attr->st_size,
-		.mtime_ns = to_set & FUSE_SET_ATTR_MTIME_NOW ? now_ns() : to_ns(&attr->st_mtim),
+		.atime_ns = to_set & FUSE_SET_ATTR_ATIME_NOW ? now : to_ns(&attr->st_atim),
+		.mtime_ns = to_set & FUSE_SET_ATTR_MTIME_NOW ? now : to_ns(&attr->st_mtim),
 	};
 	return which;
 }

@@ -83,7 +83,7 @@ enum pfs_setattr {
 	PFS_SET_GID = 4,
 	PFS_SET_SIZE = 8,
 	PFS_SET_MTIME = 16,
-	PFS_SET_ATIME = 32, /* accepted and forgotten: access times are not kept */
+	PFS_SET_ATIME = 32, /* told while the file is in memory; in no commit */
 };
 PFS_API int pfs_view_setattr(struct pfs_view *v, struct pfs_handle *h, unsigned which,
 			     const struct pfs_attr *set, struct pfs_attr *out,

@@ -159,23 +159,24 @@ static int node_getattr(struct pfs_handle *h, struct pfs_attr *out, struct pfs_e
 		.size_bytes = a.size_bytes,
 		.blocks = a.blocks,
 		.rdev = a.rdev,
+		.atime_ns = a.atime_ns,
 		.mtime_ns = pfs_attrs_mtime_ns(&a.attrs),
 		.ctime_ns = a.ctime_ns,
 		.watched = a.type == PFS_ENTRY_DIR,
 	};
-	out->atime_ns = out->mtime_ns;
 	return 0;
 }
 
 static int node_setattr(struct pfs_handle *h, unsigned which, const struct pfs_attr *set,
 			struct pfs_error *err)
 {
-	struct pfs_node_attr a = { .size_bytes = set->size_bytes };
+	struct pfs_node_attr a = { .atime_ns = set->atime_ns, .size_bytes = set->size_bytes };
 	unsigned take = which & (PFS_NODE_MODE | PFS_NODE_UID | PFS_NODE_GID | PFS_NODE_SIZE |
-				 PFS_NODE_MTIME);
+				 PFS_NODE_MTIME | PFS_NODE_ATIME);
 
 	static_assert((int)PFS_SET_MODE == (int)PFS_NODE_MODE &&
 			      (int)PFS_SET_MTIME == (int)PFS_NODE_MTIME &&
+			      (int)PFS_SET_ATIME == (int)PFS_NODE_ATIME &&
 			      (int)PFS_SET_SIZE == (int)PFS_NODE_SIZE,
 		      "both rooms number attributes alike");
 	if (!take)

@@ -128,7 +128,9 @@ static int take_node(void *arg, const struct pfs_journal_node *row, struct pfs_e
 			return pfs_fail_nomem(err, "a node");
 		*n->xattrs = row->xattrs;
 	}
-	return take_bytes(n, row, err);
+	rc = take_bytes(n, row, err);
+	n->atime_ns = pfs_attrs_mtime_ns(&n->attrs);
+	return rc;
 }
 
 PFS_VEC_DEFINE(push_node, struct pfs_nodes, struct pfs_node *, "a workspace")

@@ -166,7 +166,7 @@ int pfs_node_fill(struct pfs_node *n, const struct pfs_entry *e, struct pfs_erro
 	free(n->xattrs);
 	n->xattrs = xattrs;
 	n->attrs = e->attrs;
-	n->ctime_ns = pfs_attrs_mtime_ns(&e->attrs);
+	n->atime_ns = n->ctime_ns = pfs_attrs_mtime_ns(&e->attrs);
 	return 0;
 }
 

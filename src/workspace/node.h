@@ -117,6 +117,7 @@ struct pfs_node {
 	uint64_t stamp; /* of its last change */
 	struct pfs_attrs attrs;
 	int64_t ctime_ns;
+	int64_t atime_ns; /* when it was made, or came from the base or journal, until somebody sets it */
 	struct pfs_id *xattrs;  /* a set in the store; owned, NULL: none */
 	struct pfs_slot *place; /* the first; NULL: the root, or nameless */
 	uint32_t n_places;      /* at most 1 of a directory */

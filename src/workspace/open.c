@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -236,6 +237,17 @@ void pfs_workspace_close_file(struct pfs_open **open)
 	free_open(o);
 }
 
+/* Who writes may have to clear set-id bits; past us that is noticed late. */
+static bool has_set_id(struct pfs_open *o)
+{
+	bool has;
+
+	pfs_rwlock_read(&o->ws->lock);
+	has = o->node->attrs.mode & (S_ISUID | S_ISGID);
+	pfs_rwlock_unlock(&o->ws->lock);
+	return has;
+}
+
 /* Only a file that is never replaced under its users, and all of which counts. */
 int pfs_workspace_local_fd(struct pfs_open *o)
 {
@@ -244,6 +256,10 @@ int pfs_workspace_local_fd(struct pfs_open *o)
 
 	if (hold(o, &s, NULL) < 0 || !s)
 		return -1;
+	if (has_set_id(o)) {
+		pfs_spooled_unref(&s);
+		return -1;
+	}
 	s->borrowed = true;
 	if (!s->patch && !s->lent && !s->replaced) {
 		if (o->write)
@@ -691,7 +707,7 @@ static bool is_at_rest(struct pfs_open *o, const struct pfs_spooled *s, uint64_t
 		return false;
 	if (atomic_load(&o->changes) || o->node->file.writers != 1)
 		return false;
-	return pfs_spooled_stat(o->node, &st, NULL) == 0 && st.size <= size;
+	return pfs_spooled_stat(o->node, &st, NULL, NULL) == 0 && st.size <= size;
 }
 
 /* With the lock held: all of the file is about to be replaced by `size` bytes, if it can be. */

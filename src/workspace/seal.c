@@ -55,7 +55,7 @@ static int snapshot_file(struct pfs_workspace *ws, struct pfs_sealed_item *item,
 
 	item->open = n->file.writers != 0;
 	if (n->file.state == PFS_FILE_PATCHED || (n->file.state == PFS_FILE_NEW && item->open)) {
-		rc = pfs_spooled_stat(n, &st, err);
+		rc = pfs_spooled_stat(n, &st, &item->attrs.mode, err);
 		if (rc < 0)
 			return rc;
 		item->attrs.mtime_sec = st.mtime_sec;

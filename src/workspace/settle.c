@@ -273,7 +273,7 @@ static void stand_on(struct pfs_workspace *ws, const struct pfs_root *base)
 	ws->base_links = !pfs_id_is_zero(&base->dir);
 	ws->root->dir.base = base->dir;
 	ws->root->attrs = base->attrs;
-	ws->root->ctime_ns = pfs_attrs_mtime_ns(&base->attrs);
+	ws->root->atime_ns = ws->root->ctime_ns = pfs_attrs_mtime_ns(&base->attrs);
 }
 
 /* What is read from the store here is read with the lock held: nobody may see half of it. */

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 int pfs_spooled_new(const struct pfs_spool_name *name, int fd, struct pfs_patched *patch,
 		    struct pfs_spooled **out, struct pfs_error *err)
@@ -88,7 +89,22 @@ void pfs_spooled_drop(struct pfs_node *n)
 	pfs_spooled_unref(&s);
 }
 
-int pfs_spooled_stat(struct pfs_node *n, struct pfs_spool_stat *out, struct pfs_error *err)
+/*
+ * What is written past us nobody tells of but the time of the file. Every write
+ * clears the bits then: who did it is not known, and POSIX lets it.
+ */
+static uint16_t mode_after(const struct pfs_node *n, const struct pfs_spool_stat *st)
+{
+	uint16_t mode = n->attrs.mode;
+
+	if (!atomic_load(&n->file.spooled->borrowed) ||
+	    (st->mtime_sec == n->attrs.mtime_sec && st->mtime_nsec == n->attrs.mtime_nsec))
+		return mode;
+	return mode & (uint16_t) ~(S_ISUID | (mode & S_IXGRP ? S_ISGID : 0));
+}
+
+int pfs_spooled_stat(struct pfs_node *n, struct pfs_spool_stat *out, uint16_t *out_mode,
+		     struct pfs_error *err)
 {
 	struct pfs_spooled *s = n->file.spooled;
 	struct pfs_spool_stat st;
@@ -104,6 +120,8 @@ int pfs_spooled_stat(struct pfs_node *n, struct pfs_spool_stat *out, struct pfs_
 		st.mtime_sec = n->attrs.mtime_sec;
 		st.mtime_nsec = n->attrs.mtime_nsec;
 	}
+	if (out_mode)
+		*out_mode = mode_after(n, &st);
 	*out = st;
 	return 0;
 }
@@ -111,7 +129,7 @@ int pfs_spooled_stat(struct pfs_node *n, struct pfs_spool_stat *out, struct pfs_
 int pfs_spooled_look(struct pfs_node *n, struct pfs_error *err)
 {
 	struct pfs_spool_stat st;
-	int rc = pfs_spooled_stat(n, &st, err);
+	int rc = pfs_spooled_stat(n, &st, &n->attrs.mode, err);
 
 	if (rc < 0)
 		return rc;

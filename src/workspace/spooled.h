@@ -52,8 +52,13 @@ int pfs_spooled_unuse(struct pfs_node *n, struct pfs_spooled *s);
 /* The node does not need its spool file any more; it goes when the journal does not name it. */
 void pfs_spooled_drop(struct pfs_node *n);
 
-/* Size, blocks and time of the bytes of a node that has one. With the lock held in any way. */
-int pfs_spooled_stat(struct pfs_node *n, struct pfs_spool_stat *out, struct pfs_error *err);
+/*
+ * Size, blocks and time of the bytes of a node that has one. With the lock held in any way.
+ * Whoever has the descriptor may have written; that takes set-id bits away, see *out_mode
+ * (NULL: not asked for).
+ */
+int pfs_spooled_stat(struct pfs_node *n, struct pfs_spool_stat *out, uint16_t *out_mode,
+		     struct pfs_error *err);
 /* The same, remembered in the node. */
 int pfs_spooled_look(struct pfs_node *n, struct pfs_error *err);
 /* Nothing happens to a lent one: the time is the node's alone. */

@@ -225,7 +225,7 @@ static int get_file_attr(struct pfs_node *n, struct pfs_node_attr *out, struct p
 	out->blocks = n->file.blocks;
 	if (!n->file.writers && n->file.state == PFS_FILE_NEW)
 		return 0;
-	rc = pfs_spooled_stat(n, &st, err);
+	rc = pfs_spooled_stat(n, &st, &out->attrs.mode, err);
 	if (rc < 0)
 		return rc;
 	out->size_bytes = st.size;
@@ -243,6 +243,7 @@ static int get_attr(struct pfs_node *n, struct pfs_node_attr *out, struct pfs_er
 	out->ino = n->ino;
 	out->type = n->type;
 	out->attrs = n->attrs;
+	out->atime_ns = n->atime_ns;
 	out->ctime_ns = n->ctime_ns;
 	out->nlink = n == n->ws->root ? 1 : n->n_places;
 	out->dirty = n->dirty;
@@ -330,6 +331,11 @@ static int set_attrs(struct pfs_node *n, unsigned which, const struct pfs_node_a
 {
 	int rc = 0;
 
+	/* From here on every write is one after this change. */
+	if (n->type == PFS_ENTRY_FILE && n->file.state != PFS_FILE_CLEAN && n->file.writers)
+		rc = pfs_spooled_look(n, err);
+	if (rc < 0)
+		return rc;
 	if ((which & PFS_NODE_MTIME) && n->type == PFS_ENTRY_FILE && n->file.spooled)
 		rc = pfs_spooled_set_mtime(n, &set->attrs, err);
 	if (rc < 0)
@@ -346,8 +352,12 @@ static int set_attrs(struct pfs_node *n, unsigned which, const struct pfs_node_a
 		n->attrs.uid = set->attrs.uid;
 	if (which & PFS_NODE_GID)
 		n->attrs.gid = set->attrs.gid;
+	if (which & PFS_NODE_ATIME)
+		n->atime_ns = set->atime_ns;
 	n->ctime_ns = pfs_clock_ns();
-	pfs_node_touch(n);
+	/* Nobody writes access times down, so a clean node stays clean. */
+	if (which != PFS_NODE_ATIME || n->dirty)
+		pfs_node_touch(n);
 	return 0;
 }
 

@@ -82,7 +82,7 @@ struct pfs_node_attr {
 	uint64_t ino; /* stable while the node lives and, when its names stay, across restarts */
 	enum pfs_entry_type type;
 	struct pfs_attrs attrs;
-	int64_t ctime_ns;
+	int64_t atime_ns, ctime_ns;
 	uint32_t nlink;
 	uint64_t size_bytes;
 	uint64_t blocks; /* of 512 bytes */
@@ -113,7 +113,8 @@ enum {
 	PFS_NODE_UID = 2,
 	PFS_NODE_GID = 4,
 	PFS_NODE_SIZE = 8,
-	PFS_NODE_MTIME = 16
+	PFS_NODE_MTIME = 16,
+	PFS_NODE_ATIME = 32 /* told until the node is forgotten, in no journal and no commit */
 };
 int pfs_workspace_setattr(struct pfs_workspace *ws, struct pfs_node *n, unsigned which,
 			  const struct pfs_node_attr *set, struct pfs_error *err);
@@ -227,7 +228,8 @@ bool pfs_workspace_content(struct pfs_open *o, struct pfs_content *out);
 int pfs_workspace_become(struct pfs_open *o, const struct pfs_content *content,
 			 struct pfs_error *err);
 
-/* The spool descriptor while the file is new, read and written freely by whoever borrows it; -1 otherwise.
+/* The spool descriptor while the file is new, read and written freely by whoever borrows it; -1 otherwise,
+ * and while the file has set-id bits, which a write may have to clear.
  * While it may be borrowed for writing the file counts as changing, until the close. */
 int pfs_workspace_local_fd(struct pfs_open *o);
 

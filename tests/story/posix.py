@@ -499,6 +499,104 @@ def whatever_is_done_is_done_as_on_a_local_disk():
             raise
 
 
+# ---- attributes ----
+
+def access_times():
+    """One that was set is told until it is set anew; reading and writing leave it alone."""
+    makers = {"file": lambda p: os.close(opened(p)), "folder": os.mkdir, "fifo": os.mkfifo,
+              "link": lambda p: os.symlink("text", p)}
+    for path, make in makers.items():
+        path = "accessed " + path
+        make(path)
+        before = os.lstat(path)
+        assert before.st_atime_ns == before.st_mtime_ns, path
+        os.utime(path, ns=(1_900_000_000_123_456_789, -1_000_000_001), follow_symlinks=False)
+        now = os.lstat(path)
+        assert (now.st_atime_ns, now.st_mtime_ns) == (1_900_000_000_123_456_789, -1_000_000_001), path
+        assert now.st_ctime_ns >= before.st_ctime_ns, path
+    with open("read", "w") as f:
+        f.write("text")
+    os.utime("read", (5, 7))
+    with open("read") as f:
+        assert f.read() == "text"
+    with open("read", "a") as f:
+        f.write("more")
+    now = os.stat("read")
+    assert now.st_atime == 5 and now.st_mtime > 7
+    was = os.stat(committed(commit(), os.path.abspath("read")))
+    assert was.st_atime_ns == was.st_mtime_ns == now.st_mtime_ns
+
+
+def mode(path):
+    return os.stat(path).st_mode & 0o7777
+
+
+def becomes(path, wanted, seconds=3):
+    end = time.monotonic() + seconds
+    while mode(path) != wanted:
+        assert time.monotonic() < end, f"{path}: {mode(path):o} and not {wanted:o}"
+        time.sleep(0.05)
+
+
+def as_nobody(work):
+    def run(step):
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        work(step)
+    return Other(run)
+
+
+def set_id_bits_and_who_writes():
+    def write(step):
+        fd = os.open("set-id", os.O_WRONLY)
+        os.write(fd, b"x")
+        assert os.fstat(fd).st_mode & 0o7777 == 0o777
+
+    def write_late(step):
+        fd = os.open("late", os.O_WRONLY)
+        os.write(fd, b"x")
+        step()
+        os.write(fd, b"y")
+
+    os.umask(0)
+    for bits in 0o4777, 0o2777, 0o6777:
+        opened("set-id")
+        os.chmod("set-id", bits)
+        as_nobody(write).end()
+        assert mode("set-id") == 0o777
+        os.unlink("set-id")
+
+    # Opened when there was nothing to clear.
+    os.close(opened("late"))
+    os.chmod("late", 0o666)
+    other = as_nobody(write_late)
+    other.reached()
+    os.chmod("late", 0o4777)
+    assert mode("late") == 0o4777
+    other.go()
+    other.end()
+    becomes("late", 0o777)
+    assert mode(committed(commit(), os.path.abspath("late"))) == 0o777
+
+
+def set_id_bits_of_what_is_installed():
+    """As install(1), cp(1) and tar(1) make them."""
+    os.umask(0)
+    fd = opened("installed")
+    os.write(fd, b"program")
+    os.utime(fd, (5, 7))
+    os.fchown(fd, 0, 0)
+    os.fchmod(fd, 0o4755)
+    os.close(fd)
+    fd = os.open("made", os.O_WRONLY | os.O_CREAT, 0o6755)
+    os.write(fd, b"program")
+    os.close(fd)
+    time.sleep(1.1)  # so that the kernel asks
+    folder = commit()
+    for path, wanted in ("installed", 0o4755), ("made", 0o6755):
+        assert mode(path) == mode(committed(folder, os.path.abspath(path))) == wanted, path
+
+
 # ---- limits ----
 
 def what_is_free_is_what_the_disk_of_the_data_has():

@@ -294,3 +294,78 @@ Test(workspace_file, what_is_made_in_a_setgid_directory_has_its_group)
 	pfs_node_unref(&d);
 	end(&f);
 }
+
+Test(workspace_file, an_access_time_stays_until_it_is_set_and_makes_no_change)
+{
+	struct fixture f = begin();
+	struct pfs_node *n = put(&f, f.root, "f", "abc");
+	struct pfs_node_attr set = { .atime_ns = -5, .attrs = { .mtime_sec = 9 } };
+
+	OK(pfs_workspace_setattr(f.ws, n, PFS_NODE_MTIME, &set, &err));
+	cr_expect_gt(attr_of(&f, n).atime_ns, INT64_C(9000000000));
+	OK(pfs_workspace_setattr(f.ws, n, PFS_NODE_ATIME, &set, &err));
+	cr_expect_eq(attr_of(&f, n).atime_ns, -5);
+	cr_expect_eq(attr_of(&f, n).attrs.mtime_sec, 9);
+	commit(&f);
+	set.atime_ns = 7;
+	OK(pfs_workspace_setattr(f.ws, n, PFS_NODE_ATIME, &set, &err));
+	cr_expect_eq(attr_of(&f, n).atime_ns, 7);
+	cr_expect_not(attr_of(&f, n).dirty);
+	pfs_node_unref(&n);
+	n = find(&f, f.root, "f");
+	cr_expect_eq(attr_of(&f, n).atime_ns, INT64_C(9000000000), "that of the commit");
+	pfs_node_unref(&n);
+	end(&f);
+}
+
+static void set_mode(struct fixture *f, struct pfs_node *n, uint16_t mode)
+{
+	struct pfs_node_attr set = { .attrs.mode = mode };
+
+	OK(pfs_workspace_setattr(f->ws, n, PFS_NODE_MODE, &set, &err));
+}
+
+Test(workspace_file, who_writes_past_us_takes_set_id_bits_away)
+{
+	static const struct {
+		uint16_t set, left;
+	} modes[] = { { 04755, 0755 }, { 02775, 0775 }, { 02745, 02745 }, { 01644, 01644 } };
+	struct fixture f = begin();
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
+		struct pfs_node *n = put(&f, f.root, "f", "abc");
+		struct pfs_open *o;
+		int fd;
+
+		OK(pfs_workspace_open_file(f.ws, n, true, false, &o, &err));
+		fd = pfs_workspace_local_fd(o);
+		cr_assert_eq(pwrite(fd, "x", 1, 0), 1);
+		set_mode(&f, n, modes[i].set);
+		cr_expect_eq(attr_of(&f, n).attrs.mode, modes[i].set, "written before");
+		cr_assert_eq(pwrite(fd, "y", 1, 0), 1);
+		cr_expect_eq(attr_of(&f, n).attrs.mode, modes[i].left);
+		if (i % 2)
+			commit(&f);
+		pfs_workspace_close_file(&o);
+		cr_expect_eq(attr_of(&f, n).attrs.mode, modes[i].left);
+		pfs_node_unref(&n);
+		OK(pfs_workspace_remove_name(f.ws, f.root, "f", 1, false, &err));
+	}
+	end(&f);
+}
+
+Test(workspace_file, a_file_with_set_id_bits_is_not_written_past_us)
+{
+	struct fixture f = begin();
+	struct pfs_node *n = put(&f, f.root, "f", "abc");
+	struct pfs_open *o;
+
+	set_mode(&f, n, 04755);
+	OK(pfs_workspace_open_file(f.ws, n, true, false, &o, &err));
+	cr_expect_eq(pfs_workspace_local_fd(o), -1);
+	OK(pfs_workspace_write(o, 0, "x", 1, &err));
+	pfs_workspace_close_file(&o);
+	cr_expect_eq(attr_of(&f, n).attrs.mode, 04755, "who says that it is to go is asked for it");
+	pfs_node_unref(&n);
+	end(&f);
+}
