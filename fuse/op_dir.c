@@ -402,7 +402,7 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
 	       const char *new_name, unsigned flags)
 {
-	static const unsigned known = RENAME_NOREPLACE | RENAME_EXCHANGE;
+	static const unsigned known = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
 	struct inode *from = pfs_op_inode(req, parent);
 	struct inode *to = from ? pfs_op_inode(req, new_parent) : NULL;
 	struct pfs_mount *m = fuse_req_userdata(req);
@@ -416,6 +416,8 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 		ours |= PFS_RENAME_NOREPLACE;
 	if (flags & RENAME_EXCHANGE)
 		ours |= PFS_RENAME_EXCHANGE;
+	if (flags & RENAME_WHITEOUT)
+		ours |= PFS_RENAME_WHITEOUT;
 	if (flags & ~known) {
 		fuse_reply_err(req, EINVAL);
 		return;

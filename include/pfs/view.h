@@ -142,7 +142,11 @@ PFS_API int pfs_view_mknod(struct pfs_view *v, struct pfs_handle *dir, const cha
 PFS_API int pfs_view_unlink(struct pfs_view *v, struct pfs_handle *dir, const char *name,
 			    struct pfs_error *err);
 
-enum pfs_rename_flags { PFS_RENAME_NOREPLACE = 1, PFS_RENAME_EXCHANGE = 2 };
+enum pfs_rename_flags {
+	PFS_RENAME_NOREPLACE = 1,
+	PFS_RENAME_EXCHANGE = 2,
+	PFS_RENAME_WHITEOUT = 4, /* a device 0/0 takes the old name; not with EXCHANGE */
+};
 PFS_API int pfs_view_rename(struct pfs_view *v, struct pfs_handle *from, const char *name,
 			    struct pfs_handle *to, const char *new_name, unsigned flags,
 			    struct pfs_error *err);

@@ -319,7 +319,8 @@ int pfs_view_rename(struct pfs_view *v, struct pfs_handle *from, const char *nam
 		rc = check_name(new_name, err);
 	if (rc < 0)
 		return rc;
-	if (flags & ~(unsigned)(PFS_RENAME_NOREPLACE | PFS_RENAME_EXCHANGE))
+	if (flags & ~(unsigned)(PFS_RENAME_NOREPLACE | PFS_RENAME_EXCHANGE | PFS_RENAME_WHITEOUT) ||
+	    ((flags & PFS_RENAME_EXCHANGE) && (flags & PFS_RENAME_WHITEOUT)))
 		return pfs_fail(err, PFS_E_INVALID, "rename flags %#x", flags);
 	if (!from->ops->writable)
 		return pfs_view_readonly(from, err);

@@ -254,8 +254,8 @@ static int repo_rename(struct pfs_handle *from, const char *name, struct pfs_han
 	if (from != to)
 		return pfs_fail(err, PFS_E_UNSUPPORTED,
 				"a branch cannot move to another repo; copy it");
-	if (flags & PFS_RENAME_EXCHANGE)
-		return pfs_fail(err, PFS_E_INVALID, "branches cannot be exchanged");
+	if (flags & (PFS_RENAME_EXCHANGE | PFS_RENAME_WHITEOUT))
+		return pfs_fail(err, PFS_E_INVALID, "branches cannot be exchanged or hidden");
 	rc = pfs_branch_rename(from->view->history, pfs_handle_name(from), name, new_name, err);
 	if (rc == 0)
 		pfs_branch_handle_rename(from, name, new_name);

@@ -387,6 +387,11 @@ static int node_rename(struct pfs_handle *from, const char *name, struct pfs_han
 	if (from->u.node.tenant != to->u.node.tenant)
 		return pfs_fail(err, PFS_E_UNSUPPORTED,
 				"a file cannot move to another branch; copy it");
+	if (flags & PFS_RENAME_WHITEOUT)
+		return pfs_workspace_rename_away(from->u.node.tenant->ws, from->u.node.node, name,
+						 strlen(name), to->u.node.node, new_name,
+						 strlen(new_name), flags & PFS_RENAME_NOREPLACE,
+						 err);
 	return pfs_workspace_rename(from->u.node.tenant->ws, from->u.node.node, name, strlen(name),
 				    to->u.node.node, new_name, strlen(new_name),
 				    flags & PFS_RENAME_NOREPLACE, flags & PFS_RENAME_EXCHANGE, err);

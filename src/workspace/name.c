@@ -424,45 +424,113 @@ static int check_rename(const struct pfs_probe *from, const struct pfs_probe *to
 	return t_dir && !is_empty(t, count) ? fail_not_empty(to, err) : 0;
 }
 
+struct renaming {
+	bool noreplace, exchange, whiteout;
+};
+
+static int make_whiteout(const struct pfs_probe *at, struct pfs_node **out, struct pfs_error *err)
+{
+	const struct pfs_node *n = at->slot->node;
+	const struct pfs_node_make make = { .type = PFS_ENTRY_CHR,
+					    .uid = n->attrs.uid,
+					    .gid = n->attrs.gid };
+	struct pfs_workspace *ws = at->dir->ws;
+	int rc =
+		pfs_node_new(ws, make.type,
+			     pfs_node_pick_ino(ws, at->dir->ino, at->name, at->name_len), out, err);
+
+	return rc < 0 ? rc : fill_made(*out, &make, at->dir, err);
+}
+
+/* The old name leads elsewhere from now on, or nowhere; the new one to what it led to. */
+static void move_name(struct pfs_probe *from, struct pfs_probe *to, struct pfs_node *whiteout,
+		      int64_t now)
+{
+	struct pfs_node *n = from->slot->node;
+
+	if (whiteout) {
+		pfs_slot_empty(from->slot);
+		pfs_slot_fill(from->slot, whiteout);
+	} else {
+		pfs_slot_vacate(from->slot);
+	}
+	lead_to(to, n, now);
+}
+
+static void exchange_names(struct pfs_probe *from, struct pfs_probe *to, int64_t now)
+{
+	struct pfs_node *n = pfs_slot_empty(from->slot), *t = pfs_slot_empty(to->slot);
+
+	t->ctime_ns = now;
+	pfs_slot_fill(from->slot, t);
+	pfs_slot_fill(to->slot, n);
+}
+
 static int rename_locked(struct pfs_probe *from, struct pfs_probe *to,
-			 const struct base_count *count, bool noreplace, bool exchange,
+			 const struct base_count *count, const struct renaming *how,
 			 struct pfs_error *err)
 {
 	struct pfs_node *n = from->slot ? from->slot->node : NULL;
 	struct pfs_node *t = to->slot ? to->slot->node : NULL;
 	struct pfs_workspace *ws = from->dir->ws;
+	struct pfs_node *whiteout = NULL;
 	int64_t now = pfs_clock_ns();
 	int rc;
 
 	if (!n)
 		return fail_missing(from, err);
-	if (exchange && !t)
+	if (how->exchange && !t)
 		return fail_missing(to, err);
-	if (noreplace && t)
+	if (how->noreplace && t)
 		return pfs_fail(err, PFS_E_EXISTS, "\"%.*s\" exists already", (int)to->name_len,
 				to->name);
 	if (n == t)
 		return 0;
-	rc = check_rename(from, to, count, exchange, err);
+	rc = check_rename(from, to, count, how->exchange, err);
+	if (rc == 0 && how->whiteout)
+		rc = make_whiteout(from, &whiteout, err);
 	if (rc == 0)
 		rc = make_room(to, err);
-	if (rc < 0)
-		return rc;
-	n->ctime_ns = now;
-	ws->moves += n->type == PFS_ENTRY_DIR || (t && t->type == PFS_ENTRY_DIR);
-	if (exchange) {
-		t->ctime_ns = now;
-		pfs_slot_empty(from->slot);
-		pfs_slot_empty(to->slot);
-		pfs_slot_fill(from->slot, t);
-		pfs_slot_fill(to->slot, n);
-	} else {
-		pfs_slot_vacate(from->slot);
-		lead_to(to, n, now);
+	if (rc == 0) {
+		n->ctime_ns = now;
+		ws->moves += n->type == PFS_ENTRY_DIR || (t && t->type == PFS_ENTRY_DIR);
+		if (how->exchange)
+			exchange_names(from, to, now);
+		else
+			move_name(from, to, whiteout, now);
+		pfs_node_touch_dir(from->dir, now);
+		pfs_node_touch_dir(to->dir, now);
 	}
-	pfs_node_touch_dir(from->dir, now);
-	pfs_node_touch_dir(to->dir, now);
-	return 0;
+	pfs_node_put(&whiteout);
+	return rc;
+}
+
+static int rename_names(struct pfs_workspace *ws, struct pfs_probe *from, struct pfs_probe *to,
+			const struct renaming *how, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_crossing_fini) struct pfs_crossing crossing = { 0 };
+	struct pfs_probe *back = how->exchange ? to : NULL;
+	struct base_count count;
+	int rc;
+
+	do {
+		rc = pfs_crossing_find(ws, from, back, &crossing, err);
+		if (rc == 0)
+			rc = lock_and_count(ws, to, from, &count, err);
+		if (rc < 0)
+			return rc;
+		rc = pfs_crossing_touch(ws, from, back, &crossing);
+		if (rc == 0)
+			pfs_rwlock_unlock(&ws->lock);
+	} while (rc == 0);
+	rc = rename_locked(from, to, &count, how, err);
+	pfs_rwlock_unlock(&ws->lock);
+	if (rc == 0) {
+		pfs_feed_note(&ws->feed, from->dir, from->name, from->name_len);
+		pfs_feed_note(&ws->feed, to->dir, to->name, to->name_len);
+		note_names(ws, to->held);
+	}
+	return rc;
 }
 
 int pfs_workspace_rename(struct pfs_workspace *ws, struct pfs_node *from, const char *name,
@@ -471,28 +539,20 @@ int pfs_workspace_rename(struct pfs_workspace *ws, struct pfs_node *from, const 
 {
 	PFS_AUTO(pfs_probe_fini) struct pfs_probe a = { from, name, name_len };
 	PFS_AUTO(pfs_probe_fini) struct pfs_probe b = { to, new_name, new_name_len };
-	PFS_AUTO(pfs_crossing_fini) struct pfs_crossing crossing = { 0 };
-	struct base_count count;
-	int rc;
+	const struct renaming how = { .noreplace = noreplace, .exchange = exchange };
 
 	if (noreplace && exchange)
 		return pfs_fail(err, PFS_E_INVALID, "a rename that exchanges and does not replace");
-	do {
-		rc = pfs_crossing_find(ws, &a, exchange ? &b : NULL, &crossing, err);
-		if (rc == 0)
-			rc = lock_and_count(ws, &b, &a, &count, err);
-		if (rc < 0)
-			return rc;
-		rc = pfs_crossing_touch(ws, &a, exchange ? &b : NULL, &crossing);
-		if (rc == 0)
-			pfs_rwlock_unlock(&ws->lock);
-	} while (rc == 0);
-	rc = rename_locked(&a, &b, &count, noreplace, exchange, err);
-	pfs_rwlock_unlock(&ws->lock);
-	if (rc == 0) {
-		pfs_feed_note(&ws->feed, from, name, name_len);
-		pfs_feed_note(&ws->feed, to, new_name, new_name_len);
-		note_names(ws, b.held);
-	}
-	return rc;
+	return rename_names(ws, &a, &b, &how, err);
+}
+
+int pfs_workspace_rename_away(struct pfs_workspace *ws, struct pfs_node *from, const char *name,
+			      size_t name_len, struct pfs_node *to, const char *new_name,
+			      size_t new_name_len, bool noreplace, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_probe_fini) struct pfs_probe a = { from, name, name_len };
+	PFS_AUTO(pfs_probe_fini) struct pfs_probe b = { to, new_name, new_name_len };
+	const struct renaming how = { .noreplace = noreplace, .whiteout = true };
+
+	return rename_names(ws, &a, &b, &how, err);
 }

@@ -156,6 +156,11 @@ int pfs_workspace_remove_name(struct pfs_workspace *ws, struct pfs_node *dir, co
 int pfs_workspace_rename(struct pfs_workspace *ws, struct pfs_node *from, const char *name,
 			 size_t name_len, struct pfs_node *to, const char *new_name,
 			 size_t new_name_len, bool noreplace, bool exchange, struct pfs_error *err);
+/* The same, leaving a whiteout at the old name: a device 0/0, as overlayfs hides names with, owned as
+ * what moved. */
+int pfs_workspace_rename_away(struct pfs_workspace *ws, struct pfs_node *from, const char *name,
+			      size_t name_len, struct pfs_node *to, const char *new_name,
+			      size_t new_name_len, bool noreplace, struct pfs_error *err);
 
 /* Appended to `out`. */
 int pfs_workspace_readlink(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_buf *out,

@@ -81,6 +81,42 @@ Test(workspace_name, a_directory_does_not_move_into_itself)
 	end(&f);
 }
 
+Test(workspace_name, a_name_that_moves_away_leaves_a_whiteout)
+{
+	struct fixture f = begin();
+	struct pfs_node *d = make(&f, f.root, PFS_ENTRY_DIR, "d"), *w;
+	struct pfs_node *n = put(&f, f.root, "f", "x");
+	struct pfs_node *t = put(&f, d, "g", "replaced");
+
+	commit(&f);
+	FAILS(PFS_E_EXISTS,
+	      pfs_workspace_rename_away(f.ws, f.root, NAME("f"), d, NAME("g"), true, &err));
+	FAILS(PFS_E_INVALID,
+	      pfs_workspace_rename_away(f.ws, f.root, NAME("d"), d, NAME("h"), false, &err));
+	FAILS(PFS_E_NOTFOUND,
+	      pfs_workspace_rename_away(f.ws, f.root, NAME("no"), d, NAME("g"), false, &err));
+	OK(pfs_workspace_rename_away(f.ws, f.root, NAME("f"), d, NAME("g"), false, &err));
+	cr_expect_eq(attr_of(&f, n).nlink, 1);
+	cr_expect_eq(attr_of(&f, t).nlink, 0);
+	pfs_node_unref(&t);
+	pfs_node_unref(&n);
+	pfs_node_unref(&d);
+	for (int round = 0; round < 3; round++) {
+		w = find(&f, f.root, "f");
+		cr_expect_eq(pfs_node_type(w), PFS_ENTRY_CHR, "round %d", round);
+		cr_expect_eq(attr_of(&f, w).rdev, 0);
+		cr_expect_eq(attr_of(&f, w).attrs.mode, 0);
+		pfs_node_unref(&w);
+		if (round == 0) {
+			close_ws(&f);
+			open_ws(&f);
+		} else {
+			commit(&f);
+		}
+	}
+	end(&f);
+}
+
 Test(workspace_name, a_node_is_the_same_wherever_it_moves)
 {
 	struct fixture f = begin();
