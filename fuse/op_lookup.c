@@ -163,7 +163,7 @@ static int drop_privileges(struct pfs_mount *m, struct inode *i, struct pfs_attr
 
 	if (!(*which & PFS_SET_MODE)) {
 		rc = pfs_view_getattr(m->view, i->handle, &is, err);
-		if (rc < 0 || is.type != PFS_TYPE_FILE)
+		if (rc < 0 || is.type == PFS_TYPE_DIR)
 			return rc;
 		set->mode = is.mode;
 	}

@@ -579,6 +579,19 @@ def set_id_bits_and_who_writes():
     assert mode(committed(commit(), os.path.abspath("late"))) == 0o777
 
 
+def set_id_bits_and_who_gives_away():
+    """chown(2) by somebody else than root takes them, whatever has them, but of a folder."""
+    makers = {"a file": (lambda p: os.close(opened(p)), 0o555), "a fifo": (os.mkfifo, 0o555),
+              "a device": (lambda p: os.mknod(p, 0o20600, os.makedev(1, 3)), 0o555),
+              "a folder": (os.mkdir, 0o6555)}
+    for path, (make, left) in makers.items():
+        make(path)
+        os.chown(path, 65534, 65534)
+        os.chmod(path, 0o6555)
+        as_nobody(lambda step: os.chown(path, 65534, 65534)).end()
+        assert mode(path) == left, (path, oct(mode(path)))
+
+
 def set_id_bits_of_what_is_installed():
     """As install(1), cp(1) and tar(1) make them."""
     os.umask(0)
