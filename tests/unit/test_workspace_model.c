@@ -280,6 +280,9 @@ static void check_node(struct pair *p, struct thing *t, struct pfs_node *n)
 		check_bytes(p, t, n);
 		return;
 	}
+	SAME(p, a.rdev, 0, "device of a whiteout");
+	if (t->type == PFS_ENTRY_CHR)
+		return;
 	SAME(p, pfs_workspace_readlink(p->ws, n, &target, &err), 0, "readlink");
 	SAME(p, target.len, t->len, "length of a target");
 	SAME(p, memcmp(target.data, t->bytes, t->len), 0, "target");
@@ -537,13 +540,20 @@ static void op_rename(struct pair *p)
 	int a = (int)roll(NAMES), b = (int)roll(NAMES);
 	struct thing *t = from.dir->names[a], *u = to.dir->names[b];
 	bool noreplace = roll(4) == 0, exchange = !noreplace && roll(4) == 0;
-	int want = want_rename(&from, t, &to, u, noreplace, exchange);
-	int rc = pfs_workspace_rename(p->ws, from.node, names[a], strlen(names[a]), to.node,
-				      names[b], strlen(names[b]), noreplace, exchange, &err);
+	bool whiteout = !exchange && roll(4) == 0;
+	int want = want_rename(&from, t, &to, u, noreplace, exchange), rc;
+
+	if (whiteout)
+		rc = pfs_workspace_rename_away(p->ws, from.node, names[a], strlen(names[a]),
+					       to.node, names[b], strlen(names[b]), noreplace,
+					       &err);
+	else
+		rc = pfs_workspace_rename(p->ws, from.node, names[a], strlen(names[a]), to.node,
+					  names[b], strlen(names[b]), noreplace, exchange, &err);
 
 	SAME(p, rc, want, "rename");
 	if (rc == 0 && t != u) {
-		from.dir->names[a] = exchange ? u : NULL;
+		from.dir->names[a] = exchange ? u : whiteout ? thing_new(PFS_ENTRY_CHR, 0) : NULL;
 		to.dir->names[b] = t;
 		if (!exchange)
 			thing_free(u);
