@@ -5,6 +5,7 @@
 #include "tree/tree.h"
 #include "workspace/chunk_i.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,22 +30,25 @@ PFS_VEC_DEFINE(push_place, struct places, struct place, "a seal")
 
 /* --- what is known ------------------------------------------------------- */
 
-/* Whether the bytes of a NEW file are known as they are now. */
+/* Whether the bytes of a NEW file are known as they are now; nobody writes them. */
 static bool is_chunked(const struct pfs_workspace *ws, const struct pfs_node *n)
 {
 	const struct pfs_node_file *f = &n->file;
 
 	return f->chunked && f->chunked_seal == ws->seals && f->chunked_stamp == n->stamp &&
-	       !f->chunked_open && !f->writers;
+	       !f->chunked_open && !pfs_node_is_written(n);
 }
 
-/* Being written right now and known as it was during this seal: that is what "as it is" means. */
+/*
+ * Being written right now and known as it was during this seal: that is what "as it is" means.
+ * Of who writes without our knowledge nobody hears, but of those who open and close we do.
+ */
 static bool is_known_open(const struct pfs_workspace *ws, const struct pfs_node *n)
 {
 	const struct pfs_node_file *f = &n->file;
 
-	return f->chunked && f->chunked_seal == ws->seals && f->writers &&
-	       f->chunked->size > OPEN_SIZE_MAX;
+	return f->chunked && f->chunked_seal == ws->seals && pfs_node_is_written(n) &&
+	       f->chunked->size > OPEN_SIZE_MAX && (f->writers || f->chunked_stamp == n->stamp);
 }
 
 /*
@@ -124,6 +128,7 @@ static int add_task(struct round *r, struct pfs_node *n, size_t place, struct pf
 		.stamp = n->stamp,
 		.open = n->file.writers != 0,
 		.unused = n->file.opens == 0,
+		.strange = atomic_load(&n->file.spooled->strange),
 		.place = place,
 	};
 	int rc = 0;
@@ -182,6 +187,16 @@ static void find_namesakes(struct pfs_workspace *ws, struct round *r)
 		r->tasks.items[i].dir = r->places.items[r->tasks.items[i].place].base;
 }
 
+/* Nobody had it open for writing, and nobody opened it since. */
+static void seen_unwritten(const struct pfs_chunk_task *task)
+{
+	const struct pfs_node_file *f = &task->node->file;
+
+	if (f->spooled && f->spooled->name.serial == task->name.serial &&
+	    task->node->stamp == task->stamp && !f->opens)
+		atomic_store(&f->spooled->strange, false);
+}
+
 /* What was read goes to its nodes; whether it still counts is decided when it is used. */
 static void finish_tasks(struct pfs_workspace *ws, struct pfs_chunk_tasks *t)
 {
@@ -197,6 +212,8 @@ static void finish_tasks(struct pfs_workspace *ws, struct pfs_chunk_tasks *t)
 			f->chunked_stamp = task->stamp;
 			f->chunked_seal = ws->seals;
 			f->chunked_open = task->open;
+			if (!task->open && task->strange)
+				seen_unwritten(task);
 		}
 		pfs_node_put(&task->node);
 	}

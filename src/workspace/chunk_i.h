@@ -17,7 +17,8 @@ struct pfs_chunk_task {
 	enum pfs_file_state state;
 	struct pfs_spool_name name;
 	uint64_t stamp;
-	bool open;             /* somebody is writing */
+	bool open;             /* somebody is writing, or may be behind our back */
+	bool strange;          /* it has to be found out */
 	bool unused;           /* nobody has it open */
 	size_t place;          /* of its directory, in the places of the round */
 	bool named;            /* the base may have a file of its name ... */

@@ -211,7 +211,7 @@ int pfs_chunk_new(struct pfs_workspace *ws, const struct pfs_spool_name *name, i
 
 int pfs_chunk_batch_add(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, struct pfs_error *err)
 {
-	PFS_AUTO(pfs_fd_close) int fd = pfs_spool_reopen(&b->ws->spool, &t->name, err);
+	PFS_AUTO(pfs_fd_close) int fd = pfs_spool_reopen_read(&b->ws->spool, &t->name, err);
 	struct pfs_content old;
 	struct pfs_spool_stat st;
 	int rc;
@@ -223,7 +223,9 @@ int pfs_chunk_batch_add(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, str
 	rc = pfs_spool_stat(&b->ws->spool, &t->name, fd, &st, err);
 	if (rc < 0)
 		return rc;
-	if (b->adopt && t->unused && st.size >= b->ws->lent_size_min)
+	if (t->strange && !t->open)
+		t->open = !t->unused || pfs_spool_is_written(fd);
+	if (b->adopt && t->unused && !t->open && st.size >= b->ws->lent_size_min)
 		rc = adopt(b, t, fd, st.size, err);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;

@@ -73,6 +73,7 @@ static int take_spool_file(struct pfs_node *n, const struct pfs_journal_node *ro
 		return rc;
 	}
 	n->file.spooled->journaled = true;
+	atomic_store(&n->file.spooled->strange, !patch && st.links == 1);
 	n->file.state = row->state;
 	/* A patched file never is: another link to it is not the store's. */
 	atomic_store(&n->file.spooled->lent, row->state == PFS_FILE_NEW && st.links > 1);

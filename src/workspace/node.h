@@ -162,6 +162,12 @@ void pfs_node_release(struct pfs_node *n);
 
 /* The journal shall have its row anew. */
 void pfs_node_queue(struct pfs_node *n);
+/* Whether somebody has the file open for writing, or may have as far as we know. */
+static inline bool pfs_node_is_written(const struct pfs_node *n)
+{
+	return n->file.writers || (n->file.state == PFS_FILE_NEW && n->file.spooled->strange);
+}
+
 /* The journal is to forget the ranges of a patched file; they are said anew when it is saved again. */
 void pfs_node_forget_ranges(struct pfs_node *n);
 /* It changed: dirty, stamped, to be journaled; so is the way to it. */

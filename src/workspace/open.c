@@ -262,8 +262,10 @@ int pfs_workspace_local_fd(struct pfs_open *o)
 	}
 	s->borrowed = true;
 	if (!s->patch && !s->lent && !s->replaced) {
-		if (o->write)
+		if (o->write) {
 			o->wrote = true;
+			atomic_store(&s->strange, true);
+		}
 		fd = s->fd;
 	}
 	pfs_spooled_unref(&s);

@@ -53,7 +53,7 @@ static int snapshot_file(struct pfs_workspace *ws, struct pfs_sealed_item *item,
 	struct pfs_spool_stat st;
 	int rc = 0;
 
-	item->open = n->file.writers != 0;
+	item->open = pfs_node_is_written(n);
 	if (n->file.state == PFS_FILE_PATCHED || (n->file.state == PFS_FILE_NEW && item->open)) {
 		rc = pfs_spooled_stat(n, &st, &item->attrs.mode, err);
 		if (rc < 0)

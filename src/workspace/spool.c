@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -177,15 +178,44 @@ int pfs_spool_create(struct pfs_spool *s, uint64_t ino, struct pfs_spool_name *o
 	return fd;
 }
 
-int pfs_spool_reopen(struct pfs_spool *s, const struct pfs_spool_name *name, struct pfs_error *err)
+static int reopen(struct pfs_spool *s, const struct pfs_spool_name *name, int flags,
+		  struct pfs_error *err)
 {
 	char text[PFS_SPOOL_NAME_SIZE];
-	int fd = pfs_io_open_file(s->dir, pfs_spool_format(name, text), O_RDWR | O_NOFOLLOW, err);
+	int fd = pfs_io_open_file(s->dir, pfs_spool_format(name, text), flags | O_NOFOLLOW, err);
 
 	if (fd == PFS_E_NOTFOUND)
 		return pfs_fail(err, PFS_E_CORRUPT,
 				"spool file %s is gone; `pfs fsck` says what is lost", text);
 	return fd < 0 ? pfs_wrap(err, fd, "spool") : fd;
+}
+
+int pfs_spool_reopen(struct pfs_spool *s, const struct pfs_spool_name *name, struct pfs_error *err)
+{
+	return reopen(s, name, O_RDWR, err);
+}
+
+int pfs_spool_reopen_read(struct pfs_spool *s, const struct pfs_spool_name *name,
+			  struct pfs_error *err)
+{
+	return reopen(s, name, O_RDONLY, err);
+}
+
+/*
+ * A lease for reading is refused while there is a writer. Whoever opens the file
+ * for writing in the moment we have it waits for us to give it back, and we are
+ * told by a signal that nobody minds.
+ */
+bool pfs_spool_is_written(int fd)
+{
+	bool written;
+
+	if (fcntl(fd, F_SETSIG, SIGURG) < 0)
+		return false;
+	written = fcntl(fd, F_SETLEASE, F_RDLCK) < 0 && errno == EAGAIN;
+	if (!written)
+		fcntl(fd, F_SETLEASE, F_UNLCK);
+	return written;
 }
 
 int pfs_spool_stat(struct pfs_spool *s, const struct pfs_spool_name *name, int fd,

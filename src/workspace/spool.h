@@ -49,6 +49,15 @@ int pfs_spool_create(struct pfs_spool *s, uint64_t ino, struct pfs_spool_name *o
 		     struct pfs_error *err);
 /* An existing one, for reading and writing. */
 int pfs_spool_reopen(struct pfs_spool *s, const struct pfs_spool_name *name, struct pfs_error *err);
+/* The same for reading only, which is_written() needs. */
+int pfs_spool_reopen_read(struct pfs_spool *s, const struct pfs_spool_name *name,
+			  struct pfs_error *err);
+/*
+ * Whether anybody at all has the file open for writing, or mapped so: ourselves, or
+ * somebody to whom the kernel passed it, who may have closed it since and has still
+ * a mapping, or outlived the pfsd that gave it to him. `fd` is open for reading.
+ */
+bool pfs_spool_is_written(int fd);
 /* The file is there and has `size` bytes at least, zeros where they were lost: durable. */
 int pfs_spool_fill(struct pfs_spool *s, const struct pfs_spool_name *name, uint64_t size,
 		   struct pfs_error *err);

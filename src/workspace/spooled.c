@@ -18,6 +18,7 @@ int pfs_spooled_new(const struct pfs_spool_name *name, int fd, struct pfs_patche
 	atomic_init(&s->refs, 1);
 	atomic_init(&s->replaced, false);
 	atomic_init(&s->borrowed, false);
+	atomic_init(&s->strange, false);
 	s->fd = fd;
 	s->patch = patch;
 	*out = s;

@@ -29,6 +29,12 @@ struct pfs_spooled {
 	_Atomic unsigned refs;
 	_Atomic bool replaced; /* not the node's any more */
 	_Atomic bool borrowed; /* its descriptor was given away */
+	/*
+	 * Given away for writing, and who closed it may have it mapped still; or from
+	 * before a crash, and whoever had it open then has it still. True until a look
+	 * at the file finds no writer.
+	 */
+	_Atomic bool strange;
 	int fd;                /* -1 while there are no users */
 	unsigned users;
 	bool journaled;            /* the journal names it, or is about to */

@@ -5,6 +5,10 @@
  * is compared with what was so when it was made.
  *
  *	abuse BRANCH SECONDS WORKERS SEED [EVERY_MSEC]
+ *	abuse sum FOLDER
+ *
+ * With 0 SECONDS it goes on until pfsd is gone; then what was promised has to be
+ * there. The second form prints a number for all there is to see of a folder.
  *
  * Without .pfs in it BRANCH is any directory: then nothing is committed, and
  * what is compared are the results of system calls and what is left.
@@ -16,6 +20,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -48,7 +54,8 @@ struct commit {
 static const char *branch;
 static struct worker *workers;
 static unsigned n_workers;
-static _Atomic size_t appended[APPENDERS], appending[APPENDERS];
+static bool crashing; /* until pfsd is gone */
+static _Atomic size_t appended[APPENDERS], appending[APPENDERS], synced[APPENDERS];
 static struct commit *commits;
 static _Atomic size_t n_commits;
 static _Atomic bool stop;
@@ -189,6 +196,8 @@ static bool random_step(struct worker *w, struct step *s)
 	case CUT:
 		s->off = i && i->type == FILE_TYPE ? below(w, i->size + 1) : 0;
 		return true;
+	case SYNCDIR:
+		return i && i->type == DIR_TYPE;
 	case RENAME:
 	case LINK:
 		s->b = random_path(w);
@@ -253,16 +262,30 @@ static int do_write(int fd, const struct step *s, bool append)
 	return at == s->len ? 0 : -1;
 }
 
+/* What is mapped of a file goes with pfsd. */
+static _Thread_local sigjmp_buf bus;
+
+static void on_bus(int number)
+{
+	(void)number;
+	siglongjmp(bus, 1);
+}
+
 static int do_store(int fd, const struct step *s)
 {
 	uint64_t start = s->off / 4096 * 4096;
-	size_t size = s->off + s->len - start;
-	unsigned char *map =
+	volatile size_t size = s->off + s->len - start;
+	unsigned char *volatile map =
 		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)start);
 	int rc;
 
 	if (map == MAP_FAILED)
 		return -1;
+	if (sigsetjmp(bus, 1)) {
+		munmap(map, size);
+		errno = EIO;
+		return -1;
+	}
 	abuse_fill(s->seed, map + (s->off - start), s->len);
 	rc = msync(map, size, MS_SYNC);
 	return munmap(map, size) < 0 ? -1 : rc;
@@ -328,10 +351,10 @@ static int do_attribute(struct worker *w, const struct step *s, const char *name
 
 static int sync_dir(int dir, const char *name)
 {
-	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), rc;
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
 
 	if (fd < 0)
-		return errno == ELOOP ? 0 : -1;
+		return -1;
 	rc = fsync(fd);
 	close(fd);
 	return rc;
@@ -397,7 +420,22 @@ static int perform(struct worker *w, const struct step *s)
 
 /* --- workers --------------------------------------------------------------- */
 
-static void take_step(struct worker *w, const struct step *s)
+/* Whoever sees it first tells all: the next pfsd may be there in no time. */
+static bool is_gone(int error)
+{
+	bool gone = crashing && (error == ENOTCONN || error == ECONNABORTED || error == EIO ||
+				 error == ENODEV || error == EINTR);
+
+	/* Where the mount was there is a folder with nothing in it. */
+	gone = gone || (crashing && error == ENOENT && access(branch, F_OK) < 0);
+
+	if (gone)
+		stop = true;
+	return gone;
+}
+
+/* False when pfsd is gone: whether the step was taken nobody knows. */
+static bool take_step(struct worker *w, const struct step *s)
 {
 	struct log *log = &w->log;
 	size_t at = log->done;
@@ -413,6 +451,8 @@ static void take_step(struct worker *w, const struct step *s)
 	log->steps[at] = *s;
 	atomic_store(&log->started, at + 1);
 	error = perform(w, s) < 0 ? errno : 0;
+	if (is_gone(error))
+		return false;
 	want = model_step(&w->m, s);
 	if (error != want) {
 		text_of(&s->a, a, sizeof(a));
@@ -421,6 +461,7 @@ static void take_step(struct worker *w, const struct step *s)
 		      strerror(error), strerror(want));
 	}
 	atomic_store(&log->done, at + 1);
+	return true;
 }
 
 static void *work(void *arg)
@@ -429,8 +470,8 @@ static void *work(void *arg)
 	struct step s;
 
 	while (!stop)
-		if (random_step(w, &s))
-			take_step(w, &s);
+		if (random_step(w, &s) && !(crashing && s.kind == LOOK) && !take_step(w, &s))
+			return NULL;
 	for (unsigned i = 0; i < SLOTS; i++) {
 		s = (struct step){ .kind = CLOSE, .slot = i };
 		if (w->m.slot[i].inode)
@@ -447,6 +488,8 @@ static void start_worker(struct worker *w, unsigned number, uint64_t seed)
 	snprintf(w->path, sizeof(w->path), "%s/w%u", branch, number);
 	if (mkdir(w->path, 0755) < 0)
 		WRONG("%s: %s", w->path, strerror(errno));
+	if (sync_dir(AT_FDCWD, w->path) < 0)
+		WRONG("%s: fsync: %s", w->path, strerror(errno));
 	w->dir = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	pthread_create(&w->thread, NULL, work, w);
 }
@@ -463,9 +506,14 @@ static void *append(void *arg)
 	for (size_t i = 0; !stop; i++) {
 		snprintf(record, sizeof(record), "%u %*zu\n", self, (int)RECORD_SIZE - 3, i);
 		atomic_store(&appending[self], i + 1);
-		if (write(fd, record, RECORD_SIZE) != RECORD_SIZE)
+		if (write(fd, record, RECORD_SIZE) != RECORD_SIZE) {
+			if (is_gone(errno))
+				break;
 			WRONG("%s: append: %s", path, strerror(errno));
+		}
 		atomic_store(&appended[self], i + 1);
+		if (crashing && i % 32 == 0 && fsync(fd) == 0)
+			atomic_store(&synced[self], i + 1);
 		usleep(500);
 	}
 	close(fd);
@@ -474,7 +522,8 @@ static void *append(void *arg)
 
 /* --- commits --------------------------------------------------------------- */
 
-static void commit(void)
+/* False when pfsd is gone. */
+static bool commit(void)
 {
 	struct commit *c = &commits[n_commits];
 	char path[4096];
@@ -486,18 +535,25 @@ static void commit(void)
 		c->first_record[i] = appended[i];
 	snprintf(path, sizeof(path), "%s/.pfs/commit", branch);
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0 || write(fd, "abuse", 5) != 5 || close(fd) < 0)
+	if (fd < 0 || write(fd, "abuse", 5) != 5 || close(fd) < 0) {
+		if (is_gone(errno))
+			return false;
 		WRONG("%s: %s", path, strerror(errno));
+	}
 	for (unsigned i = 0; i < n_workers; i++)
 		c->last[i] = workers[i].log.started;
 	for (unsigned i = 0; i < APPENDERS; i++)
 		c->last_record[i] = appending[i];
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, c->id, sizeof(c->id) - 1) < 32)
+	if (fd < 0 || read(fd, c->id, sizeof(c->id) - 1) < 32) {
+		if (is_gone(errno))
+			return false;
 		WRONG("%s: read: %s", path, strerror(errno));
+	}
 	c->id[32] = '\0';
 	close(fd);
 	n_commits++;
+	return true;
 }
 
 static void commit_path(const struct commit *c, const char *name, char *out, size_t size)
@@ -534,15 +590,13 @@ static void *read_again(void *arg)
 /* --- the end of the day ---------------------------------------------------- */
 
 /* Every record that was there, in order, and nothing else but the start of one. */
-static void judge_records(const struct commit *c)
+static void judge_records(const char *path, const size_t *least, const size_t *most)
 {
-	char path[4096], record[RECORD_SIZE + 1] = "";
+	char record[RECORD_SIZE + 1] = "";
 	size_t n[APPENDERS] = { 0 }, at;
 	unsigned self;
-	FILE *f;
+	FILE *f = fopen(path, "re");
 
-	commit_path(c, "records", path, sizeof(path));
-	f = fopen(path, "re");
 	while (f && fread(record, 1, RECORD_SIZE, f) == RECORD_SIZE) {
 		if (sscanf(record, "%u %zu\n", &self, &at) != 2 || self >= APPENDERS ||
 		    at != n[self])
@@ -550,11 +604,33 @@ static void judge_records(const struct commit *c)
 		n[self]++;
 	}
 	for (unsigned i = 0; i < APPENDERS; i++)
-		if (n[i] < c->first_record[i] || n[i] > c->last_record[i])
-			WRONG("%s: %zu records of %u, not %zu to %zu", path, n[i], i,
-			      c->first_record[i], c->last_record[i]);
+		if (n[i] < least[i] || n[i] > most[i])
+			WRONG("%s: %zu records of %u, not %zu to %zu", path, n[i], i, least[i],
+			      most[i]);
 	if (f)
 		fclose(f);
+}
+
+static void replay(struct worker *w, size_t to)
+{
+	for (; w->then_at < to; w->then_at++)
+		model_step(&w->then, &w->log.steps[w->then_at]);
+}
+
+/* Of fsync of a directory all of the branch may be expected, of that of a file all names. */
+static void judge_what_is_left(struct worker *w)
+{
+	const struct log *log = &w->log;
+	size_t promised;
+
+	for (promised = log->done; promised > w->then_at; promised--)
+		if (log->steps[promised - 1].kind == SYNCDIR)
+			break;
+	replay(w, promised);
+	for (promised = log->done; promised > w->then_at; promised--)
+		if (log->steps[promised - 1].kind == FSYNC)
+			break;
+	judge_crash(w->path, &w->then, log, w->then_at, promised, log->started);
 }
 
 static void *judge_worker(void *arg)
@@ -565,15 +641,33 @@ static void *judge_worker(void *arg)
 
 	snprintf(name, sizeof(name), "w%u", self);
 	for (size_t i = 0; i < n_commits; i++) {
-		for (; w->then_at < commits[i].first[self]; w->then_at++)
-			model_step(&w->then, &w->log.steps[w->then_at]);
-		commit_path(&commits[i], name, path, sizeof(path));
-		judge(path, &w->then, &w->log, commits[i].first[self], commits[i].last[self]);
+		const struct commit *c = &commits[i];
+
+		replay(w, c->first[self]);
+		commit_path(c, name, path, sizeof(path));
+		judge(path, &w->then, &w->log, c->first[self], c->last[self]);
+		commit_path(c, "records", path, sizeof(path));
 		if (self == 0)
-			judge_records(&commits[i]);
+			judge_records(path, c->first_record, c->last_record);
 	}
-	judge(w->path, &w->m, &w->log, w->log.done, w->log.done);
+	if (crashing)
+		judge_what_is_left(w);
+	else
+		judge(w->path, &w->m, &w->log, w->log.done, w->log.done);
 	return NULL;
+}
+
+static void judge_the_rest(void)
+{
+	size_t least[APPENDERS], most[APPENDERS];
+	char path[4096];
+
+	for (unsigned i = 0; i < APPENDERS; i++) {
+		least[i] = crashing ? synced[i] : appended[i];
+		most[i] = appending[i];
+	}
+	snprintf(path, sizeof(path), "%s/records", branch);
+	judge_records(path, least, most);
 }
 
 static void judge_all(void)
@@ -582,6 +676,7 @@ static void judge_all(void)
 		pthread_create(&workers[i].thread, NULL, judge_worker, &workers[i]);
 	for (unsigned i = 0; i < n_workers; i++)
 		pthread_join(workers[i].thread, NULL);
+	judge_the_rest();
 }
 
 static void spend(double seconds, unsigned every_msec, bool committing)
@@ -591,10 +686,10 @@ static void spend(double seconds, unsigned every_msec, bool committing)
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	do {
 		usleep(every_msec * 1000);
-		if (committing && n_commits < COMMITS_MAX)
-			commit();
+		if (stop || (committing && n_commits < COMMITS_MAX && !commit()))
+			break;
 		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while ((double)(now.tv_sec - start.tv_sec) < seconds);
+	} while (!stop && (crashing || (double)(now.tv_sec - start.tv_sec) < seconds));
 	stop = true;
 }
 
@@ -606,6 +701,8 @@ int main(int argc, char **argv)
 	char path[4096];
 	bool committing;
 
+	if (argc == 3 && strcmp(argv[1], "sum") == 0)
+		return printf("%llx\n", (unsigned long long)digest(argv[2])) < 0;
 	if (argc < 5 || atoi(argv[3]) < 1 || atoi(argv[3]) > (int)WORKERS_MAX) {
 		fprintf(stderr, "usage: abuse BRANCH SECONDS WORKERS SEED [EVERY_MSEC]\n");
 		return 2;
@@ -614,6 +711,9 @@ int main(int argc, char **argv)
 	n_workers = (unsigned)atoi(argv[3]);
 	workers = calloc(n_workers, sizeof(*workers));
 	commits = calloc(COMMITS_MAX + 1, sizeof(*commits));
+	crashing = atof(argv[2]) == 0;
+	if (crashing)
+		signal(SIGBUS, on_bus);
 	umask(0);
 	snprintf(path, sizeof(path), "%s/.pfs/commit", branch);
 	committing = access(path, F_OK) == 0;
@@ -621,14 +721,18 @@ int main(int argc, char **argv)
 		start_worker(&workers[i], i, strtoull(argv[4], NULL, 10));
 	for (unsigned i = 0; i < APPENDERS; i++)
 		pthread_create(&appender[i], NULL, append, (void *)(uintptr_t)i);
-	pthread_create(&reader, NULL, read_again, NULL);
+	printf("at work\n");
+	fflush(stdout);
+	if (!crashing)
+		pthread_create(&reader, NULL, read_again, NULL);
 	spend(atof(argv[2]), every_msec, committing);
 	for (unsigned i = 0; i < n_workers; i++)
 		pthread_join(workers[i].thread, NULL);
 	for (unsigned i = 0; i < APPENDERS; i++)
 		pthread_join(appender[i], NULL);
-	pthread_join(reader, NULL);
-	if (committing)
+	if (!crashing)
+		pthread_join(reader, NULL);
+	if (committing && !crashing)
 		commit();
 	for (unsigned i = 0; i < n_workers; i++) {
 		steps += workers[i].log.done;

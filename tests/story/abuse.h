@@ -35,6 +35,14 @@ struct log {
 void judge(const char *path, const struct model *m, const struct log *log, size_t first,
 	   size_t last);
 
+/*
+ * The same after pfsd was killed: names and attributes are as after one step,
+ * from number `promised` on; bytes are as they were at any of them, but not
+ * older than the last fsync of their file.
+ */
+void judge_crash(const char *path, const struct model *m, const struct log *log, size_t first,
+		 size_t promised, size_t last);
+
 /* What is at a name of a directory is just so now; the path is for telling. */
 void compare(int dir, const char *name, const char *path, const struct model *m,
 	     const struct inode *i);

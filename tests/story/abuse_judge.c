@@ -159,6 +159,7 @@ struct loose {
 struct comparison {
 	const struct model *m;
 	char why[9000];
+	bool crashed;
 	bool live; /* a branch: numbers of its files may change; but nobody else is at work */
 	struct loose loose[LOOSE_MAX];
 	unsigned n_loose;
@@ -211,12 +212,13 @@ static bool same_file(struct comparison *c, const struct inode *i, struct found 
 	*exact = same_bytes(i, f);
 	if (f->st.st_nlink != i->names)
 		return differs(c, path, "another number of names");
-	if (!c->live && c->ino[i->serial] && c->ino[i->serial] != f->st.st_ino)
+	if (!c->live && !c->crashed && c->ino[i->serial] && c->ino[i->serial] != f->st.st_ino)
 		return differs(c, path, "not the same file as at its other name");
 	c->ino[i->serial] = f->st.st_ino;
 	if (*exact)
 		return true;
-	if (c->live || !(model_is_open(c->m, i) || i->large) || c->n_loose == LOOSE_MAX)
+	if (c->live || !(c->crashed || model_is_open(c->m, i) || i->large) ||
+	    c->n_loose == LOOSE_MAX)
 		return differs(c, path, "other bytes");
 	c->loose[c->n_loose++] = (struct loose){ i->serial, f };
 	return true;
@@ -237,7 +239,7 @@ static bool same(struct comparison *c, const struct inode *i, struct found *f, c
 		return false;
 	if (i->type == FILE_TYPE && !same_file(c, i, f, path, &exact))
 		return false;
-	if (i->mtime_known && exact && mtime != i->mtime_nsec)
+	if (i->mtime_known && exact && !(c->crashed && i->type == FILE_TYPE) && mtime != i->mtime_nsec)
 		return differs(c, path, "another time");
 	if (i->type == SYMLINK_TYPE) {
 		snprintf(below, sizeof(below), "nowhere/%llu", (unsigned long long)i->target);
@@ -256,43 +258,101 @@ static bool same(struct comparison *c, const struct inode *i, struct found *f, c
 
 /* --- bytes of several moments ---------------------------------------------- */
 
-/* Each byte is as at one of the steps. A write that is cut off has an end in between. */
-static bool mixed(const struct loose *l, const struct model *start, const struct log *log,
-		  size_t first, size_t from, size_t last)
+/* What a commit, or a crash, is judged by. */
+struct moments {
+	const struct model *start; /* after `first` steps */
+	const struct log *log;
+	size_t first, last;
+	bool crashed;
+};
+
+struct mix {
+	const struct found *found;
+	size_t size, least, most;
+	uint64_t seen;
+	bool *good; /* bytes that are as at one of the moments */
+};
+
+static void mix_reset(struct mix *x)
 {
-	size_t size = (size_t)l->found->st.st_size, least = SIZE_MAX, most = 0, bad = 0;
-	bool *good = calloc(size + 1, 1), early = false;
-	uint64_t seen = 0;
+	memset(x->good, 0, x->size + 1);
+	x->least = SIZE_MAX;
+	x->most = 0;
+	x->seen = 0;
+}
+
+static void mix_add(struct mix *x, const struct inode *i)
+{
+	if (x->seen == i->version)
+		return;
+	x->seen = i->version;
+	x->least = i->size < x->least ? i->size : x->least;
+	x->most = i->size > x->most ? i->size : x->most;
+	for (size_t b = 0; b < x->size; b++)
+		x->good[b] |= x->found->data[b] == (b < i->size ? i->data[b] : 0);
+}
+
+static bool mix_is_good(const struct mix *x)
+{
+	for (size_t b = 0; b < x->size; b++)
+		if (!x->good[b])
+			return false;
+	return x->size >= x->least && x->size <= x->most;
+}
+
+static struct inode *inode_of(const struct model *m, unsigned serial)
+{
+	return serial < m->n ? m->all[serial] : NULL;
+}
+
+/* Whether a seal may have read the file before it looked at names. */
+static bool read_early(const struct moments *t, unsigned serial)
+{
+	bool early = t->crashed;
 	struct model m;
 
-	model_copy(&m, start);
-	for (size_t k = first; k <= last; k++) {
-		struct inode *i = l->serial < m.n ? m.all[l->serial] : NULL;
+	model_copy(&m, t->start);
+	for (size_t k = t->first; !early && k <= t->last; k++) {
+		const struct inode *i = inode_of(&m, serial);
 
-		early = early || (i && (i->large || i->size > EARLIER_SIZE));
-		if (k < last)
-			model_step(&m, &log->steps[k]);
+		early = i && (i->large || i->size > EARLIER_SIZE);
+		if (k < t->last)
+			model_step(&m, &t->log->steps[k]);
 	}
 	model_fini(&m);
-	model_copy(&m, start);
-	for (size_t k = first; k <= last; k++) {
-		struct inode *i = l->serial < m.n ? m.all[l->serial] : NULL;
+	return early;
+}
 
-		if (i && (early || k >= from) && i->version != seen) {
-			seen = i->version;
-			least = i->size < least ? i->size : least;
-			most = i->size > most ? i->size : most;
-			for (size_t b = 0; b < size; b++)
-				good[b] |= l->found->data[b] == (b < i->size ? i->data[b] : 0);
-		}
-		if (k < last)
-			model_step(&m, &log->steps[k]);
+static bool is_sync_of(const struct model *m, const struct step *s, const struct inode *i)
+{
+	return s->kind == FSYNC && m->slot[s->slot].inode == i;
+}
+
+/* Each byte is as at one of the moments. A write that is cut off has an end in between. */
+static bool mixed(const struct loose *l, const struct moments *t, size_t from)
+{
+	struct mix x = { .found = l->found, .size = (size_t)l->found->st.st_size };
+	bool early = read_early(t, l->serial), good;
+	struct model m;
+
+	x.good = malloc(x.size + 1);
+	mix_reset(&x);
+	model_copy(&m, t->start);
+	for (size_t k = t->first; k <= t->last; k++) {
+		const struct inode *i = inode_of(&m, l->serial);
+
+		if (i && t->crashed && k > t->first && k <= t->log->done &&
+		    is_sync_of(&m, &t->log->steps[k - 1], i))
+			mix_reset(&x);
+		if (i && (early || k >= from))
+			mix_add(&x, i);
+		if (k < t->last)
+			model_step(&m, &t->log->steps[k]);
 	}
 	model_fini(&m);
-	for (size_t b = 0; b < size; b++)
-		bad += !good[b];
-	free(good);
-	return !bad && size >= least && size <= most;
+	good = mix_is_good(&x);
+	free(x.good);
+	return good;
 }
 
 void compare(int dir, const char *name, const char *path, const struct model *m,
@@ -314,53 +374,66 @@ void compare(int dir, const char *name, const char *path, const struct model *m,
 /* --- a commit -------------------------------------------------------------- */
 
 static bool as_after(const struct model *now, struct found *f, const char *path,
-		     const struct model *start, const struct log *log, size_t first, size_t k,
-		     size_t last, struct comparison *c)
+		     const struct moments *t, size_t k, struct comparison *c)
 {
-	*c = (struct comparison){ .m = now };
+	bool alike;
+
+	*c = (struct comparison){ .m = now, .crashed = t->crashed };
 	c->ino = calloc(now->n, sizeof(*c->ino));
-	if (!same(c, now->root, f, path)) {
-		free(c->ino);
-		return false;
-	}
+	alike = same(c, now->root, f, path);
 	free(c->ino);
-	for (unsigned i = 0; i < c->n_loose; i++)
-		if (!mixed(&c->loose[i], start, log, first, k, last))
-			return differs(c, path, "an open file has bytes that were never in it");
-	return true;
+	for (unsigned i = 0; alike && i < c->n_loose; i++)
+		if (!mixed(&c->loose[i], t, k))
+			alike = differs(c, path, "a file has bytes that were never in it");
+	return alike;
 }
 
-/* The step after which the model is as what was found; past `last` when there is none. */
-static size_t find_step(struct found *f, const char *path, const struct model *start,
-			const struct log *log, size_t first, size_t last, bool tell)
+/* The step after which the model is as what was found; past the last when there is none. */
+static size_t find_step(struct found *f, const char *path, const struct moments *t, size_t least,
+			bool tell)
 {
 	struct comparison *c = malloc(sizeof(*c));
 	struct model now;
 	size_t k;
 
-	model_copy(&now, start);
-	for (k = first; k <= last; k++) {
-		if (as_after(&now, f, path, start, log, first, k, last, c))
+	model_copy(&now, t->start);
+	for (k = t->first; k <= t->last; k++) {
+		if (k >= least && as_after(&now, f, path, t, k, c))
 			break;
-		if (tell)
+		if (tell && k >= least)
 			fprintf(stderr, "after %zu steps: %s; next: %s\n", k, c->why,
-				k < last ? abuse_kind[log->steps[k].kind] : "none");
-		if (k < last)
-			model_step(&now, &log->steps[k]);
+				k < t->last ? abuse_kind[t->log->steps[k].kind] : "none");
+		if (k < t->last)
+			model_step(&now, &t->log->steps[k]);
 	}
 	model_fini(&now);
 	free(c);
 	return k;
 }
 
-void judge(const char *path, const struct model *start, const struct log *log, size_t first,
-	   size_t last)
+static void judge_moments(const char *path, const struct moments *t, size_t least)
 {
 	struct found *f = look(AT_FDCWD, path, path);
 
-	if (find_step(f, path, start, log, first, last, false) > last) {
-		find_step(f, path, start, log, first, last, true);
-		WRONG("%s: is as after none of the steps from %zu to %zu", path, first, last);
+	if (find_step(f, path, t, least, false) > t->last) {
+		find_step(f, path, t, least, true);
+		WRONG("%s: is as after none of the steps from %zu to %zu", path, least, t->last);
 	}
 	forget(f);
+}
+
+void judge(const char *path, const struct model *start, const struct log *log, size_t first,
+	   size_t last)
+{
+	struct moments t = { start, log, first, last, false };
+
+	judge_moments(path, &t, first);
+}
+
+void judge_crash(const char *path, const struct model *start, const struct log *log, size_t first,
+		 size_t promised, size_t last)
+{
+	struct moments t = { start, log, first, last, true };
+
+	judge_moments(path, &t, promised);
 }

@@ -125,6 +125,66 @@ Test(workspace_lent, who_writes_before_the_commit_is_settled_writes_another_file
 	end(&f);
 }
 
+/* As the kernel has it for somebody who mapped the file and closed it. */
+static int put_and_keep(struct fixture *f, struct pfs_node **out)
+{
+	struct pfs_open *o;
+	int fd;
+
+	*out = make(f, f->root, PFS_ENTRY_FILE, "huge");
+	scratch_fill(bytes, HUGE, 5);
+	OK(pfs_workspace_open_file(f->ws, *out, true, false, &o, &err));
+	fd = dup(pfs_workspace_local_fd(o));
+	cr_assert_eq(pwrite(fd, bytes, HUGE, 0), HUGE);
+	pfs_workspace_close_file(&o);
+	return fd;
+}
+
+static void write_behind(struct fixture *f, int fd)
+{
+	struct pfs_sealed s = seal_for(f, 1), later;
+
+	cr_expect_eq(spool_stat(f).st_nlink, 1, "it is not taken in");
+	OK(pfs_workspace_settle(f->ws, &s, &err));
+	cr_expect(pfs_workspace_dirty(f->ws), "nor is it done with");
+	cr_assert_eq(pwrite(fd, "behind", 6, 12345678), 6);
+	check_content(f, &s);
+	memcpy(bytes + 12345678, "behind", 6);
+	later = seal_for(f, 2);
+	check_content(f, &later);
+	OK(pfs_workspace_settle(f->ws, &later, &err));
+	close(fd);
+	later = seal_for(f, 3);
+	check_content(f, &later);
+	OK(pfs_workspace_settle(f->ws, &later, &err));
+	cr_expect_not(pfs_workspace_dirty(f->ws));
+}
+
+Test(workspace_lent, who_writes_behind_our_back_is_not_cut_off)
+{
+	struct fixture f = begin_on_disk();
+	struct pfs_node *n;
+	int fd = put_and_keep(&f, &n);
+
+	write_behind(&f, fd);
+	pfs_node_unref(&n);
+	end(&f);
+}
+
+Test(workspace_lent, nor_is_who_outlived_a_restart)
+{
+	struct fixture f = begin_on_disk();
+	struct pfs_node *n;
+	int fd = put_and_keep(&f, &n);
+
+	OK(pfs_workspace_sync(f.ws, &err));
+	pfs_node_unref(&n);
+	close_ws(&f);
+	open_ws(&f);
+	write_behind(&f, fd);
+	end(&f);
+}
+
 Test(workspace_lent, a_restart_remembers_it)
 {
 	struct pfs_node_attr set = { .attrs.mtime_sec = 1234567890 };
