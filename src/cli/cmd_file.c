@@ -61,7 +61,10 @@ static int get_to_file(struct pfs_cli *cli, const struct pfs_target *t, const ch
 {
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf part = PFS_BUF_INIT(3 * PFS_PATH_SIZE_MAX);
 	PFS_AUTO(pfs_fd_close) int fd = -1;
-	int rc = pfs_buf_printf(&part, err, "%s.pfs-part-%ld", path, (long)getpid());
+	const char *slash = strrchr(path, '/');
+	int dir = slash ? (int)(slash + 1 - path) : 0;
+	/* Beside it, under a name that is never longer than the file's may be. */
+	int rc = pfs_buf_printf(&part, err, "%.*s.pfs-part-%ld", dir, path, (long)getpid());
 
 	if (rc < 0)
 		return rc;
