@@ -63,6 +63,34 @@ except OSError as e:
 EOF
 }
 
+# store FILE SIZE SEED: through a shared mapping, a byte in each page; 135: SIGBUS, 1: an error.
+store() {
+	timeout 60 python3 - "$@" <<'EOF'
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
+size, seed = int(sys.argv[2]), int(sys.argv[3])
+if os.fstat(fd).st_size < size: os.ftruncate(fd, size)
+m = mmap.mmap(fd, size)
+for at in range(0, size, 4096): m[at] = (at // 4096 + seed) % 251 + 1
+m.flush()
+os.fsync(fd)
+EOF
+}
+stored() {
+	python3 - "$@" <<'EOF'
+import sys
+data = open(sys.argv[1], "rb").read()
+for at in range(0, int(sys.argv[2]), 4096): assert data[at] == (at // 4096 + int(sys.argv[3])) % 251 + 1, at
+EOF
+}
+fails_at_once() {
+	"$@"
+	case $? in
+	1 | 135) return 0 ;;
+	*) return 1 ;;
+	esac
+}
+
 commit_code() { curl -s -o "$S/claim.out" -w '%{http_code}' -XPOST --unix-socket "$SOCK" "http://localhost/commit?repo=data&branch=master"; }
 
 mkdir "$MNT/data" "$top" "$MNT/gone" "$MNT/gone/master" "$top/d"
@@ -116,10 +144,16 @@ claim "the branch is as it was" kept
 
 # Full again; removing files makes room for the rest.
 same "full again" ENOSPC "$(brim "$top/again")"
+claim "storing into a new file through a mapping fails, and does not hang" fails_at_once store "$top/again/mapped" 40000000 1
+claim "... into a large committed one, too" fails_at_once store "$top/huge" 20000000 2
 rm -r "$top/again"
-rm "$top"/more/1*
+# What was stored into the committed file is in memory still, and needs room, too.
+rm -r "$top/more" && mkdir "$top/more"
+claim "storing goes on when there is room" store "$top/mapped" 3000000 3
+claim "... and is there" stored "$top/mapped" 3000000 3
 claim "a commit works when there is room" sh -c "echo two > '$top/.pfs/commit'"
 second=$(cat "$top/.pfs/commit")
+claim "it has what was stored" stored "$MNT/data/$second/mapped" 3000000 3
 claim "it is another one" test "$second" != "$first"
 (cd "$MNT/data/$second" && find more more2 -type f | sort | xargs sha256sum) >"$S/second.sums"
 claim "it is what was on the branch" sh -c "cd '$top' && sha256sum --quiet -c '$S/second.sums'"
