@@ -161,7 +161,7 @@ claim "a good one comes" reload
 
 # ---- nobody comes ----
 stop_pfsd
-start --without io_uring --hold 1
+start --without io_uring --hold 4
 stop_pfsd
 # The second is of those whose request was waiting already.
 claim "who waits gets an error when nobody comes" sh -c "timeout 10 python3 '$W' wait '$B/sub' | grep -E '^(ENOTCONN|ECONNABORTED)\$'"
@@ -228,11 +228,64 @@ claim "it is refused" logged "mount.lost.*damaged" 1
 claim "and a new mount takes the place of the dead one" test -f "$B/kept"
 stop_pfsd
 
+# ---- a service manager keeps it ----
+# As systemd does: it takes two descriptors, and gives them to the next it starts.
+cat >"$S/manager.py" <<'PY'
+import os, signal, socket, subprocess, sys
+where, args = sys.argv[1], sys.argv[2:]
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(where)
+s.settimeout(20)
+env = dict(os.environ, NOTIFY_SOCKET=where, FDSTORE="2")
+
+def hear(word, fds=None):
+    while True:
+        text, got, _, _ = socket.recv_fds(s, 4096, 4)
+        if fds is not None:
+            fds += got
+        if word in text.decode():
+            return text.decode()
+
+first = subprocess.Popen(args, env=env)
+hear("READY=1")
+held = os.open(sys.stdin.readline().strip(), os.O_RDONLY)
+first.send_signal(signal.SIGTERM)
+kept = []
+assert "FDNAME=pfs-mount" in hear("FDSTORE=1", kept) and len(kept) == 2, kept
+assert first.wait() == 0
+
+# Ours is what becomes pfsd, so that the number in LISTEN_PID is right.
+pid = os.fork()
+if pid == 0:
+    os.close(held)
+    high = [os.dup2(fd, 20 + i) for i, fd in enumerate(kept)]
+    for i, fd in enumerate(high):
+        os.dup2(fd, 3 + i)
+    os.closerange(5, 64)
+    env.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2", LISTEN_FDNAMES="pfs-mount:pfs-mount")
+    os.execve(args[0], args, env)
+for fd in kept:
+    os.close(fd)
+hear("FDSTOREREMOVE=1")
+hear("READY=1")
+assert os.pread(held, 5, 0) == b"kept\n"
+os.close(held)
+os.kill(pid, signal.SIGTERM)
+kept = []
+hear("FDSTORE=1", kept)
+assert os.waitpid(pid, 0)[1] == 0
+PY
+taken=$(count_log mount.taken)
+claim "a service manager keeps the mount, and the next goes on with it" sh -c "
+	echo '$B/kept' | python3 '$S/manager.py' '$S/notify' '$PFSD' --data '$DATA' --mount '$MNT' --listen '127.0.0.1:$PORT' --socket '$SOCK' $HOLD 2>>'$S/pfsd.log'"
+claim "which is said" logged mount.taken $((taken + 1))
+claim "when the manager drops it, it is dead" sh -c "! timeout 10 stat -f '$MNT' 2>/dev/null"
+
 # ---- what cannot be held ----
 ready=$(count_log pfsd.ready)
 start
 wait_for 5 logged pfsd.ready $((ready + 1))
-if tail -n 1 "$S/pfsd.log" | grep -q "features=.*io_uring" "$S/pfsd.log"; then
+if grep pfsd.ready "$S/pfsd.log" | tail -n 1 | grep -q io_uring; then
 	kill -HUP "$PFSD_PID"
 	claim "with io_uring a reload is refused" wait_for 10 logged "not_reloaded.*io_uring" 1
 	claim "and everything goes on" test -f "$B/kept"
