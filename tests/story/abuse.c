@@ -154,25 +154,35 @@ static unsigned n_large(const struct model *m)
 	return n;
 }
 
-static bool random_step(struct worker *w, struct step *s)
+static enum kind random_kind(struct worker *w)
 {
 	static const unsigned char weight[KINDS] = {
-		[CREATE] = 30, [OPEN] = 20, [CLOSE] = 45, [WRITE] = 60, [RESIZE] = 6, [CUT] = 4,
-		[PUNCH] = 6, [ZERO] = 4, [STORE] = 10, [COPY] = 12, [FSYNC] = 4, [MKDIR] = 16,
-		[RMDIR] = 8, [SYNCDIR] = 1, [UNLINK] = 16, [RENAME] = 30, [LINK] = 12, [SYMLINK] = 6,
-		[CHMOD] = 6, [SETXATTR] = 8, [RMXATTR] = 4, [UTIMES] = 8, [LOOK] = 16,
+		[CREATE] = 30, [OPEN] = 20,  [CLOSE] = 45,  [WRITE] = 60,  [RESIZE] = 6,
+		[CUT] = 4,     [PUNCH] = 6,  [ZERO] = 4,    [STORE] = 10,  [COPY] = 12,
+		[FSYNC] = 4,   [MKDIR] = 16, [RMDIR] = 8,   [SYNCDIR] = 1, [UNLINK] = 16,
+		[RENAME] = 30, [LINK] = 12,  [SYMLINK] = 6, [CHMOD] = 6,   [SETXATTR] = 8,
+		[RMXATTR] = 4, [UTIMES] = 8, [LOOK] = 16,
 	};
-	unsigned at = 0, total = 0;
-	const struct inode *i;
-	int error;
+	enum kind kind = CREATE;
+	unsigned at, total = 0;
 
 	for (unsigned k = 0; k < KINDS; k++)
 		total += weight[k];
 	at = (unsigned)below(w, total);
-	*s = (struct step){ .kind = CREATE, .seed = abuse_random(&w->rng) | 1, .a = random_path(w) };
-	while (at >= weight[s->kind])
-		at -= weight[s->kind++];
-	s->seed += s->seed % 8 == 1; /* even ones, too, and never 0 */
+	while (at >= weight[kind])
+		at -= weight[kind++];
+	return kind;
+}
+
+/* False when it would make no sense now. */
+static bool random_step(struct worker *w, struct step *s)
+{
+	const struct inode *i;
+	int error;
+
+	*s = (struct step){ .kind = random_kind(w), .a = random_path(w) };
+	s->seed = abuse_random(&w->rng) | 1; /* never 0 */
+	s->seed += s->seed % 8 == 1 ? 3 : 0; /* some can be compressed */
 	i = model_find(&w->m, &s->a, &error);
 	switch (s->kind) {
 	case CREATE:
@@ -182,7 +192,8 @@ static bool random_step(struct worker *w, struct step *s)
 		s->how = (unsigned)below(w, 3);
 		if (s->kind == OPEN)
 			s->len = below(w, 6) == 0;
-		return random_slot(w, true, &s->slot) && (s->kind == CREATE || i || below(w, 8) == 0);
+		return random_slot(w, true, &s->slot) &&
+		       (s->kind == CREATE || i || below(w, 8) == 0);
 	case CLOSE:
 	case FSYNC:
 		return random_slot(w, false, &s->slot);

@@ -20,7 +20,7 @@ struct found {
 	unsigned char *attr[ATTRS]; /* NULL: it has none */
 	size_t attr_len[ATTRS];
 	struct found *child[NAMES];
-	uint64_t same_version; /* the bytes are as in this version of the model ... */
+	uint64_t same_version;  /* the bytes are as in this version of the model ... */
 	uint64_t other_version; /* ... and not as in this one */
 };
 
@@ -179,8 +179,9 @@ static bool same_attrs(struct comparison *c, const struct inode *i, const struct
 		unsigned char want[5000];
 
 		if (!i->attr_seed[a] != !f->attr[a])
-			return differs(c, path, f->attr[a] ? "an attribute too many"
-							   : "an attribute is missing");
+			return differs(c, path,
+				       f->attr[a] ? "an attribute too many"
+						  : "an attribute is missing");
 		if (!i->attr_seed[a])
 			continue;
 		abuse_fill(i->attr_seed[a], want, i->attr_len[a]);
@@ -239,7 +240,8 @@ static bool same(struct comparison *c, const struct inode *i, struct found *f, c
 		return false;
 	if (i->type == FILE_TYPE && !same_file(c, i, f, path, &exact))
 		return false;
-	if (i->mtime_known && exact && !(c->crashed && i->type == FILE_TYPE) && mtime != i->mtime_nsec)
+	if (i->mtime_known && exact && !(c->crashed && i->type == FILE_TYPE) &&
+	    mtime != i->mtime_nsec)
 		return differs(c, path, "another time");
 	if (i->type == SYMLINK_TYPE) {
 		snprintf(below, sizeof(below), "nowhere/%llu", (unsigned long long)i->target);
@@ -248,8 +250,8 @@ static bool same(struct comparison *c, const struct inode *i, struct found *f, c
 	for (unsigned n = 0; i->type == DIR_TYPE && n < NAMES; n++) {
 		snprintf(below, sizeof(below), "%s/%s", path, abuse_name[n]);
 		if (!i->child[n] != !f->child[n])
-			return differs(c, below, f->child[n] ? "should not be there"
-							     : "is not there");
+			return differs(c, below,
+				       f->child[n] ? "should not be there" : "is not there");
 		if (i->child[n] && !same(c, i->child[n], f->child[n], below))
 			return false;
 	}

@@ -9,14 +9,16 @@
 #define NAME_63 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
 
 const char *const abuse_name[NAMES] = {
-	"a",        "b",     "c",        "d",          "e",   "f",
-	"new\nline", "-dash", "\xff\xfe\x80", "with space", "...", NAME_64 NAME_64 NAME_64 NAME_63,
+	"a",          "b",     "c",
+	"d",          "e",     "f",
+	"new\nline",  "-dash", "\xff\xfe\x80",
+	"with space", "...",   NAME_64 NAME_64 NAME_64 NAME_63,
 };
 
 const char *const abuse_kind[KINDS] = {
-	"create", "open",  "close", "write",   "resize", "cut",      "punch",  "zero", "store",
-	"copy",   "fsync", "mkdir", "rmdir",   "syncdir", "unlink",  "rename", "link", "symlink",
-	"chmod",  "setxattr", "rmxattr", "utimes", "look",
+	"create", "open",    "close", "write",    "resize",  "cut",     "punch",  "zero",
+	"store",  "copy",    "fsync", "mkdir",    "rmdir",   "syncdir", "unlink", "rename",
+	"link",   "symlink", "chmod", "setxattr", "rmxattr", "utimes",  "look",
 };
 
 static void *need(void *p)
@@ -257,7 +259,8 @@ static int step_bytes(struct model *m, const struct step *s)
 static int step_remove(struct model *m, const struct step *s)
 {
 	int error;
-	struct inode *dir = find_parent(m, &s->a, &error), *i = dir ? dir->child[last(&s->a)] : NULL;
+	struct inode *dir = find_parent(m, &s->a, &error),
+		     *i = dir ? dir->child[last(&s->a)] : NULL;
 
 	if (!i)
 		return dir ? ENOENT : error;

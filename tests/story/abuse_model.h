@@ -73,9 +73,9 @@ struct inode {
 	unsigned mode;
 	bool mtime_known, large;
 	int64_t mtime_nsec;
-	uint64_t version; /* of the bytes */
+	uint64_t version;                           /* of the bytes */
 	uint64_t attr_seed[ATTRS], attr_len[ATTRS]; /* seed 0: it has none */
-	uint64_t target;  /* of a symbolic link: the number in it */
+	uint64_t target;                            /* of a symbolic link: the number in it */
 	unsigned char *data;
 	size_t size, cap;
 	struct inode *child[NAMES];
