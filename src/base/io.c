@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,9 +45,10 @@ int pfs_io_open_file(int dir, const char *name, int flags, struct pfs_error *err
 {
 	int fd, rc;
 
+	/* EAGAIN: somebody has a lease on it, and was told just now to give it back. */
 	do
 		fd = openat(dir, name, flags | O_CLOEXEC | O_NONBLOCK);
-	while (fd < 0 && errno == EINTR);
+	while (fd < 0 && (errno == EINTR || (errno == EAGAIN && sched_yield() == 0)));
 	/* A folder, a FIFO or a socket to be written to, a link that is not to be followed. */
 	if (fd < 0 && (errno == EISDIR || errno == ENXIO || errno == ELOOP))
 		return pfs_fail(err, PFS_E_CORRUPT, "%s is no file", name);

@@ -22,6 +22,7 @@ claim "a repo" mkdir "$MNT/r"
 mkfifo "$S/go"
 round=1
 while [ $round -le "$rounds" ]; do
+	rm -f "$S/abuse.out"
 	mkdir "$MNT/r/b$round" || broken "a branch"
 	"$abuse" "$MNT/r/b$round" 0 $workers $((seed * 1000 + round)) 150 <"$S/go" >"$S/abuse.out" 2>&1 &
 	abuse_pid=$!

@@ -3,7 +3,10 @@
  * changes their spool file, and nobody notices.
  */
 #include "workspace_fixture.h"
+#include "workspace/workspace_i.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #define HUGE (17u << 20)
@@ -182,6 +185,43 @@ Test(workspace_lent, nor_is_who_outlived_a_restart)
 	close_ws(&f);
 	open_ws(&f);
 	write_behind(&f, fd);
+	end(&f);
+}
+
+struct asking {
+	struct pfs_spool *spool;
+	struct pfs_spool_name name;
+	_Atomic bool stop;
+};
+
+static void *ask(void *arg)
+{
+	struct asking *a = arg;
+	int fd = pfs_spool_reopen_read(a->spool, &a->name, NULL);
+
+	while (!a->stop)
+		pfs_spool_is_written(fd);
+	close(fd);
+	return NULL;
+}
+
+Test(workspace_lent, to_ask_who_writes_keeps_nobody_from_opening)
+{
+	struct fixture f = begin_on_disk();
+	struct asking a = { .spool = &f.ws->spool };
+	pthread_t thread;
+	int fd = pfs_spool_create(a.spool, 7, &a.name, NULL);
+
+	cr_assert_geq(fd, 0);
+	close(fd);
+	cr_assert_eq(pthread_create(&thread, NULL, ask, &a), 0);
+	for (int i = 0; i < 20000; i++) {
+		fd = pfs_spool_reopen(a.spool, &a.name, &err);
+		cr_assert_geq(fd, 0, "%s", err.text);
+		close(fd);
+	}
+	a.stop = true;
+	pthread_join(thread, NULL);
 	end(&f);
 }
 
