@@ -90,6 +90,7 @@ struct pfs_node_file {
 	uint64_t size, blocks;       /* NEW, PATCHED: when last looked at */
 	uint64_t version;            /* of the content, or of the way to the bytes */
 	unsigned opens, writers;
+	_Atomic unsigned past; /* opens that may write past us */
 	struct pfs_link written; /* in ws->written while there are writers, or alone */
 	/* What seal made of the bytes of a NEW or PATCHED file. */
 	struct pfs_kept *chunked;

@@ -21,6 +21,7 @@ struct pfs_open {
 	struct pfs_node *node; /* one reference */
 	bool write;
 	_Atomic bool wrote;                /* or may have */
+	bool past;                         /* may write past us; counted in the node */
 	_Atomic unsigned changes;          /* calls that change the bytes now */
 	struct pfs_lock lock;              /* PFS_RANK_WORKSPACE_OPEN */
 	struct pfs_spooled *spooled;       /* of which it is a user; changed with both locks held */
@@ -225,6 +226,8 @@ void pfs_workspace_close_file(struct pfs_open **open)
 	pfs_rwlock_write(&o->ws->lock);
 	if (wrote)
 		finish_writing(n);
+	if (o->past)
+		atomic_fetch_sub(&n->file.past, 1);
 	if (o->write && --n->file.writers == 0)
 		pfs_link_remove(&n->file.written);
 	n->file.opens--;
@@ -265,6 +268,9 @@ int pfs_workspace_local_fd(struct pfs_open *o)
 		if (o->write) {
 			o->wrote = true;
 			atomic_store(&s->strange, true);
+			if (!o->past)
+				atomic_fetch_add(&o->node->file.past, 1);
+			o->past = true;
 		}
 		fd = s->fd;
 	}

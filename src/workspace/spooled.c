@@ -91,14 +91,14 @@ void pfs_spooled_drop(struct pfs_node *n)
 }
 
 /*
- * What is written past us nobody tells of but the time of the file. Every write
- * clears the bits then: who did it is not known, and POSIX lets it.
+ * What is written past us nobody tells of but the time of the file. While somebody
+ * can, every write clears the bits: who did it is not known, and POSIX lets it.
  */
 static uint16_t mode_after(const struct pfs_node *n, const struct pfs_spool_stat *st)
 {
 	uint16_t mode = n->attrs.mode;
 
-	if (!atomic_load(&n->file.spooled->borrowed) ||
+	if (atomic_load(&n->file.past) == 0 ||
 	    (st->mtime_sec == n->attrs.mtime_sec && st->mtime_nsec == n->attrs.mtime_nsec))
 		return mode;
 	return mode & (uint16_t) ~(S_ISUID | (mode & S_IXGRP ? S_ISGID : 0));
