@@ -796,3 +796,61 @@ Test(view, what_is_removed_stays_usable_for_who_holds_it)
 	pfs_handle_unref(&f);
 	pfs_handle_unref(&d);
 }
+
+/* ---- handing over ---- */
+
+Test(view, another_instance_finds_what_this_one_holds)
+{
+	static const char *const paths[] = { "/",
+					     "/r/m",
+					     "/r/m/d/f",
+					     "/r/m^/d/f",
+					     "/r/m/.pfs/commit",
+					     "/.pfs/datum/job/in/x/f",
+					     "/.pfs/datum/job/out" };
+	enum { N = sizeof(paths) / sizeof(*paths) };
+	struct pfs_handle *held[N + 1] = { 0 }, *found[N + 1] = { 0 };
+	struct pfs_datum_input in = { .name = "x", .repo = "r", .path = "d" };
+	struct pfs_branch b;
+	uint64_t inos[N];
+	void *data;
+	size_t len;
+
+	OK(make_dir("/", "r"));
+	OK(make_dir("/r", "m"));
+	OK(make_dir("/r", "out"));
+	OK(make_dir("/r/m", "d"));
+	OK(put("/r/m/d", "f", "first"));
+	commit("/r/m/.pfs/commit", "one");
+	OK(put("/r/m/d", "f", "second"));
+	commit("/r/m/.pfs/commit", "two");
+	OK(pfs_branch_inspect(h, "r", "m", &b, &err));
+	in.commit = b.head;
+	OK(pfs_view_add_datum(v, "job", &in, 1, "r", "out", &err));
+	for (size_t i = 0; i < N; i++) {
+		held[i] = at(paths[i]);
+		inos[i] = attr(paths[i]).ino;
+	}
+	pfs_view_begin_hold(v);
+	OK(pfs_view_hold(v, held, N + 1, &data, &len, &err));
+	for (size_t i = 0; i < N; i++)
+		pfs_handle_unref(&held[i]);
+	pfs_close(&pfs);
+
+	OK(pfs_open(dir.path, &pfs, &err));
+	v = pfs_instance_view(pfs);
+	h = pfs_instance_history(pfs);
+	cr_expect_eq(pfs_view_take(v, data, len, found, N, &err), PFS_E_CORRUPT, "one less");
+	OK(pfs_view_take(v, data, len, found, N + 1, &err));
+	for (size_t i = 0; i < N; i++) {
+		struct pfs_attr a;
+
+		cr_assert_not_null(found[i], "%s", paths[i]);
+		OK(pfs_view_getattr(v, found[i], &a, &err));
+		cr_expect_eq(a.ino, inos[i], "%s", paths[i]);
+		pfs_handle_unref(&found[i]);
+	}
+	cr_expect_null(found[N]);
+	cr_expect_str_eq(text_of("/.pfs/datum/job/in/x/f"), "second");
+	free(data);
+}
