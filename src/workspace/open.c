@@ -12,7 +12,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -240,17 +239,6 @@ void pfs_workspace_close_file(struct pfs_open **open)
 	free_open(o);
 }
 
-/* Who writes may have to clear set-id bits; past us that is noticed late. */
-static bool has_set_id(struct pfs_open *o)
-{
-	bool has;
-
-	pfs_rwlock_read(&o->ws->lock);
-	has = o->node->attrs.mode & (S_ISUID | S_ISGID);
-	pfs_rwlock_unlock(&o->ws->lock);
-	return has;
-}
-
 /* Only a file that is never replaced under its users, and all of which counts. */
 int pfs_workspace_local_fd(struct pfs_open *o)
 {
@@ -259,7 +247,7 @@ int pfs_workspace_local_fd(struct pfs_open *o)
 
 	if (hold(o, &s, NULL) < 0 || !s)
 		return -1;
-	if (has_set_id(o)) {
+	if (!pfs_spooled_may_be_borrowed(o->node)) {
 		pfs_spooled_unref(&s);
 		return -1;
 	}

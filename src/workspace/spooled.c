@@ -141,6 +141,16 @@ int pfs_spooled_look(struct pfs_node *n, struct pfs_error *err)
 	return 0;
 }
 
+bool pfs_spooled_may_be_borrowed(struct pfs_node *n)
+{
+	bool may;
+
+	pfs_rwlock_read(&n->ws->lock);
+	may = !(n->attrs.mode & (S_ISUID | S_ISGID));
+	pfs_rwlock_unlock(&n->ws->lock);
+	return may;
+}
+
 int pfs_spooled_set_mtime(struct pfs_node *n, const struct pfs_attrs *attrs, struct pfs_error *err)
 {
 	struct pfs_spooled *s = n->file.spooled;

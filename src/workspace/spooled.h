@@ -67,6 +67,9 @@ int pfs_spooled_stat(struct pfs_node *n, struct pfs_spool_stat *out, uint16_t *o
 		     struct pfs_error *err);
 /* The same, remembered in the node. */
 int pfs_spooled_look(struct pfs_node *n, struct pfs_error *err);
+/* Not while the file has set-id bits: who writes may have to clear them, and past us that is noticed
+ * late. Takes the lock. */
+bool pfs_spooled_may_be_borrowed(struct pfs_node *n);
 /* Nothing happens to a lent one: the time is the node's alone. */
 int pfs_spooled_set_mtime(struct pfs_node *n, const struct pfs_attrs *attrs, struct pfs_error *err);
 
