@@ -125,6 +125,7 @@ struct leaving {
 /*
  * Only an object that is found here alone needs to be moved, and only that can
  * be missed. One that is damaged where it is found may be mended from here.
+ * Of those that an adopted file has more than once, the first takes it along.
  */
 static bool is_found_here(struct pfs_mover *m, struct leaving *l, size_t i)
 {
@@ -133,7 +134,7 @@ static bool is_found_here(struct pfs_mover *m, struct leaving *l, size_t i)
 
 	if (!pfs_packset_find(m->parts.set, &item->id, &now))
 		return false;
-	if (now.pack == item->place.pack && now.off == item->place.off)
+	if (pfs_packset_is_place(m->parts.set, &now, &item->place))
 		return true;
 	l->damaged = l->damaged || now.doubted;
 	return false;

@@ -158,6 +158,14 @@ bool pfs_packlog_lies_at(struct pfs_packlog *log, const struct pfs_id *id, uint3
 	return pfs_packset_find(log->set, id, &now) && now.pack == pack && now.off == off;
 }
 
+static bool is_still_at(struct pfs_packlog *log, const struct pfs_move *move)
+{
+	struct pfs_place now;
+
+	return pfs_packset_find(log->set, &move->id, &now) &&
+	       pfs_packset_is_place(log->set, &now, &move->from);
+}
+
 /*
  * Under the log's lock nobody else appends, so what is found at its old place
  * is still there when it is told to be at the new one.
@@ -172,8 +180,7 @@ int pfs_packlog_move_to(struct pfs_packlog *log, enum pfs_packlog_slot slot,
 
 	assert(pfs_held(&log->lock));
 	for (size_t i = 0; i < n; i++)
-		wanted += pfs_packlog_lies_at(log, &moves[i].id, moves[i].from.pack,
-					      moves[i].from.off);
+		wanted += is_still_at(log, &moves[i]);
 	if (!wanted)
 		return 0;
 	rc = pfs_packset_reserve(log->set, wanted, err);
@@ -183,7 +190,7 @@ int pfs_packlog_move_to(struct pfs_packlog *log, enum pfs_packlog_slot slot,
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		struct pfs_place to = place;
 
-		if (!pfs_packlog_lies_at(log, &moves[i].id, moves[i].from.pack, moves[i].from.off))
+		if (!is_still_at(log, &moves[i]))
 			continue;
 		to.type = moves[i].from.type;
 		to.ulen = moves[i].from.ulen;

@@ -152,6 +152,15 @@ int pfs_packset_list_at(struct pfs_packset *set, const struct pfs_pack *pack, ui
 bool pfs_packset_has(struct pfs_packset *set, const struct pfs_id *id);
 
 /*
+ * Whether the place that an object is found at is this one of a pack. An adopted
+ * file may hold an object many times; which of its places is told depends on who
+ * is asked, the runs or the list of the pack, and one is as good as another. In
+ * other packs a second one is there since the first is damaged.
+ */
+bool pfs_packset_is_place(struct pfs_packset *set, const struct pfs_place *now,
+			  const struct pfs_place *place);
+
+/*
  * Reading it there found damage. That is remembered over a restart, once
  * pfs_packset_save_doubts() has said so; it does nothing when nothing is new.
  */

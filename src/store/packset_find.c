@@ -226,6 +226,14 @@ bool pfs_packset_has(struct pfs_packset *set, const struct pfs_id *id)
 	       !__atomic_load_n(&pfs_packset_pack(set, place.pack)->condemned, __ATOMIC_ACQUIRE);
 }
 
+bool pfs_packset_is_place(struct pfs_packset *set, const struct pfs_place *now,
+			  const struct pfs_place *place)
+{
+	return now->pack == place->pack &&
+	       (now->off == place->off ||
+		pfs_packset_pack(set, now->pack)->kind == PFS_PACK_ADOPTED);
+}
+
 void pfs_packset_enter(struct pfs_packset *set, uint32_t number, uint32_t ulen)
 {
 	set->packs[number]->objects++;

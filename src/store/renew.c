@@ -163,7 +163,7 @@ static bool weigh(struct renewing *r, struct renewed *p, size_t at, size_t end)
 
 		if (!pfs_packset_find(r->parts.set, &item->id, &now))
 			continue;
-		here = now.pack == item->place.pack && now.off == item->place.off;
+		here = pfs_packset_is_place(r->parts.set, &now, &item->place);
 		whole += here && !now.doubted;
 		damaged += now.doubted;
 		p->leaving += here && now.doubted;

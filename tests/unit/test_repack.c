@@ -133,7 +133,13 @@ static void piece(unsigned char out[PIECE], bool random, unsigned i)
 		large_text(out, PIECE, i);
 }
 
-static void adopt(struct house *s, bool random)
+/* Every third piece is the same, as in a file with holes. */
+static void piece_or_hole(unsigned char out[PIECE], unsigned i)
+{
+	piece(out, false, i % 3 == 0 ? 0 : i);
+}
+
+static void adopt_pieces(struct house *s, void (*make)(unsigned char out[PIECE], unsigned i))
 {
 	struct pfs_adoption *a = NULL;
 	struct pfs_error err = { 0 };
@@ -148,7 +154,7 @@ static void adopt(struct house *s, bool random)
 	for (unsigned i = 0; i < PIECES; i++) {
 		struct pfs_store_item item = { .data = data, .len = PIECE };
 
-		piece(data, random, i);
+		make(data, i);
 		cr_assert_eq(write(fd, data, PIECE), PIECE);
 		cr_assert_eq(pfs_adoption_add(a, i * PIECE, &item, 1, &err), 0, "%s", err.text);
 	}
@@ -156,6 +162,21 @@ static void adopt(struct house *s, bool random)
 	cr_assert_eq(pfs_adoption_commit(&a, AT_FDCWD, path, &err), 0, "%s", err.text);
 	cr_assert_eq(unlink(path), 0);
 	sync_all(s);
+}
+
+static void random_piece(unsigned char out[PIECE], unsigned i)
+{
+	piece(out, true, i);
+}
+
+static void text_piece(unsigned char out[PIECE], unsigned i)
+{
+	piece(out, false, i);
+}
+
+static void adopt(struct house *s, bool random)
+{
+	adopt_pieces(s, random ? random_piece : text_piece);
 }
 
 static void expect_pieces(struct house *s, bool random)
@@ -246,6 +267,42 @@ Test(repack, compresses_adopted_files_and_lets_others_be)
 	expect_pieces(&s, true);
 	expect_whole(&s);
 	house_fini(&s);
+}
+
+/* What was put is told of by runs, as it is after some hundred thousand objects. */
+static void index_all(struct house *s)
+{
+	sync_all(s);
+	for (unsigned ms = 0; stats_of(s).index_runs == 0; ms++) {
+		cr_assert_lt(ms, 10000, "no run is made");
+		usleep(1000);
+		sync_all(s);
+	}
+}
+
+/* Which of its places is told depends on who is asked: the index, or the list of the pack. */
+Test(repack, moves_what_a_file_has_more_than_once)
+{
+	unsigned char data[PIECE];
+	struct house s;
+
+	pfs_packset_set_batch(1);
+	for (unsigned read_before = 0; read_before < 3; read_before++) {
+		house_open(&s);
+		adopt_pieces(&s, piece_or_hole);
+		index_all(&s);
+		for (unsigned i = 0; i < read_before; i++) {
+			piece_or_hole(data, i);
+			expect(&s, data, PIECE);
+		}
+		cr_expect_eq(repack(&s, 10000000).packs_rewritten, 1);
+		for (unsigned i = 0; i < PIECES; i++) {
+			piece_or_hole(data, i);
+			expect(&s, data, PIECE);
+		}
+		expect_whole(&s);
+		house_fini(&s);
+	}
 }
 
 Test(repack, looks_at_a_pack_once)
