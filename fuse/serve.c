@@ -36,7 +36,8 @@ struct server {
 	struct server *next_idle; /* protected by lock */
 	pthread_cond_t wake;      /* with lock: chosen, or the end */
 	pthread_t thread;
-	bool chosen; /* to lead; protected by lock */
+	bool chosen;       /* to lead; protected by lock */
+	_Atomic bool busy; /* answers a short request; written by itself, read by the guard */
 	struct fuse_buf buf;
 	unsigned backlog;
 };
@@ -51,14 +52,12 @@ struct pfs_serve {
 	struct pfs_lock lock;      /* PFS_RANK_DRIVER; never with the mount's */
 	struct server *all, *idle; /* idle: the last one first, whose caches are warm */
 	unsigned n_threads;
-	bool vacant; /* nobody leads: who is done first does */
+	bool vacant; /* nobody is to lead: who is done first does */
 	pthread_cond_t ended;
 
-	_Atomic uint64_t term; /* each leader has its own; changed with the lock held */
-
-	/* Written by who leads, read by the guard. */
-	_Atomic uint64_t n_begun;
-	_Atomic uint64_t busy; /* the term of who is answering a short request; 0: nobody */
+	/* NULL from when one is chosen until it begins; changed with the lock held. */
+	_Atomic(struct server *) leader;
+	_Atomic uint64_t n_begun; /* written by who leads, read by the guard */
 
 	/* Of who leads. */
 	unsigned sleeps_left, sleeps;
@@ -237,7 +236,7 @@ static void appoint(struct pfs_serve *s)
 {
 	struct server *w = s->idle;
 
-	atomic_fetch_add(&s->term, 1);
+	s->leader = NULL;
 	if (w) {
 		s->idle = w->next_idle;
 		w->chosen = true;
@@ -247,41 +246,29 @@ static void appoint(struct pfs_serve *s)
 	}
 }
 
-static void hand_on(struct pfs_serve *s, uint64_t term)
+/* The guard may have done so in the meantime. */
+static void hand_on(struct pfs_serve *s, const struct server *w)
 {
 	pfs_lock(&s->lock);
-	if (s->term == term)
+	if (s->leader == w)
 		appoint(s);
 	pfs_unlock(&s->lock);
 }
 
-static void answer(struct pfs_serve *s, struct server *w)
-{
-	const struct fuse_in_header *in = w->buf.mem;
-	bool hello = !(w->buf.flags & FUSE_BUF_IS_FD) && in->opcode == FUSE_INIT;
-
-	fuse_session_process_buf(s->se, &w->buf);
-	/* Later requests may be larger: the session makes a buffer of the size agreed on. */
-	if (hello) {
-		free(w->buf.mem);
-		w->buf = (struct fuse_buf){ 0 };
-	}
-}
-
 /* Until somebody else does. */
-static void lead(struct pfs_serve *s, struct server *w, uint64_t term)
+static void lead(struct pfs_serve *s, struct server *w)
 {
 	w->backlog = 0;
-	while (s->term == term && !s->stopping) {
+	while (s->leader == w && !s->stopping) {
 		if (!receive(s, w))
 			continue;
 		atomic_fetch_add_explicit(&s->n_begun, 1, memory_order_relaxed);
 		if (takes_long(&w->buf) || is_backlog(s, w))
-			hand_on(s, term);
+			hand_on(s, w);
 		else
-			s->busy = term;
-		answer(s, w);
-		atomic_compare_exchange_strong(&s->busy, &(uint64_t){ term }, 0);
+			w->busy = true;
+		fuse_session_process_buf(s->se, &w->buf);
+		w->busy = false;
 	}
 }
 
@@ -310,10 +297,9 @@ static void *run_server(void *arg)
 	pthread_setname_np(pthread_self(), "pfs-fuse");
 	pfs_lock(&s->lock);
 	while (wait_for_turn(s, w)) {
-		uint64_t term = s->term;
-
+		s->leader = w;
 		pfs_unlock(&s->lock);
-		lead(s, w, term);
+		lead(s, w);
 		pfs_lock(&s->lock);
 	}
 	pfs_unlock(&s->lock);
@@ -327,11 +313,13 @@ static void guard(struct pfs_serve *s)
 {
 	uint64_t seen = 0, begun;
 	int64_t pause_ms = GUARD_MS_MIN;
+	const struct server *w;
 
 	while (!s->stopping) {
 		pfs_cond_wait(&s->ended, &s->lock, pause_ms);
 		begun = s->n_begun;
-		if (begun == seen && s->busy == s->term)
+		w = s->leader;
+		if (begun == seen && w && w->busy)
 			appoint(s);
 		if (begun != seen)
 			pause_ms = GUARD_MS_MIN;
@@ -371,7 +359,6 @@ int pfs_serve_new(struct fuse_session *se, unsigned max_threads, struct pfs_serv
 	s->look_out = sysconf(_SC_NPROCESSORS_ONLN) > 1;
 	s->sleeps = SLEEPS_MIN;
 	pfs_lock_init(&s->lock, PFS_RANK_DRIVER);
-	atomic_init(&s->term, 1);
 	rc = open_device(s, err);
 	if (rc < 0)
 		pfs_serve_free(&s);

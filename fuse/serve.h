@@ -30,7 +30,8 @@ struct pfs_serve;
 int pfs_serve_new(struct fuse_session *se, unsigned max_threads, struct pfs_serve **out,
 		  struct pfs_error *err);
 
-/* Serve until the device is gone or somebody stops it; no thread of it runs when this returns. Once. */
+/* Once the kernel has said hello: serve until the device is gone or somebody stops it. No thread of it
+ * runs when this returns. Once. */
 void pfs_serve_run(struct pfs_serve *s);
 
 /* Let it end; does not wait. */
