@@ -117,7 +117,7 @@ int pfs_seat_differs(struct pfs_history *h, struct pfs_seat *seat,
 	rc = pfs_place_root(h, branch, &head, err);
 	pfs_session_begin(h->store, &session);
 	if (rc == 0)
-		rc = pfs_workspace_seal(seat->ws, NULL, &sealed, err);
+		rc = pfs_workspace_preview(seat->ws, &sealed, err);
 	pfs_session_end(h->store, &session);
 	if (rc == 0)
 		*out = !pfs_id_equal(&sealed.root.dir, &head.dir);
@@ -125,9 +125,8 @@ int pfs_seat_differs(struct pfs_history *h, struct pfs_seat *seat,
 }
 
 /*
- * Sealing without settling asks the workspace what it would commit: the same
- * words as the diff after the commit, at the price of storing what changed a
- * little earlier than needed. The head is read under the same lock, or a
+ * A seal that is not settled asks the workspace what it would commit: the same
+ * words as the diff after the commit. The head is read under the same lock, or a
  * commit in between would show as changes undone.
  */
 static int seal_both(struct pfs_history *h, struct pfs_seat *seat, const char *repo,
@@ -135,7 +134,7 @@ static int seal_both(struct pfs_history *h, struct pfs_seat *seat, const char *r
 		     struct pfs_error *err)
 {
 	struct pfs_place at;
-	int rc = pfs_workspace_seal(seat->ws, NULL, now, err);
+	int rc = pfs_workspace_preview(seat->ws, now, err);
 
 	assert(pfs_held(&seat->commit_lock));
 	if (rc == 0)

@@ -17,12 +17,13 @@ PFS_VEC_DEFINE(push_task, struct pfs_chunk_tasks, struct pfs_chunk_task, "a seal
  * A directory with changes, and the one that the base has in its place: its own
  * or, when it was made anew where one was removed, the namesake of that. So a
  * release that is unpacked in the place of the one before finds what it resembles.
+ * For a glance the place is the path, also of a directory that was moved.
  */
 struct place {
 	struct pfs_node *dir; /* borrowed while the lock is held */
 	struct pfs_id base;   /* zero: there is none, or it has to be found yet */
-	bool made;            /* anew */
-	size_t above;         /* place of the directory it is in; of one made anew ... */
+	bool sought;          /* by its name */
+	size_t above;         /* place of the directory it is in; of one that is sought ... */
 	size_t at;            /* ... and its name in the names of the round */
 };
 struct places PFS_VEC(struct place);
@@ -94,6 +95,7 @@ int pfs_chunk_take(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_kept
 /* --- rounds -------------------------------------------------------------- */
 
 struct round {
+	enum pfs_chunk_how how;
 	struct pfs_chunk_tasks tasks;
 	struct places places;
 	struct pfs_buf names; /* of tasks and places */
@@ -111,10 +113,11 @@ static int add_place(struct round *r, struct pfs_node *dir, size_t above, struct
 	struct place place = {
 		.dir = dir,
 		.base = dir->dir.base,
-		.made = dir->place && pfs_id_is_zero(&dir->dir.base),
+		.sought = dir->place &&
+			  (pfs_id_is_zero(&dir->dir.base) || r->how == PFS_CHUNK_GLANCE),
 		.above = above,
 	};
-	int rc = place.made ? add_name(r, dir->place, &place.at, err) : 0;
+	int rc = place.sought ? add_name(r, dir->place, &place.at, err) : 0;
 
 	return rc == 0 ? push_place(&r->places, place, err) : rc;
 }
@@ -128,13 +131,14 @@ static int add_task(struct round *r, struct pfs_node *n, size_t place, struct pf
 		.stamp = n->stamp,
 		.open = n->file.writers != 0,
 		.unused = n->file.opens == 0,
+		.several = n->n_places > 1,
 		.strange = atomic_load(&n->file.spooled->strange),
 		.place = place,
 	};
 	int rc = 0;
 
 	task.named =
-		task.state == PFS_FILE_NEW && (n->place->in_base || r->places.items[place].made);
+		task.state == PFS_FILE_NEW && (n->place->in_base || r->places.items[place].sought);
 	if (task.named)
 		rc = add_name(r, n->place, &task.at, err);
 	if (rc == 0)
@@ -168,7 +172,7 @@ static int collect(struct pfs_workspace *ws, struct round *r, struct pfs_error *
 	return rc;
 }
 
-/* The namesakes of directories made anew, from the top down. Hints: failing is fine. */
+/* The namesakes of directories, from the top down. Hints: failing is fine. */
 static void find_namesakes(struct pfs_workspace *ws, struct round *r)
 {
 	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
@@ -178,7 +182,10 @@ static void find_namesakes(struct pfs_workspace *ws, struct round *r)
 		const struct pfs_id *above = &r->places.items[p->above].base;
 		const char *name = (const char *)r->names.data + p->at;
 
-		if (p->made && !pfs_id_is_zero(above) &&
+		if (!p->sought)
+			continue;
+		p->base = (struct pfs_id){ 0 };
+		if (!pfs_id_is_zero(above) &&
 		    pfs_tree_find(ws->store, above, name, strlen(name), &found, NULL) == 0 &&
 		    found.e.type == PFS_ENTRY_DIR)
 			p->base = found.e.dir;
@@ -221,10 +228,10 @@ static void finish_tasks(struct pfs_workspace *ws, struct pfs_chunk_tasks *t)
 	free(t->items);
 }
 
-static int run_tasks(struct pfs_workspace *ws, struct round *r, bool adopt, struct pfs_error *err)
+static int run_tasks(struct pfs_workspace *ws, struct round *r, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_chunk_batch_close) struct pfs_chunk_batch *b = NULL;
-	int rc = r->tasks.n ? pfs_chunk_batch_open(ws, &r->names, adopt, &b, err) : 0;
+	int rc = r->tasks.n ? pfs_chunk_batch_open(ws, &r->names, r->how, &b, err) : 0;
 
 	for (size_t i = 0; rc == 0 && i < r->tasks.n; i++) {
 		struct pfs_chunk_task *t = &r->tasks.items[i];
@@ -240,9 +247,9 @@ static int run_tasks(struct pfs_workspace *ws, struct round *r, bool adopt, stru
 	return rc == 0 && b ? pfs_chunk_batch_flush(b, err) : rc;
 }
 
-int pfs_chunk_round(struct pfs_workspace *ws, bool adopt, struct pfs_error *err)
+int pfs_chunk_round(struct pfs_workspace *ws, enum pfs_chunk_how how, struct pfs_error *err)
 {
-	struct round r = { .names = PFS_BUF_INIT(SIZE_MAX / 2) };
+	struct round r = { .how = how, .names = PFS_BUF_INIT(SIZE_MAX / 2) };
 	size_t n;
 	int rc;
 
@@ -252,7 +259,7 @@ int pfs_chunk_round(struct pfs_workspace *ws, bool adopt, struct pfs_error *err)
 	if (rc == 0 && r.tasks.n)
 		find_namesakes(ws, &r);
 	if (rc == 0)
-		rc = run_tasks(ws, &r, adopt, err);
+		rc = run_tasks(ws, &r, err);
 	n = r.tasks.n;
 	finish_tasks(ws, &r.tasks);
 	free(r.places.items);

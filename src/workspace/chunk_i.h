@@ -9,6 +9,7 @@
 #define PFS_WORKSPACE_CHUNK_I_H
 
 #include "base/vec.h"
+#include "workspace/chunk.h"
 #include "workspace/workspace_i.h"
 
 /* A file whose bytes are to be chunked without the lock. */
@@ -20,6 +21,7 @@ struct pfs_chunk_task {
 	bool open;             /* somebody is writing, or may be behind our back */
 	bool strange;          /* it has to be found out */
 	bool unused;           /* nobody has it open */
+	bool several;          /* it has other names */
 	size_t place;          /* of its directory, in the places of the round */
 	bool named;            /* the base may have a file of its name ... */
 	size_t at;             /* ... which is here, terminated, in the names of the round, */
@@ -31,8 +33,9 @@ struct pfs_chunk_tasks PFS_VEC(struct pfs_chunk_task);
 
 /* New files of one round: short ones are gathered and stored together. */
 struct pfs_chunk_batch;
-int pfs_chunk_batch_open(struct pfs_workspace *ws, const struct pfs_buf *names, bool adopt,
-			 struct pfs_chunk_batch **out, struct pfs_error *err);
+int pfs_chunk_batch_open(struct pfs_workspace *ws, const struct pfs_buf *names,
+			 enum pfs_chunk_how how, struct pfs_chunk_batch **out,
+			 struct pfs_error *err);
 void pfs_chunk_batch_close(struct pfs_chunk_batch **b);
 /* The task, which stays where it is, is done now or with the flush. */
 int pfs_chunk_batch_add(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, struct pfs_error *err);

@@ -4,6 +4,7 @@
  *	short   gathered, and stored together on all processors
  *	long    cut and stored, as deltas against what the base has at its name
  *	huge    surveyed, and its spool file taken in by the store: nothing is copied
+ *	glance  zeros as long as the file: it differs from the base, whatever it has
  *
  * A huge file is taken in only when nobody has it open, since from then on its
  * spool file is not changed any more: who opens it for writing has to be given
@@ -26,7 +27,7 @@
 struct pfs_chunk_batch {
 	struct pfs_workspace *ws;
 	const struct pfs_buf *names; /* of the round */
-	bool adopt;
+	enum pfs_chunk_how how;
 	unsigned char *bytes; /* GATHER_BYTES */
 	size_t used, n;
 	struct pfs_content_item items[GATHER_FILES];
@@ -40,8 +41,9 @@ int pfs_chunk_keep(const struct pfs_content *content, struct pfs_kept **out, str
 	return *out ? 0 : pfs_fail_nomem(err, "a content");
 }
 
-int pfs_chunk_batch_open(struct pfs_workspace *ws, const struct pfs_buf *names, bool adopt,
-			 struct pfs_chunk_batch **out, struct pfs_error *err)
+int pfs_chunk_batch_open(struct pfs_workspace *ws, const struct pfs_buf *names,
+			 enum pfs_chunk_how how, struct pfs_chunk_batch **out,
+			 struct pfs_error *err)
 {
 	struct pfs_chunk_batch *b = malloc(sizeof(*b));
 
@@ -53,7 +55,7 @@ int pfs_chunk_batch_open(struct pfs_workspace *ws, const struct pfs_buf *names, 
 	}
 	b->ws = ws;
 	b->names = names;
-	b->adopt = adopt;
+	b->how = how;
 	b->used = b->n = 0;
 	*out = b;
 	return 0;
@@ -183,6 +185,40 @@ static int adopt(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, int fd, ui
 	return rc < 0 ? rc : 1;
 }
 
+/* --- glance -------------------------------------------------------------- */
+
+static const unsigned char zeros[SHORT_SIZE_MAX];
+
+static int stand_in(struct pfs_store *st, uint64_t size, struct pfs_content *out,
+		    struct pfs_error *err)
+{
+	PFS_AUTO(pfs_content_writer_close) struct pfs_content_writer *w = NULL;
+	int rc;
+
+	if (size <= sizeof(zeros))
+		return pfs_content_from_bytes(st, zeros, (size_t)size, out, err);
+	rc = pfs_content_writer_open(st, &w, err);
+	if (rc == 0)
+		rc = pfs_content_write_hole(w, size, err);
+	return rc < 0 ? rc : pfs_content_finish(w, out, err);
+}
+
+/* 1: done, by its size alone. 0: its bytes have to be looked at. */
+static int glance(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, uint64_t size,
+		  struct pfs_error *err)
+{
+	struct pfs_content content;
+	int rc;
+
+	/* Another name of it may be where the base has one. */
+	if (t->several || (find_old(b, t, &content) && content.size == size))
+		return 0;
+	rc = stand_in(b->ws->store, size, &content, err);
+	if (rc == 0)
+		rc = pfs_chunk_keep(&content, &t->kept, err);
+	return rc < 0 ? rc : 1;
+}
+
 /* --- any ----------------------------------------------------------------- */
 
 static int copy(struct pfs_workspace *ws, int fd, uint64_t size, const struct pfs_content *old,
@@ -225,7 +261,10 @@ int pfs_chunk_batch_add(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, str
 		return rc;
 	if (t->strange && !t->open)
 		t->open = !t->unused || pfs_spool_is_written(fd);
-	if (b->adopt && t->unused && !t->open && st.size >= b->ws->lent_size_min)
+	if (b->how == PFS_CHUNK_GLANCE)
+		rc = glance(b, t, st.size, err);
+	else if (b->how == PFS_CHUNK_ADOPT && t->unused && !t->open &&
+		 st.size >= b->ws->lent_size_min)
 		rc = adopt(b, t, fd, st.size, err);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;

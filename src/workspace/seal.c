@@ -362,14 +362,13 @@ static int announce(struct pfs_workspace *ws, const struct pfs_commit_id *mark,
 	return late ? pfs_workspace_save(ws, err) : 0;
 }
 
-int pfs_workspace_seal(struct pfs_workspace *ws, const struct pfs_commit_id *mark,
-		       struct pfs_sealed *out, struct pfs_error *err)
+static int make_root(struct pfs_workspace *ws, enum pfs_chunk_how how, struct pfs_error *err)
 {
 	struct pfs_sealing *s;
 	int rc = begin(ws, err);
 
 	for (int round = 0; rc == 0 && round < ROUNDS; round++) {
-		rc = pfs_chunk_round(ws, mark != NULL, err);
+		rc = pfs_chunk_round(ws, how, err);
 		if (rc == 0)
 			break;
 		rc = rc < 0 ? rc : 0;
@@ -381,18 +380,45 @@ int pfs_workspace_seal(struct pfs_workspace *ws, const struct pfs_commit_id *mar
 		rc = number_groups(ws, s, err);
 	if (rc == 0)
 		rc = edit_trees(ws, s, err);
-	if (rc == 0 && mark)
-		rc = announce(ws, mark, err);
-	if (rc < 0) {
-		pfs_sealing_free(ws);
-		return pfs_wrap(err, rc, "seal workspace %s", ws->folder);
-	}
+	if (rc < 0)
+		return rc;
 	s->root.dir = s->all.items[0].dir;
 	s->root.attrs = s->all.items[0].attrs;
+	return 0;
+}
+
+static int give_up(struct pfs_workspace *ws, int rc, struct pfs_error *err)
+{
+	pfs_sealing_free(ws);
+	return pfs_wrap(err, rc, "seal workspace %s", ws->folder);
+}
+
+int pfs_workspace_seal(struct pfs_workspace *ws, const struct pfs_commit_id *mark,
+		       struct pfs_sealed *out, struct pfs_error *err)
+{
+	struct pfs_sealing *s;
+	int rc = make_root(ws, mark ? PFS_CHUNK_ADOPT : PFS_CHUNK_COPY, err);
+
+	if (rc == 0 && mark)
+		rc = announce(ws, mark, err);
+	if (rc < 0)
+		return give_up(ws, rc, err);
+	s = ws->sealing;
 	if (mark)
 		s->root.mark = *mark;
 	s->done = true;
 	out->root = s->root;
 	out->generation = s->generation;
+	return 0;
+}
+
+int pfs_workspace_preview(struct pfs_workspace *ws, struct pfs_sealed *out, struct pfs_error *err)
+{
+	int rc = make_root(ws, PFS_CHUNK_GLANCE, err);
+
+	if (rc < 0)
+		return give_up(ws, rc, err);
+	out->root = ws->sealing->root;
+	out->generation = ws->sealing->generation;
 	return 0;
 }

@@ -268,6 +268,13 @@ int pfs_workspace_seal(struct pfs_workspace *ws, const struct pfs_commit_id *mar
 int pfs_workspace_settle(struct pfs_workspace *ws, const struct pfs_sealed *sealed,
 			 struct pfs_error *err);
 
+/*
+ * The same for who asks what differs from the base, and does not settle: a new
+ * file that the base does not have, or with another size, is not read, since
+ * that it differs is known. Zeros stand for its bytes.
+ */
+int pfs_workspace_preview(struct pfs_workspace *ws, struct pfs_sealed *out, struct pfs_error *err);
+
 /* Throw all changes away and stand on `base`. Nodes that are held stay usable but nameless where their name is gone. */
 int pfs_workspace_reset(struct pfs_workspace *ws, const struct pfs_root *base,
 			struct pfs_error *err);

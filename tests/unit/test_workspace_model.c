@@ -595,15 +595,42 @@ static void op_names(struct pair *p)
 	p->step++;
 }
 
+/* A preview differs from the base where the seal does, and in the same way. */
+static void check_preview(struct pair *p, const struct pfs_id *base, const struct pfs_id *early,
+			  const struct pfs_id *late)
+{
+	PFS_AUTO(pfs_compare_close) struct pfs_compare *a = NULL, *b = NULL;
+	struct pfs_difference x, y;
+	int more;
+
+	SAME(p, pfs_compare_open(p->st, base, early, true, &a, &err), 0, "compare");
+	SAME(p, pfs_compare_open(p->st, base, late, true, &b, &err), 0, "compare");
+	do {
+		more = pfs_compare_next(b, &y, &err);
+		SAME(p, pfs_compare_next(a, &x, &err), more, "number of differences");
+		if (more != 1)
+			break;
+		SAME(p, x.kind, y.kind, y.path);
+		SAME(p, strcmp(x.path, y.path), 0, y.path);
+		if (x.kind == PFS_CHANGED)
+			SAME(p, pfs_entry_same_content(x.was, x.is),
+			     pfs_entry_same_content(y.was, y.is), y.path);
+	} while (true);
+	SAME(p, more, 0, "differences");
+}
+
 /* Commit, with changes between its halves, settled or not. */
 static void op_commit(struct pair *p)
 {
 	struct thing *then = thing_copy(p->root);
 	struct pfs_commit_id id = { { 1, p->commits & 255, p->commits >> 8 } };
-	struct pfs_sealed sealed;
+	struct pfs_id base = p->ws->base.dir;
+	struct pfs_sealed early, sealed;
 
 	p->commits++;
+	SAME(p, pfs_workspace_preview(p->ws, &early, &err), 0, "preview");
 	SAME(p, pfs_workspace_seal(p->ws, &id, &sealed, &err), 0, "seal");
+	check_preview(p, &base, &early.root.dir, &sealed.root.dir);
 	for (unsigned n = roll(3) ? 0 : roll(15); n > 0; n--)
 		op_names(p);
 	check_tree(p, then, &sealed.root.dir);
