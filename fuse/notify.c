@@ -110,6 +110,12 @@ static void *run_watcher(void *arg)
 	return NULL;
 }
 
+void pfs_notify_attributes(struct pfs_mount *m, fuse_ino_t ino)
+{
+	if (m->o.notify)
+		fuse_lowlevel_notify_inval_inode(m->se, ino, -1, 0);
+}
+
 bool pfs_notify_can_forget_all(struct pfs_mount *m)
 {
 	return fuse_lowlevel_notify_increment_epoch(m->se) == 0;

@@ -1,4 +1,5 @@
 #include "fuse/ops.h"
+#include "fuse/notify.h"
 
 #include "fuse/session.h"
 
@@ -28,6 +29,7 @@ struct handle {
 	enum mode mode;
 	struct pfs_file *file; /* owned */
 	pid_t source_of;       /* who may copy from it; 0: nobody */
+	bool past;             /* who opened it may write past us what the kernel knew before */
 };
 
 #define FILE_MAGIC 0x70667366u
@@ -399,6 +401,19 @@ static int drop_capability(struct pfs_mount *m, struct pfs_handle *h, struct pfs
 	return rc == PFS_E_NOTFOUND ? 0 : rc;
 }
 
+/*
+ * What is stored through a mapping changes size and times without the kernel's
+ * noticing: what it was told while nobody could is not to be believed any more,
+ * nor is it at the end. A file just made it was not told of for longer than a second.
+ */
+static void expect_past(struct pfs_mount *m, fuse_ino_t ino, struct handle *h,
+			const struct fuse_file_info *fi)
+{
+	h->past = h->mode == THROUGH && !is_only(fi, O_RDONLY);
+	if (h->past)
+		pfs_notify_attributes(m, ino);
+}
+
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct inode *i = pfs_op_inode(req, ino);
@@ -428,6 +443,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, sys);
 		return;
 	}
+	expect_past(m, ino, h, fi);
 	/* Interrupted: no release will come. The request is gone as well. */
 	if (fuse_reply_open(req, fi) == -ENOENT) {
 		leave_mode(m, i, h->mode);
@@ -596,12 +612,15 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct pfs_mount *m = pfs_mount_of(req);
 	struct inode *i = pfs_inode_find(m, ino);
 	struct handle *h = handle_of(req, fi);
+	bool past = h && h->past;
 	struct pfs_error err = { 0 };
 
 	if (h && i)
 		leave_mode(m, i, h->mode);
 	if (h && close_handle(m, h, &err) < 0)
 		pfs_mount_log(m, "fuse.release error=\"%s\"", err.text);
+	if (past)
+		pfs_notify_attributes(m, ino);
 	fuse_reply_err(req, 0);
 }
 

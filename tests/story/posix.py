@@ -2,7 +2,7 @@
 time in a folder of a branch, `posix.py CLAIM`. Each ends with an error when it
 does not hold. `commit()` commits the branch from inside."""
 
-import ctypes, errno, fcntl, mmap, os, random, signal, sqlite3, struct, sys, time
+import ctypes, errno, fcntl, mmap, os, random, signal, sqlite3, struct, subprocess, sys, time
 
 M = 1 << 20
 BRANCH = os.environ["BRANCH"]
@@ -323,6 +323,47 @@ def shared_mappings_of_a_new_file():
 
 def shared_mappings_of_a_committed_file():
     mapped(3 * M)
+
+
+def within_a_second(what):
+    for _ in range(40):
+        if what():
+            return
+        time.sleep(0.05)
+    raise AssertionError("not within two seconds")
+
+
+def time_alone(path):
+    """As who asks for nothing else is told: access times, asked for too, make the kernel look."""
+    return subprocess.check_output(["stat", "-c", "%.9Y", path])
+
+
+def times_of_a_mapped_file(size):
+    """What is stored is no request, and stat(2) tells of it when it has to: after a close at the latest."""
+    with open("stored", "wb") as f:
+        f.write(b"s" * size)
+    if size > M:
+        commit()
+    for page in 0, 4096:
+        time.sleep(1.2)  # so that the kernel believes what it is told now for as long as it may
+        then = time_alone("stored")
+        time.sleep(0.05)
+        fd = opened("stored")
+        with mmap.mmap(fd, size) as m:
+            m[page] = 1
+            if page:
+                m.flush()
+                within_a_second(lambda: time_alone("stored") > then)
+        os.close(fd)
+        within_a_second(lambda: time_alone("stored") > then)
+
+
+def times_of_a_new_mapped_file():
+    times_of_a_mapped_file(64 * 1024)
+
+
+def times_of_a_committed_mapped_file():
+    times_of_a_mapped_file(3 * M)
 
 
 def private_mappings_of_a_commit():
