@@ -4,8 +4,10 @@ and a source tree that is unpacked, searched, compiled and kept by git.
 The million files are made by bench_million through the tree, and each round
 starts pfsd anew on them. The source tree is made here: as many files as a
 kernel has, of the sizes it has, the same in every run. What it took of the
-processors, pfsd's share included, stands behind each row: it is steadier than
-the time where the machine has other things to do."""
+processors, the share of pfsd or of passthrough_hp included, stands behind each
+row: it is steadier than the time where the machine has other things to do. What
+was done in the native file system before a commit and is done again beside it
+afterwards has rows of the guests only once (beside.py)."""
 import io
 import pathlib
 import random
@@ -13,7 +15,9 @@ import shutil
 import subprocess
 import tarfile
 
-from ground import GIB, PROJECT, children_cpu, drop_caches, median, run, timed, tool, wait_for
+from beside import Place, contest, guests, ready
+from files import newest
+from ground import GIB, PROJECT, drop_caches, run, timed, tool, wait_for
 
 
 def quietly(*command, **options):
@@ -21,21 +25,9 @@ def quietly(*command, **options):
     subprocess.run([str(c) for c in command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options)
 
 
-def worked(g, how, prepare=None):
-    """Seconds that pass, and seconds of processor."""
-    if prepare:
-        prepare()
-    before = children_cpu() + g.cpu()
-    took = timed(how)
-    return took, children_cpu() + g.cpu() - before
-
-
-def both(g, name, ours, theirs, target, rounds=5, prepare=(None, None)):
-    """A row of the medians of what is done in turn."""
-    results = [(worked(g, ours, prepare[0]), worked(g, theirs, prepare[1]))
-               for _ in range(g.size(rounds, min(rounds, 2)))]
-    (took, used), (their_took, their_used) = ([median(r[i][k] for r in results) for k in (0, 1)] for i in (0, 1))
-    g.row(name, took, their_took, target, "s", f"processor {used:.3g} and {their_used:.3g} s")
+def both(g, name, how, places, target, rounds=5, **state):
+    """Rows of the time that how(folder) takes, done in turn; the places where it could be done."""
+    return contest(g, name, lambda folder, _: timed(how, folder), places, target, "s", rounds, processor=True, **state)
 
 
 def find(folder):
@@ -72,6 +64,16 @@ def given_back(g):
     return resident(g)
 
 
+def million_beside(g, what, make):
+    """The guests with a million files: btrfs makes its own, passthrough_hp shows the native ones."""
+    def filled(folder):
+        if not folder.exists():
+            folder.mkdir()
+            make(folder)
+
+    return ready(g, what, [place.below("all") for place in guests(g, what, 5 * GIB, g.native)], filled)
+
+
 def folders(g):
     files = g.size(1000000, 20000)
     g.need(3 * GIB, "a million files")
@@ -80,11 +82,11 @@ def folders(g):
     native.mkdir()
     run(tool("bench_fs"), "create", native, files, 8)
 
-    cold = (lambda: restarted(g, data), drop_caches)
     restarted(g, data)
-    both(g, f"find with attributes, {files} files, first", lambda: find(commit_of(g)), lambda: find(native), "<= 1.5 s",
-         3, cold)
-    both(g, f"find with attributes, {files} files, repeated", lambda: find(commit_of(g)), lambda: find(native), "<= 1.1")
+    places = [Place(commit_of(g), lambda: restarted(g, data), g.cpu), Place(native),
+              *million_beside(g, "find", lambda folder: run(tool("bench_fs"), "create", folder, files, 8))]
+    places = both(g, f"find with attributes, {files} files, first", find, places, "<= 1.5 s", 3, cold=True)
+    both(g, f"find with attributes, {files} files, repeated", find, places, "<= 1.1", warm=True)
     g.row(f"pfsd's memory, {files} files looked up", resident(g), None, "<= 500 MB", "MB",
           f"{g.memory():.4g} MB at most")
     g.row("pfsd's memory, all of them forgotten", given_back(g), None, "-", "MB")
@@ -97,12 +99,13 @@ def one_folder(g):
     run(tool("bench_million"), data, files, files, "only")
     native.mkdir()
     run(tool("bench_fs"), "names", native, files)
-    cold = (lambda: restarted(g, data), drop_caches)
     restarted(g, data)
+    places = [Place(commit_of(g) / "d0000", lambda: restarted(g, data), g.cpu), Place(native),
+              *million_beside(g, "ls", lambda folder: run(tool("bench_fs"), "names", folder, files))]
     for option, words in (("-f", "first"), ("-f", "repeated"), ("-U", "repeated"), ("-1", "repeated")):
-        both(g, f"ls {option} of a directory of {files} names, {words}",
-             lambda: quietly("ls", option, commit_of(g) / "d0000"), lambda: quietly("ls", option, native), "<= 2 s", 3,
-             cold if words == "first" else (None, None))
+        places = both(g, f"ls {option} of a directory of {files} names, {words}",
+                      lambda folder: quietly("ls", option, folder), places, "<= 2 s", 3,
+                      cold=words == "first", warm=words != "first")
 
 
 # A source tree.
@@ -161,17 +164,24 @@ def git(*command, cwd):
                "-c", "core.compression=0", "-c", "core.fsync=none", *command, cwd=cwd)
 
 
-def git_everywhere(native, branch):
-    """One repository in both: made beside, taken into the branch whole."""
-    git("init", "-q", cwd=native)
-    git("add", "-A", cwd=native)
-    git("commit", "-q", "-m", "all", cwd=native)
-    git("repack", "-adq", "--window=0", cwd=native)
-    run("cp", "-r", native / ".git", branch / ".git")
-    for place in (native, branch):
-        (place / ".git" / "index").unlink()
-        git("read-tree", "HEAD", cwd=place)
-        git("update-index", "-q", "--refresh", cwd=place)
+def git_everywhere(g, native, others):
+    """One repository everywhere: made beside, taken into the others whole; where that went well."""
+    def refreshed(folder):
+        (folder / ".git" / "index").unlink()
+        git("read-tree", "HEAD", cwd=folder)
+        git("update-index", "-q", "--refresh", cwd=folder)
+
+    def taken_in(folder):
+        run("cp", "-r", native.folder / ".git", folder / ".git")
+        refreshed(folder)
+
+    git("init", "-q", cwd=native.folder)
+    git("add", "-A", cwd=native.folder)
+    git("commit", "-q", "-m", "all", cwd=native.folder)
+    git("repack", "-adq", "--window=0", cwd=native.folder)
+    places = ready(g, "git status", others, taken_in)
+    refreshed(native.folder)
+    return places
 
 
 def status(place):
@@ -192,37 +202,34 @@ def source(g):
     names = make_tarball(tarball, files)
     g.say(f"daily: a source tree of {names} names, {tarball.stat().st_size / 1e6:.0f} MB")
     g.open()
-    branch = g.branch("source")
     tarball.read_bytes()
+    branch = g.branch("source")
+    places = [Place(branch, cpu=g.cpu), Place(g.native), *guests(g, "source", 6 * GIB)]
 
     def unpack(folder):
         place = folder / f"u{len(list(folder.iterdir()))}"
         place.mkdir()
         quietly("tar", "-C", place, "-xf", tarball)
 
-    both(g, f"untar of {names} names", lambda: unpack(branch), lambda: unpack(g.native), "<= 2.5", 3)
-    last = max(p.name for p in g.native.glob("u*"))
+    places = both(g, f"untar of {names} names", unpack, places, "<= 2.5", 3)
+    places = [place.below("tree") for place in newest(g, "grep -r", places, "u*")]
     for folder in (branch, g.native):
         for other in folder.glob("u*"):
-            if other.name != last:
-                shutil.rmtree(other)
-    inside, native = branch / last / "tree", g.native / last / "tree"
+            shutil.rmtree(other)
+    ours, native, *others = places
 
-    def warm(name, how, ours):
-        how(ours), how(native)
-        both(g, name, lambda: how(ours), lambda: how(native), "<= 1.5")
+    def warm(name, how, ours, *others):
+        both(g, name, how, [ours, native, *others], "<= 1.5", warm=True)
 
-    warm("grep -r, uncommitted, warm", search, inside)
-    git_everywhere(native, inside)
-    warm("git status, warm", status, inside)
+    warm("grep -r, uncommitted, warm", search, ours, *others)
+    ours, *others = git_everywhere(g, native, [ours, *others])
+    warm("git status, warm", status, ours, *others)
     g.commit("source")
-    warm("git status after a commit of pfs, warm", status, inside)
-    for place in (native, inside):
-        shutil.rmtree(place / ".git")
-    committed = g.mount / "source" / g.commit("source") / last / "tree"
-    warm("grep -r, a branch after its commit, warm", search, inside)
-    both(g, "grep -r, committed, first", lambda: search(committed), lambda: search(native), "-", 1,
-         (drop_caches, drop_caches))
+    warm("git status after a commit of pfs, warm", status, ours)
+    ours, native, *others = ready(g, "grep -r", [ours, native, *others], lambda folder: shutil.rmtree(folder / ".git"))
+    committed = Place(g.mount / "source" / g.commit("source") / "last" / "tree", cpu=g.cpu)
+    warm("grep -r, a branch after its commit, warm", search, ours)
+    both(g, "grep -r, committed, first", search, [committed, native, *others], "-", 1, cold=True)
     warm("grep -r, committed, warm", search, committed)
 
 
@@ -253,15 +260,14 @@ def compile_it(folder):
 def package(g):
     g.need_program("make")
     g.open()
-    branch = g.branch("package")
-    for folder in (branch, g.native):
-        prepare(folder / "pfs")
+    places = [Place(g.branch("package"), cpu=g.cpu), Place(g.native), *guests(g, "package", 2 * GIB)]
+    places = ready(g, "make", [place.below("pfs") for place in places], prepare)
 
-    def clean(folder):
-        return lambda: run("make", "-C", folder / "pfs", "clean")
+    def clean_and_compile(folder, _):
+        run("make", "-C", folder, "clean")
+        return timed(compile_it, folder)
 
-    both(g, "make -j2 of a C library", lambda: compile_it(branch / "pfs"), lambda: compile_it(g.native / "pfs"),
-         "<= 1.5", 3, (clean(branch), clean(g.native)))
+    contest(g, "make -j2 of a C library", clean_and_compile, places, "<= 1.5", "s", 3, processor=True)
 
 
 ROWS = (folders, one_folder, source, package)

@@ -57,6 +57,12 @@ def children_cpu():
     return use.ru_utime + use.ru_stime
 
 
+def process_cpu(pid):
+    """Seconds of processor that a process has used."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def wait_for(what, test, seconds=30):
     end = time.monotonic() + seconds
     while not test():
@@ -116,6 +122,7 @@ class Ground:
         self.native.mkdir()
         self.mount.mkdir()
         self.processes = []
+        self.after = contextlib.ExitStack()  # what is to be undone of who else was set up on the disk
         self.rows = []
         self.pfsd = None
         with socket.socket() as s:
@@ -152,6 +159,7 @@ class Ground:
 
     def close(self):
         self.stop()
+        self.after.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # Rows.
@@ -226,8 +234,7 @@ class Ground:
 
     def cpu(self):
         """Seconds of processor that pfsd has used."""
-        fields = pathlib.Path(f"/proc/{self.pfsd.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return process_cpu(self.pfsd.pid)
 
 
 def figure(value, unit):

@@ -18,7 +18,7 @@ from ground import Skip, run, used
 
 def versions():
     """What is installed of them, as Debian numbers it."""
-    return run("sh", "-c", "dpkg-query -W -f '${Package} ${Version}, ' restic borgbackup git casync bup ostree openssl "
+    return run("sh", "-c", "dpkg-query -W -f '${Package} ${Version}, ' restic borgbackup git casync bup ostree openssl btrfs-progs "
                "2>/dev/null || :").rstrip(", ")
 
 
