@@ -51,6 +51,7 @@
 #define PFS_LENT_SIZE_MIN \
 	(16u              \
 	 << 20) /* new files from here on are taken in by the store as they are, for later to compress */
+#define PFS_LOCAL_READ_MAX (4u << 20) /* read by who asks for a local file: some ms of an open */
 #define PFS_PATCHED_RANGES_MAX \
 	16384u /* of one file, 24 bytes each; from some 20000 on chunking all of it is cheaper */
 #define PFS_SPARE_FILES_MAX \

@@ -6,7 +6,9 @@
  * Bytes that are read so are not checked against their ids. Therefore a file is
  * given out only when each of its pieces was read and checked since the store
  * was opened, by whomever, and no damage of it is known: what was adopted in
- * this life of the store was read then, all else is read through the store once.
+ * this life of the store was read then, all else is read through the store once. Of
+ * what a file has several times that reads one place; the others are read by who
+ * asks for the file, PFS_LOCAL_READ_MAX bytes at a time.
  *
  * Threads: any.
  */

@@ -134,7 +134,7 @@ static bool is_found_here(struct pfs_mover *m, struct leaving *l, size_t i)
 
 	if (!pfs_packset_find(m->parts.set, &item->id, &now))
 		return false;
-	if (pfs_packset_is_place(m->parts.set, &now, &item->place))
+	if (pfs_packset_is_place(m->parts.set, &item->id, &now, &item->place))
 		return true;
 	l->damaged = l->damaged || now.doubted;
 	return false;

@@ -32,15 +32,24 @@ static void tell_at(struct pfs_packcheck *c, const struct pfs_pack *pack, uint64
 	pfs_packcheck_tell(c, what, text);
 }
 
-/* Nobody is to rely on this copy any more. */
+/* Nobody is to rely on this copy any more; of one that is found elsewhere in its file only this place is doubted. */
 static void lose(struct pfs_packcheck *c, const struct pfs_pack *pack, uint64_t off,
 		 enum pfs_kind kind, const struct pfs_id *id)
 {
-	struct pfs_place place;
+	struct pfs_place now, here;
 
-	if (!pfs_packset_find(c->set, id, &place) || place.pack != pack->number || place.off != off)
+	if (!pfs_packset_find(c->set, id, &now))
 		return;
-	pfs_packset_doubt(c->set, id, &place);
+	here = now;
+	here.pack = pack->number;
+	here.off = off;
+	if (!pfs_packset_is_place(c->set, id, &now, &here))
+		return;
+	if (now.off != off) {
+		pfs_packset_doubt_twin(c->set, id, &here);
+		return;
+	}
+	pfs_packset_doubt(c->set, id, &here);
 	if (c->x->lost)
 		c->x->lost(c->x->arg, kind, id);
 }

@@ -163,7 +163,7 @@ static bool is_still_at(struct pfs_packlog *log, const struct pfs_move *move)
 	struct pfs_place now;
 
 	return pfs_packset_find(log->set, &move->id, &now) &&
-	       pfs_packset_is_place(log->set, &now, &move->from);
+	       pfs_packset_is_place(log->set, &move->id, &now, &move->from);
 }
 
 /*

@@ -117,23 +117,38 @@ static int rescue_piece(struct pfs_packlog *log, int fd, const struct pfs_packen
 	return rc;
 }
 
-/* The file's bytes could not be flushed: what is needed of it goes into packs of our own, or is lost. */
+/* Piece `i` of the table, when it is still found in the file; which of its places is told does not matter. */
+static bool is_needed(struct pfs_packlog *log, const struct pfs_adopted *a, uint32_t i,
+		      struct pfs_packentry *out)
+{
+	struct pfs_place now, here = { .pack = a->pack->number };
+
+	if (pfs_packfooter_record(&a->table, i, out, NULL) < 0 ||
+	    !pfs_packset_find(log->set, &out->id, &now))
+		return false;
+	here.off = out->off;
+	return pfs_packset_is_place(log->set, &out->id, &now, &here);
+}
+
+/*
+ * The file's bytes could not be flushed: what is needed of it goes into packs of
+ * our own, or is lost when none of its places is whole.
+ */
 void pfs_packlog_rescue_file(struct pfs_packlog *log, struct pfs_adopted *a, bool again)
 {
 	int fd = -1;
 	int lent = pfs_packset_lend(log->set, a->pack, &fd, NULL);
+	struct pfs_packentry e;
 
 	assert(pfs_held(&log->lock));
-	for (uint32_t i = 0; i < pfs_packfooter_records(&a->table); i++) {
-		struct pfs_packentry e;
-
-		if (pfs_packfooter_record(&a->table, i, &e, NULL) < 0 ||
-		    !pfs_packlog_lies_at(log, &e.id, a->pack->number, e.off))
-			continue;
-		if (lent < 0 || rescue_piece(log, fd, &e, again) < 0)
-			pfs_packset_lose(log->set, &e.id);
+	for (uint32_t i = 0; lent == 0 && i < pfs_packfooter_records(&a->table); i++) {
+		if (is_needed(log, a, i, &e))
+			rescue_piece(log, fd, &e, again);
 		pfs_packlog_retire_full(log, DATA);
 	}
+	for (uint32_t i = 0; i < pfs_packfooter_records(&a->table); i++)
+		if (is_needed(log, a, i, &e))
+			pfs_packset_lose(log->set, &e.id);
 	if (lent == 0)
 		pfs_packset_return(log->set, a->pack);
 	pfs_adopted_unlink(a);

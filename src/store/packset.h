@@ -154,11 +154,11 @@ bool pfs_packset_has(struct pfs_packset *set, const struct pfs_id *id);
 /*
  * Whether the place that an object is found at is this one of a pack. An adopted
  * file may hold an object many times; which of its places is told depends on who
- * is asked, the runs or the list of the pack, and one is as good as another. In
- * other packs a second one is there since the first is damaged.
+ * is asked, the runs or the list of the pack, and one is as good as another, until
+ * it is known to be damaged. In other packs a second one is there since the first is.
  */
-bool pfs_packset_is_place(struct pfs_packset *set, const struct pfs_place *now,
-			  const struct pfs_place *place);
+bool pfs_packset_is_place(struct pfs_packset *set, const struct pfs_id *id,
+			  const struct pfs_place *now, const struct pfs_place *place);
 
 /*
  * Reading it there found damage. That is remembered over a restart, once
@@ -167,6 +167,13 @@ bool pfs_packset_is_place(struct pfs_packset *set, const struct pfs_place *now,
 void pfs_packset_doubt(struct pfs_packset *set, const struct pfs_id *id,
 		       const struct pfs_place *place);
 int pfs_packset_save_doubts(struct pfs_packset *set, struct pfs_error *err);
+
+/*
+ * The same of a place of an adopted file that is not the one the object is found
+ * at: it stays found there, and is not found here.
+ */
+void pfs_packset_doubt_twin(struct pfs_packset *set, const struct pfs_id *id,
+			    const struct pfs_place *place);
 
 /* Reading it there found the bytes that were written: whoever doubted it was wrong, or they are back. */
 void pfs_packset_trust(struct pfs_packset *set, const struct pfs_id *id,

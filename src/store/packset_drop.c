@@ -23,6 +23,7 @@ static int look_ahead(struct pfs_packset *set, const struct pfs_packlist_item *i
 
 	out->id = item->id;
 	out->has_then = false;
+	/* Of the places in an adopted file, all of which are in the list, only the told one counts. */
 	if (rc == 1 && now.pack == item->place.pack && now.off == item->place.off) {
 		rc = pfs_packset_search(set, set->runs, &item->id, now.pack, &out->then, err);
 		out->has_then = rc == 1;

@@ -189,10 +189,9 @@ static bool find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_pl
 		/* Most of what is asked for and not there ends here, without a page being read. */
 		if (!pfs_indexruns_may_hold(runs, id))
 			return false;
-		if (ask_neighbours(set, id, out)) {
-			out->doubted = pfs_packset_is_damaged(set, id, out);
+		/* Where the list of an adopted file tells of damage, the runs may tell of a twin. */
+		if (ask_neighbours(set, id, out) && !pfs_packset_is_damaged(set, id, out))
 			return true;
-		}
 		rc = pfs_packset_search(set, runs, id, UINT32_MAX, out, &why);
 		if (rc == 1 && pfs_locality_hit(&set->near, out->pack))
 			load_neighbours(set, out->pack);
@@ -226,12 +225,13 @@ bool pfs_packset_has(struct pfs_packset *set, const struct pfs_id *id)
 	       !__atomic_load_n(&pfs_packset_pack(set, place.pack)->condemned, __ATOMIC_ACQUIRE);
 }
 
-bool pfs_packset_is_place(struct pfs_packset *set, const struct pfs_place *now,
-			  const struct pfs_place *place)
+bool pfs_packset_is_place(struct pfs_packset *set, const struct pfs_id *id,
+			  const struct pfs_place *now, const struct pfs_place *place)
 {
-	return now->pack == place->pack &&
-	       (now->off == place->off ||
-		pfs_packset_pack(set, now->pack)->kind == PFS_PACK_ADOPTED);
+	if (now->pack != place->pack || now->off == place->off)
+		return now->pack == place->pack;
+	return pfs_packset_pack(set, now->pack)->kind == PFS_PACK_ADOPTED &&
+	       !pfs_packset_is_damaged(set, id, place);
 }
 
 void pfs_packset_enter(struct pfs_packset *set, uint32_t number, uint32_t ulen)
@@ -362,6 +362,17 @@ void pfs_packset_doubt(struct pfs_packset *set, const struct pfs_id *id,
 	pfs_rwlock_unlock(&set->lock);
 	pfs_packset_note_unread(pack, place->off);
 	if (there)
+		pfs_doubts_add(&set->doubts, &row);
+}
+
+void pfs_packset_doubt_twin(struct pfs_packset *set, const struct pfs_id *id,
+			    const struct pfs_place *place)
+{
+	struct pfs_pack *pack = pfs_packset_pack(set, place->pack);
+	const struct pfs_doubt row = row_of(pack, id, place->off);
+
+	pfs_packset_note_unread(pack, place->off);
+	if (!is_dropped(pack))
 		pfs_doubts_add(&set->doubts, &row);
 }
 

@@ -163,7 +163,7 @@ static bool weigh(struct renewing *r, struct renewed *p, size_t at, size_t end)
 
 		if (!pfs_packset_find(r->parts.set, &item->id, &now))
 			continue;
-		here = pfs_packset_is_place(r->parts.set, &now, &item->place);
+		here = pfs_packset_is_place(r->parts.set, &item->id, &now, &item->place);
 		whole += here && !now.doubted;
 		damaged += now.doubted;
 		p->leaving += here && now.doubted;

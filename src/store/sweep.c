@@ -106,7 +106,7 @@ static void settle_double(struct pfs_sweep *sw, const struct pfs_packlist_item *
 	struct pfs_place now;
 
 	if (!pfs_packset_find(sw->parts.set, &item->id, &now) ||
-	    !pfs_packset_is_place(sw->parts.set, &now, &item->place))
+	    !pfs_packset_is_place(sw->parts.set, &item->id, &now, &item->place))
 		return;
 	pfs_marks_move(&sw->marks, &item->id, unit);
 	sw->marks.list[unit].newest = 1;

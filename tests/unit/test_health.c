@@ -1,5 +1,6 @@
 #include "store/adoption.h"
 #include "store/health.h"
+#include "store/packset.h"
 #include "store/renew.h"
 #include "store/packwriter.h"
 #include "../scratch.h"
@@ -7,6 +8,7 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <unistd.h>
 
 static struct scratch dir;
@@ -407,7 +409,8 @@ static struct pfs_id fill_piece(unsigned char out[6000], unsigned i)
 	return id;
 }
 
-static void adopt_pieces(unsigned n)
+/* A file of `n` pieces, of which there are only `kinds`. */
+static void adopt_pieces(unsigned n, unsigned kinds)
 {
 	struct pfs_adoption *a = NULL;
 	struct pfs_error err = { 0 };
@@ -422,7 +425,7 @@ static void adopt_pieces(unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		struct pfs_store_item item = { .data = data, .len = sizeof(data) };
 
-		fill_piece(data, i);
+		fill_piece(data, i % kinds);
 		cr_assert_eq(write(fd, data, sizeof(data)), sizeof(data));
 		cr_assert_eq(pfs_adoption_add(a, i * sizeof(data), &item, 1, &err), 0, "%s",
 			     err.text);
@@ -440,7 +443,7 @@ Test(health, of_an_adopted_file_with_damage_the_rest_is_moved)
 	struct pfs_id id;
 	struct told t;
 
-	adopt_pieces(4);
+	adopt_pieces(4, 4);
 	pfs_store_stats(st, &stats);
 	cr_assert_eq(stats.adopted_files, 1);
 	damage("piece 2");
@@ -464,5 +467,103 @@ Test(health, of_an_adopted_file_with_damage_the_rest_is_moved)
 			cr_expect_eq(memcmp(o->data, data, sizeof(data)), 0);
 		}
 		reopen();
+	}
+}
+
+static void damage_piece_at(unsigned i)
+{
+	char pattern[400];
+	glob_t found;
+	int fd;
+
+	snprintf(pattern, sizeof(pattern), "%s/packs/a/*/*.pk", dir.path);
+	cr_assert_eq(glob(pattern, 0, NULL, &found), 0);
+	fd = open(found.gl_pathv[0], O_WRONLY | O_CLOEXEC);
+	cr_assert_eq(pwrite(fd, "bad", 3, i * 6000 + 3000), 3);
+	close(fd);
+	globfree(&found);
+}
+
+static void expect_piece(unsigned i)
+{
+	PFS_AUTO(pfs_object_unref) const struct pfs_object *o = NULL;
+	unsigned char data[6000];
+	struct pfs_id id = fill_piece(data, i);
+	struct pfs_error err = { 0 };
+
+	cr_assert_eq(pfs_store_get(st, PFS_KIND_CHUNK, &id, &o, &err), 0, "%s", err.text);
+	cr_expect_eq(memcmp(o->data, data, sizeof(data)), 0);
+}
+
+/* Which of its places is told nobody knows: of both, one is lost until it is mended, one is not. */
+Test(health, an_adopted_file_with_damage_in_one_of_the_places_of_a_piece_is_rewritten)
+{
+	unsigned char data[6000];
+	unsigned n_lost = 0;
+
+	for (unsigned place = 0; place <= 3; place += 3) {
+		PFS_AUTO(pfs_idset_fini) struct pfs_idset wanted = { 0 };
+		struct pfs_id id = fill_piece(data, 0);
+		struct told t;
+
+		adopt_pieces(4, 3);
+		damage_piece_at(place);
+		cr_expect_eq(examine(true, false, &t), 1);
+		n_lost += t.lost;
+		if (t.lost == 0)
+			expect_piece(0);
+		cr_assert_eq(pfs_idset_add(&wanted, &id, NULL), 1);
+		cr_assert_eq(pfs_store_mend(st, &wanted, NULL, NULL, NULL), 0);
+		cr_assert_eq(pfs_store_sync(st, NULL), 0);
+		renew(false, &t);
+		cr_expect(t.mended == 1 && t.lost == 0, "place %u: %s", place, t.text);
+		for (int again = 0; again < 2; again++) {
+			cr_expect_eq(examine(true, false, &t), 0, "%s", t.text);
+			for (unsigned i = 0; i < 3; i++)
+				expect_piece(i);
+			reopen();
+		}
+		teardown();
+		setup();
+	}
+	cr_expect_eq(n_lost, 1);
+}
+
+/* What was put is told of by runs, as it is after some hundred thousand objects. */
+static void index_all(void)
+{
+	struct pfs_store_stats stats = { .index_runs = 0 };
+
+	for (unsigned ms = 0; stats.index_runs == 0; ms++) {
+		cr_assert_lt(ms, 10000, "no run is made");
+		usleep(1000);
+		cr_assert_eq(pfs_store_sync(st, NULL), 0);
+		pfs_store_stats(st, &stats);
+	}
+}
+
+/* Runs tell of one place, the list of a pack that is read often of another. */
+Test(health, what_is_there_after_a_check_can_be_read_wherever_it_is_told_to_be)
+{
+	unsigned char data[6000];
+
+	pfs_packset_set_batch(1);
+	for (unsigned i = 0; i < 8; i++) {
+		unsigned place = i % 2 ? 3 : 0, reads_before = i / 2;
+		struct pfs_id id;
+		struct told t;
+
+		teardown();
+		setup();
+		id = fill_piece(data, 0);
+		adopt_pieces(4, 3);
+		index_all();
+		damage_piece_at(place);
+		cr_expect_eq(examine(true, false, &t), 1);
+		reopen();
+		for (unsigned k = 0; k < reads_before; k++)
+			expect_piece(1 + k % 2);
+		if (pfs_store_has(st, PFS_KIND_CHUNK, &id))
+			expect_piece(0);
 	}
 }

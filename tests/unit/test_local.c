@@ -210,3 +210,70 @@ Test(local, what_was_stored_piece_by_piece_is_no_file)
 	OK(pfs_content_from_bytes(st, bytes, 100, &c, &err));
 	expect_none(&c, "it is inline");
 }
+
+/* --- what a file has several times -------------------------------------------- */
+
+/* The second third and the last are the first. */
+static void thrice(void)
+{
+	memcpy(bytes + SIZE / 3, bytes, SIZE / 3);
+	memcpy(bytes + 2 * (SIZE / 3), bytes, SIZE / 3);
+}
+
+Test(local, of_what_a_file_has_several_times_one_place_is_read)
+{
+	struct pfs_content c;
+
+	thrice();
+	c = adopt(0, SIZE, 0);
+	reopen();
+	read_all(&c, 0, SIZE / 2);
+	read_all(&c, 0, SIZE);
+	expect_file(&c, 0, SIZE);
+}
+
+/* Chunks of a file that begins with one byte over and over are alike, the first of them, too. */
+Test(local, a_file_may_begin_with_what_it_has_several_times)
+{
+	struct pfs_content c;
+
+	memset(bytes, 'a', 2u << 20);
+	c = adopt(0, SIZE, 0);
+	reopen();
+	for (int i = 0; i < 4; i++)
+		read_all(&c, 0, SIZE);
+	expect_file(&c, 0, SIZE);
+}
+
+/* An open waits for so many bytes only; the next ones read on. */
+Test(local, places_that_nobody_read_are_read_some_at_a_time)
+{
+	const size_t len = SIZE + (12u << 20);
+	unsigned char *more = malloc(len);
+	struct pfs_content c;
+
+	memset(more, 'a', len);
+	memcpy(more, bytes, SIZE);
+	free(bytes);
+	bytes = more;
+	c = adopt(0, len, 0);
+	reopen();
+	read_all(&c, 0, len);
+	expect_none(&c, "there is more than one open reads");
+	expect_none(&c, "there is more than two read");
+	expect_file(&c, 0, len);
+}
+
+Test(local, damage_where_nobody_read_is_found_all_the_same)
+{
+	struct pfs_content c;
+
+	thrice();
+	c = adopt(0, SIZE, 0);
+	reopen();
+	read_all(&c, 0, SIZE);
+	damage(SIZE - SIZE / 6);
+	damage(SIZE / 2);
+	damage(SIZE / 6);
+	expect_none(&c, "one of its places is damaged");
+}
