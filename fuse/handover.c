@@ -24,13 +24,6 @@ void pfs_handover_fini(struct pfs_handover *h)
 
 /* ---- writing ---- */
 
-static int add_run(struct pfs_buf *out, const void *data, size_t len, struct pfs_error *err)
-{
-	int rc = pfs_bytes_add_u64(out, len, err);
-
-	return rc < 0 ? rc : pfs_buf_add(out, data, len, err);
-}
-
 static int add_inode(struct pfs_buf *out, const struct pfs_handover_inode *i, struct pfs_error *err)
 {
 	int rc = pfs_bytes_add_u32(out, i->number, err);
@@ -66,7 +59,7 @@ static int add_open(struct pfs_buf *out, const struct pfs_handover_open *o, stru
 		rc = pfs_bytes_add_u32(out, o->flags, err);
 	if (rc == 0)
 		rc = pfs_bytes_add_u64(out, o->ino, err);
-	return rc < 0 ? rc : add_run(out, o->data, o->len, err);
+	return rc < 0 ? rc : pfs_bytes_add_long(out, o->data, o->len, err);
 }
 
 static int add_tables(struct pfs_buf *out, const struct pfs_handover *h, struct pfs_error *err)
@@ -96,15 +89,15 @@ int pfs_handover_encode(const struct pfs_handover *h, struct pfs_buf *out, struc
 	if (rc == 0)
 		rc = pfs_buf_add(out, rest, sizeof(rest), err);
 	if (rc == 0)
-		rc = add_run(out, h->mountpoint, h->mountpoint_len, err);
+		rc = pfs_bytes_add_long(out, h->mountpoint, h->mountpoint_len, err);
 	if (rc == 0)
-		rc = add_run(out, h->hello, h->hello_len, err);
+		rc = pfs_bytes_add_long(out, h->hello, h->hello_len, err);
 	if (rc == 0)
 		rc = pfs_bytes_add_u32(out, h->features, err);
 	if (rc == 0)
 		rc = pfs_bytes_add_u32(out, h->generation, err);
 	if (rc == 0)
-		rc = add_run(out, h->places, h->places_len, err);
+		rc = pfs_bytes_add_long(out, h->places, h->places_len, err);
 	if (rc == 0)
 		rc = add_tables(out, h, err);
 	if (rc < 0)
@@ -119,18 +112,6 @@ int pfs_handover_encode(const struct pfs_handover *h, struct pfs_buf *out, struc
 
 #define INODE_SIZE_MIN 17u
 #define OPEN_SIZE_MIN  30u
-
-static const unsigned char *take_run(struct pfs_bytes *b, size_t max, size_t *out_len)
-{
-	uint64_t len = pfs_bytes_u64(b);
-	const unsigned char *run;
-
-	if (len > max)
-		b->bad = true;
-	run = pfs_bytes_run(b, len);
-	*out_len = run ? (size_t)len : 0;
-	return run;
-}
 
 static void take_inode(struct pfs_bytes *b, struct pfs_handover_inode *i)
 {
@@ -164,7 +145,7 @@ static void take_open(struct pfs_bytes *b, struct pfs_handover_open *o)
 	o->mode = pfs_bytes_u8(b);
 	o->flags = pfs_bytes_u32(b);
 	o->ino = pfs_bytes_u64(b);
-	o->data = take_run(b, SIZE_MAX, &o->len);
+	o->data = pfs_bytes_long(b, SIZE_MAX, &o->len);
 	if (kind != o->kind)
 		b->bad = true;
 }
@@ -207,11 +188,11 @@ static int take_all(const unsigned char *data, size_t len, struct pfs_handover *
 	struct pfs_bytes b = { data + HEADER_SIZE, data + len, false };
 	int rc;
 
-	h->mountpoint = take_run(&b, PATH_SIZE_MAX, &h->mountpoint_len);
-	h->hello = take_run(&b, PFS_HANDOVER_HELLO_MAX, &h->hello_len);
+	h->mountpoint = pfs_bytes_long(&b, PATH_SIZE_MAX, &h->mountpoint_len);
+	h->hello = pfs_bytes_long(&b, PFS_HANDOVER_HELLO_MAX, &h->hello_len);
 	h->features = pfs_bytes_u32(&b);
 	h->generation = pfs_bytes_u32(&b);
-	h->places = take_run(&b, SIZE_MAX, &h->places_len);
+	h->places = pfs_bytes_long(&b, SIZE_MAX, &h->places_len);
 	rc = take_tables(&b, h, err);
 	if (rc < 0)
 		return rc;

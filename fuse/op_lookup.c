@@ -1,4 +1,5 @@
 #include "fuse/ops.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -115,14 +116,6 @@ static int64_t to_ns(const struct timespec *ts)
 	return ts->tv_sec * 1000000000LL + ts->tv_nsec;
 }
 
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return to_ns(&ts);
-}
-
 /* The kernel's wishes in the view's words. */
 static unsigned wishes(const struct stat *attr, int to_set, struct pfs_attr *out)
 {
@@ -137,7 +130,7 @@ static unsigned wishes(const struct stat *attr, int to_set, struct pfs_attr *out
 		{ FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW, PFS_SET_ATIME },
 		{ FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW, PFS_SET_MTIME },
 	};
-	int64_t now = now_ns();
+	int64_t now = pfs_clock_ns();
 	unsigned which = 0;
 
 	for (size_t i = 0; i < sizeof(map) / sizeof(*map); i++)

@@ -1,6 +1,6 @@
 /*
- * Reading little-endian numbers and runs of bytes that somebody else wrote:
- * what is past the end is zero, and said once, at the end.
+ * Little-endian numbers and runs of bytes: writing them, and reading what
+ * somebody else wrote. What is past the end is zero, and said once, at the end.
  *
  *	struct pfs_bytes b = { data, data + len };
  *	n = pfs_bytes_u32(&b);
@@ -69,6 +69,19 @@ static inline uint32_t pfs_bytes_count(struct pfs_bytes *b, size_t size)
 	return n;
 }
 
+/* A run behind its length, of at most `max` bytes. */
+static inline const unsigned char *pfs_bytes_long(struct pfs_bytes *b, size_t max, size_t *out_len)
+{
+	uint64_t len = pfs_bytes_u64(b);
+	const unsigned char *run;
+
+	if (len > max)
+		b->bad = true;
+	run = pfs_bytes_run(b, len);
+	*out_len = run ? (size_t)len : 0;
+	return run;
+}
+
 static inline int pfs_bytes_add_u32(struct pfs_buf *b, uint32_t v, struct pfs_error *err)
 {
 	unsigned char raw[4];
@@ -83,6 +96,23 @@ static inline int pfs_bytes_add_u64(struct pfs_buf *b, uint64_t v, struct pfs_er
 
 	pfs_put_le64(raw, v);
 	return pfs_buf_add(b, raw, sizeof(raw), err);
+}
+
+/* A run behind its length: of up to 255 bytes, and of any. */
+static inline int pfs_bytes_add_short(struct pfs_buf *b, const void *run, uint8_t len,
+				      struct pfs_error *err)
+{
+	int rc = pfs_buf_add_u8(b, len, err);
+
+	return rc < 0 ? rc : pfs_buf_add(b, run, len, err);
+}
+
+static inline int pfs_bytes_add_long(struct pfs_buf *b, const void *run, size_t len,
+				     struct pfs_error *err)
+{
+	int rc = pfs_bytes_add_u64(b, len, err);
+
+	return rc < 0 ? rc : pfs_buf_add(b, run, len, err);
 }
 
 #endif

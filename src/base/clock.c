@@ -3,20 +3,27 @@
 #include <stdio.h>
 #include <time.h>
 
-int64_t pfs_clock_ns(void)
+static int64_t now_of(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_REALTIME, &t);
+	clock_gettime(clock, &t);
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t pfs_clock_ns(void)
+{
+	return now_of(CLOCK_REALTIME);
+}
+
+int64_t pfs_clock_monotonic_ns(void)
+{
+	return now_of(CLOCK_MONOTONIC);
 }
 
 int64_t pfs_clock_monotonic_ms(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return pfs_clock_monotonic_ns() / 1000000;
 }
 
 char *pfs_clock_format(int64_t ns, char out[PFS_CLOCK_TEXT_SIZE])

@@ -5,6 +5,7 @@
 #include "base/room.h"
 
 int64_t pfs_clock_ns(void); /* real time */
+int64_t pfs_clock_monotonic_ns(void);
 int64_t pfs_clock_monotonic_ms(void);
 
 #define PFS_CLOCK_TEXT_SIZE 40

@@ -17,14 +17,6 @@ void pfs_places_fini(struct pfs_places *p)
 
 /* ---- writing ---- */
 
-static int add_short(struct pfs_buf *b, const unsigned char *text, uint8_t len,
-		     struct pfs_error *err)
-{
-	int rc = pfs_buf_add_u8(b, len, err);
-
-	return rc < 0 ? rc : pfs_buf_add(b, text, len, err);
-}
-
 int pfs_place_encode(const struct pfs_place *p, struct pfs_buf *out, struct pfs_error *err)
 {
 	int rc = pfs_buf_add_u8(out, (uint8_t)p->kind, err);
@@ -34,9 +26,9 @@ int pfs_place_encode(const struct pfs_place *p, struct pfs_buf *out, struct pfs_
 	if (rc == 0)
 		rc = pfs_bytes_add_u64(out, p->number, err);
 	if (rc == 0)
-		rc = add_short(out, p->name, p->name_len, err);
+		rc = pfs_bytes_add_short(out, p->name, p->name_len, err);
 	if (rc == 0 && p->kind == PFS_PLACE_TOP)
-		rc = add_short(out, p->repo, p->repo_len, err);
+		rc = pfs_bytes_add_short(out, p->repo, p->repo_len, err);
 	if (rc < 0 || p->kind != PFS_PLACE_COMMIT)
 		return rc;
 	rc = pfs_buf_add_u8(out, p->canonical, err);
@@ -46,10 +38,10 @@ int pfs_place_encode(const struct pfs_place *p, struct pfs_buf *out, struct pfs_
 static int encode_input(const struct pfs_place_input *in, struct pfs_buf *out,
 			struct pfs_error *err)
 {
-	int rc = add_short(out, in->name, in->name_len, err);
+	int rc = pfs_bytes_add_short(out, in->name, in->name_len, err);
 
 	if (rc == 0)
-		rc = add_short(out, in->repo, in->repo_len, err);
+		rc = pfs_bytes_add_short(out, in->repo, in->repo_len, err);
 	if (rc == 0)
 		rc = pfs_buf_add(out, in->commit.bytes, sizeof(in->commit.bytes), err);
 	if (rc == 0)
@@ -65,11 +57,11 @@ int pfs_place_datum_encode(const struct pfs_place_datum *d, struct pfs_buf *out,
 	if (rc == 0)
 		rc = pfs_bytes_add_u64(out, (uint64_t)d->created_ns, err);
 	if (rc == 0)
-		rc = add_short(out, d->name, d->name_len, err);
+		rc = pfs_bytes_add_short(out, d->name, d->name_len, err);
 	if (rc == 0)
-		rc = add_short(out, d->repo, d->repo_len, err);
+		rc = pfs_bytes_add_short(out, d->repo, d->repo_len, err);
 	if (rc == 0)
-		rc = add_short(out, d->branch, d->branch_len, err);
+		rc = pfs_bytes_add_short(out, d->branch, d->branch_len, err);
 	if (rc == 0)
 		rc = pfs_bytes_add_u32(out, d->n_inputs, err);
 	for (uint32_t i = 0; rc == 0 && i < d->n_inputs; i++)
