@@ -211,6 +211,8 @@ int pfs_group_load(struct pfs_workspace *ws, struct pfs_probe *p, const struct p
 
 /* --- directories on their way ---------------------------------------------- */
 
+PFS_VEC_DEFINE(keep, struct pfs_crossing_nodes, struct pfs_node *, "the names of a file")
+
 void pfs_crossing_fini(struct pfs_crossing *c)
 {
 	for (size_t i = 0; i < c->nodes.n; i++)
@@ -219,21 +221,6 @@ void pfs_crossing_fini(struct pfs_crossing *c)
 	pfs_node_unref(&c->dirs[0]);
 	pfs_node_unref(&c->dirs[1]);
 	*c = (struct pfs_crossing){ 0 };
-}
-
-static int keep(struct pfs_crossing *c, struct pfs_node *n, struct pfs_error *err)
-{
-	if (c->nodes.n == c->nodes.cap) {
-		size_t cap = c->nodes.cap ? 2 * c->nodes.cap : 16;
-		struct pfs_node **items = reallocarray(c->nodes.items, cap, sizeof(*items));
-
-		if (!items)
-			return pfs_fail_nomem(err, "the names of a file");
-		c->nodes.items = items;
-		c->nodes.cap = cap;
-	}
-	c->nodes.items[c->nodes.n++] = n;
-	return 0;
 }
 
 static int find_in(struct pfs_workspace *ws, struct pfs_node *dir, struct pfs_crossing *c,
@@ -256,7 +243,7 @@ static int find_in(struct pfs_workspace *ws, struct pfs_node *dir, struct pfs_cr
 
 		rc = walk_to(ws, dir, path, path + strlen(path), &found, &why);
 		if (rc == 0)
-			rc = keep(c, found, &why);
+			rc = keep(&c->nodes, found, &why);
 		if (rc == PFS_E_NOTFOUND || rc == PFS_E_NOTDIR)
 			rc = 0; /* renamed or removed before: it was touched then */
 		else if (rc < 0)

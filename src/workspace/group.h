@@ -39,10 +39,11 @@ int pfs_probe_attach(struct pfs_workspace *ws, struct pfs_probe *p, const struct
 		     uint64_t ino, struct pfs_error *err);
 
 /* Files with names in directories that are to be renamed, and names outside. */
+struct pfs_crossing_nodes PFS_VEC(struct pfs_node *);
 struct pfs_crossing {
-	struct PFS_VEC(struct pfs_node *) nodes; /* one reference each */
-	struct pfs_node *dirs[2];                /* which directories: one reference each */
-	uint64_t bases;                          /* of the workspace, then */
+	struct pfs_crossing_nodes nodes; /* one reference each */
+	struct pfs_node *dirs[2];        /* which directories: one reference each */
+	uint64_t bases;                  /* of the workspace, then */
 };
 
 /* Find them for what is at one name or two (`b` may be NULL). Without the lock. */

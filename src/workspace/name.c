@@ -233,21 +233,30 @@ static int place_locked(struct pfs_node *n, struct pfs_probe *p, struct pfs_erro
 	return 0;
 }
 
+/* Give `n` a name in the way of `locked`; whoever had it has one less. */
+static int give_name(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_probe *p,
+		     int (*locked)(struct pfs_node *n, struct pfs_probe *p, struct pfs_error *err),
+		     struct pfs_error *err)
+{
+	int rc = pfs_probe_lock(ws, p, NULL, err);
+
+	if (rc < 0)
+		return rc;
+	rc = locked(n, p, err);
+	pfs_rwlock_unlock(&ws->lock);
+	if (rc == 0) {
+		pfs_feed_note(&ws->feed, p->dir, p->name, p->name_len);
+		note_names(ws, p->held);
+	}
+	return rc;
+}
+
 int pfs_workspace_place(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_node *dir,
 			const char *name, size_t name_len, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_probe_fini) struct pfs_probe p = { dir, name, name_len };
-	int rc = pfs_probe_lock(ws, &p, NULL, err);
 
-	if (rc < 0)
-		return rc;
-	rc = place_locked(n, &p, err);
-	pfs_rwlock_unlock(&ws->lock);
-	if (rc == 0) {
-		pfs_feed_note(&ws->feed, dir, name, name_len);
-		note_names(ws, p.held);
-	}
-	return rc;
+	return give_name(ws, n, &p, place_locked, err);
 }
 
 static int check_link(const struct pfs_node *n, const struct pfs_probe *p, struct pfs_error *err)
@@ -284,16 +293,10 @@ int pfs_workspace_link(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_
 		       const char *name, size_t name_len, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_probe_fini) struct pfs_probe p = { dir, name, name_len };
-	int rc = pfs_probe_lock(ws, &p, NULL, err);
+	int rc = give_name(ws, n, &p, link_locked, err);
 
-	if (rc < 0)
-		return rc;
-	rc = link_locked(n, &p, err);
-	pfs_rwlock_unlock(&ws->lock);
-	if (rc == 0) {
-		pfs_feed_note(&ws->feed, dir, name, name_len);
+	if (rc == 0)
 		note_names(ws, n);
-	}
 	return rc;
 }
 
