@@ -1,5 +1,5 @@
 /* Open files: reading, writing, and making what was written durable. */
-#include "workspace/workspace_i.h"
+#include "workspace/open_i.h"
 #include "base/fault.h"
 #include "base/io.h"
 #include "tree/content.h"
@@ -14,20 +14,6 @@
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-struct pfs_open {
-	struct pfs_workspace *ws;
-	struct pfs_node *node; /* one reference */
-	bool write;
-	_Atomic bool wrote;                /* or may have */
-	bool past;                         /* may write past us; counted in the node */
-	_Atomic unsigned changes;          /* calls that change the bytes now */
-	struct pfs_lock lock;              /* PFS_RANK_WORKSPACE_OPEN */
-	struct pfs_spooled *spooled;       /* of which it is a user; changed with both locks held */
-	struct pfs_lock reader_lock;       /* PFS_RANK_WORKSPACE_READER */
-	struct pfs_content_reader *reader; /* protected by reader_lock */
-	uint64_t reader_version;           /* of the content it reads; protected by reader_lock */
-};
 
 /* --- the spool file ------------------------------------------------------ */
 
@@ -78,8 +64,7 @@ static int catch_up(struct pfs_open *o, struct pfs_spooled **out, struct pfs_err
 	return rc;
 }
 
-/* The spool file that bytes are in, held for a call; NULL when the node has none. */
-static int hold(struct pfs_open *o, struct pfs_spooled **out, struct pfs_error *err)
+int pfs_open_hold(struct pfs_open *o, struct pfs_spooled **out, struct pfs_error *err)
 {
 	bool none;
 
@@ -96,7 +81,7 @@ static int hold(struct pfs_open *o, struct pfs_spooled **out, struct pfs_error *
 static int hold_to_write(struct pfs_open *o, struct pfs_spooled **out, struct pfs_error *err)
 {
 	struct pfs_spooled *s;
-	int fd, rc = hold(o, out, err);
+	int fd, rc = pfs_open_hold(o, out, err);
 
 	if (rc < 0 || *out)
 		return rc;
@@ -239,33 +224,6 @@ void pfs_workspace_close_file(struct pfs_open **open)
 	free_open(o);
 }
 
-/* Only a file that is never replaced under its users, and all of which counts. */
-int pfs_workspace_local_fd(struct pfs_open *o)
-{
-	struct pfs_spooled *s = NULL;
-	int fd = -1;
-
-	if (hold(o, &s, NULL) < 0 || !s)
-		return -1;
-	if (!pfs_spooled_may_be_borrowed(o->node)) {
-		pfs_spooled_unref(&s);
-		return -1;
-	}
-	s->borrowed = true;
-	if (!s->patch && !s->lent && !s->replaced) {
-		if (o->write) {
-			o->wrote = true;
-			atomic_store(&s->strange, true);
-			if (!o->past)
-				atomic_fetch_add(&o->node->file.past, 1);
-			o->past = true;
-		}
-		fd = s->fd;
-	}
-	pfs_spooled_unref(&s);
-	return fd;
-}
-
 /* --- reading ------------------------------------------------------------- */
 
 /* The reader is one of this content, which is this version. */
@@ -296,8 +254,7 @@ static int read_kept(struct pfs_open *o, const struct pfs_kept *kept, uint64_t v
 	return rc;
 }
 
-/* What a clean file holds, one reference; NULL: a writer came, it has a spool file now. */
-static struct pfs_kept *kept_of(struct pfs_open *o, uint64_t *out_version)
+struct pfs_kept *pfs_open_kept(struct pfs_open *o, uint64_t *out_version)
 {
 	struct pfs_kept *kept;
 
@@ -312,7 +269,7 @@ static int read_content(struct pfs_open *o, uint64_t off, void *data, size_t len
 			struct pfs_error *err)
 {
 	uint64_t version;
-	struct pfs_kept *kept = kept_of(o, &version);
+	struct pfs_kept *kept = pfs_open_kept(o, &version);
 	int rc;
 
 	if (!kept)
@@ -372,7 +329,7 @@ int pfs_workspace_read(struct pfs_open *o, uint64_t off, void *data, size_t len,
 		return 0;
 	}
 	do {
-		rc = hold(o, &s, err);
+		rc = pfs_open_hold(o, &s, err);
 		if (rc < 0)
 			return rc;
 		if (!s)
@@ -584,7 +541,7 @@ static int seek_content(struct pfs_open *o, uint64_t off, int whence, uint64_t *
 			struct pfs_error *err)
 {
 	uint64_t version, found = 0;
-	struct pfs_kept *kept = kept_of(o, &version);
+	struct pfs_kept *kept = pfs_open_kept(o, &version);
 	uint64_t size = kept ? kept->size : 0;
 	int rc;
 
@@ -662,7 +619,7 @@ int pfs_workspace_seek(struct pfs_open *o, uint64_t off, int whence, uint64_t *o
 	if (off > PFS_FILE_SIZE_MAX)
 		return fail_past_end(off, err);
 	do {
-		rc = hold(o, &s, err);
+		rc = pfs_open_hold(o, &s, err);
 		if (rc < 0)
 			return rc;
 		if (!s)
@@ -674,76 +631,6 @@ int pfs_workspace_seek(struct pfs_open *o, uint64_t off, int whence, uint64_t *o
 		pfs_spooled_unref(&s);
 	} while (rc == PFS_E_CONFLICT);
 	return rc;
-}
-
-/* --- by reference -------------------------------------------------------- */
-
-bool pfs_workspace_content(struct pfs_open *o, struct pfs_content *out)
-{
-	uint64_t version;
-	struct pfs_kept *kept = kept_of(o, &version);
-
-	if (!kept)
-		return false;
-	pfs_kept_content(kept, out);
-	pfs_kept_unref(&kept);
-	return true;
-}
-
-/*
- * Whether nobody changes the spool file, or could without our hearing of it, and
- * it has no more than `size` bytes. With the mark set: who comes now waits for
- * the lock and looks again, and who came before it is seen.
- */
-static bool is_at_rest(struct pfs_open *o, const struct pfs_spooled *s, uint64_t size)
-{
-	struct pfs_spool_stat st;
-
-	if (atomic_load(&s->borrowed) && !s->patch && !s->lent)
-		return false;
-	if (atomic_load(&o->changes) || o->node->file.writers != 1)
-		return false;
-	return pfs_spooled_stat(o->node, &st, NULL, NULL) == 0 && st.size <= size;
-}
-
-/* With the lock held: all of the file is about to be replaced by `size` bytes, if it can be. */
-static bool make_way(struct pfs_open *o, uint64_t size)
-{
-	struct pfs_node *n = o->node;
-	struct pfs_spooled *s = n->file.spooled;
-
-	if (!s)
-		return n->file.kept->size <= size;
-	atomic_store(&s->replaced, true);
-	if (!is_at_rest(o, s, size)) {
-		atomic_store(&s->replaced, false);
-		return false;
-	}
-	pfs_spooled_drop(n);
-	return true;
-}
-
-int pfs_workspace_become(struct pfs_open *o, const struct pfs_content *content,
-			 struct pfs_error *err)
-{
-	struct pfs_node *n = o->node;
-	struct pfs_kept *kept;
-	bool done;
-
-	if (!o->write)
-		return pfs_fail(err, PFS_E_DENIED, "the file is open for reading only");
-	kept = pfs_kept_new(content);
-	if (!kept)
-		return pfs_fail_nomem(err, "a content");
-	pfs_rwlock_write(&o->ws->lock);
-	done = make_way(o, kept->size);
-	if (done)
-		pfs_file_become(n, kept);
-	pfs_rwlock_unlock(&o->ws->lock);
-	pfs_kept_unref(&kept);
-	if (done)
-		pfs_feed_note(&o->ws->feed, n, NULL, 0);
-	return done;
 }
 
 /* --- making it durable --------------------------------------------------- */
@@ -776,7 +663,7 @@ int pfs_workspace_sync_file(struct pfs_open *o, struct pfs_error *err)
 	struct pfs_node *n = o->node;
 	struct pfs_spooled *s;
 	bool bytes_only;
-	int rc = hold(o, &s, err);
+	int rc = pfs_open_hold(o, &s, err);
 
 	if (rc < 0)
 		return rc;
