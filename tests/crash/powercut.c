@@ -1,19 +1,18 @@
 /*
- * The recorder. The functions at the end of the file take the place of the C
- * library's, in this program and in the shared libraries it is linked with; each
+ * The recorder. The functions of powercalls.c take the place of the C library's,
+ * in this program and in the shared libraries it is linked with; what is here
  * asks the kernel itself and notes what was done. Files are known by their inode
  * numbers, so descriptors can be copied and names changed as anybody likes.
  */
 #undef _FILE_OFFSET_BITS /* both open and open64 are to be defined here */
 #undef _FORTIFY_SOURCE
-#include "powercut.h"
+#include "powercut_i.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -390,25 +389,25 @@ static int begin(bool ours, bool is_read)
 	return fail_with ? fail_with : SHORT;
 }
 
-static bool busy(void)
+bool powercut_busy(void)
 {
 	return recording || failing;
 }
 
 static bool is_ours(int fd)
 {
-	return busy() && object_of_fd(fd) >= 0;
+	return powercut_busy() && object_of_fd(fd) >= 0;
 }
 
 /* What the C library's functions are made of. */
 
-static int do_open(int dir, const char *path, int flags, unsigned mode)
+int powercut_do_open(int dir, const char *path, int flags, unsigned mode)
 {
 	struct place at;
 	int fd, sys;
 	GUARD;
 
-	if (!busy())
+	if (!powercut_busy())
 		return (int)syscall(SYS_openat, dir, path, flags, mode);
 	find_place(dir, path, &at);
 	sys = begin(at.dir >= 0, !(flags & (O_CREAT | O_TRUNC)));
@@ -430,14 +429,14 @@ static int do_open(int dir, const char *path, int flags, unsigned mode)
 	return fd;
 }
 
-static ssize_t do_write(int fd, const void *data, size_t len, off_t off)
+ssize_t powercut_do_write(int fd, const void *data, size_t len, off_t off)
 {
 	int64_t object;
 	ssize_t n;
 	int sys;
 	GUARD;
 
-	if (!busy())
+	if (!powercut_busy())
 		return off < 0 ? syscall(SYS_write, fd, data, len)
 			       : syscall(SYS_pwrite64, fd, data, len, off);
 	object = object_of_fd(fd);
@@ -457,7 +456,7 @@ static ssize_t do_write(int fd, const void *data, size_t len, off_t off)
 	return n;
 }
 
-static ssize_t do_writev(int fd, const struct iovec *iov, int n_iov, off_t off)
+ssize_t powercut_do_writev(int fd, const struct iovec *iov, int n_iov, off_t off)
 {
 	size_t len = 0;
 	char *data;
@@ -473,12 +472,12 @@ static ssize_t do_writev(int fd, const struct iovec *iov, int n_iov, off_t off)
 		memcpy(data + len, iov[i].iov_base, iov[i].iov_len);
 		len += iov[i].iov_len;
 	}
-	n = do_write(fd, data, len, off);
+	n = powercut_do_write(fd, data, len, off);
 	free(data);
 	return n;
 }
 
-static ssize_t do_read(int fd, void *data, size_t len, off_t off)
+ssize_t powercut_do_read(int fd, void *data, size_t len, off_t off)
 {
 	GUARD;
 
@@ -512,22 +511,22 @@ static ssize_t do_read(int fd, void *data, size_t len, off_t off)
 		return (int)rc_;               \
 	} while (0)
 
-static int do_ftruncate(int fd, off_t size)
+int powercut_do_ftruncate(int fd, off_t size)
 {
 	GUARD;
 
-	if (!busy())
+	if (!powercut_busy())
 		return (int)syscall(SYS_ftruncate, fd, size);
 	CALL(object_of_fd(fd) >= 0, syscall(SYS_ftruncate, fd, size),
 	     add_truncate(object_of_fd(fd), (uint64_t)size));
 }
 
-static int do_truncate(const char *path, off_t size)
+int powercut_do_truncate(const char *path, off_t size)
 {
 	struct place at;
 	GUARD;
 
-	if (!busy())
+	if (!powercut_busy())
 		return (int)syscall(SYS_truncate, path, size);
 	find_place(AT_FDCWD, path, &at);
 	CALL(at.object >= 0, syscall(SYS_truncate, path, size),
@@ -553,11 +552,11 @@ static void note_allocation(int fd, int mode, off_t off, off_t len)
 	e->keep = (mode & FALLOC_FL_KEEP_SIZE) != 0;
 }
 
-static int do_fallocate(int fd, int mode, off_t off, off_t len)
+int powercut_do_fallocate(int fd, int mode, off_t off, off_t len)
 {
 	GUARD;
 
-	if (!busy())
+	if (!powercut_busy())
 		return (int)syscall(SYS_fallocate, fd, mode, off, len);
 	CALL(object_of_fd(fd) >= 0, syscall(SYS_fallocate, fd, mode, off, len),
 	     note_allocation(fd, mode, off, len));
@@ -574,12 +573,12 @@ static void note_flush(int fd)
 }
 
 /* The disk need not really do it: that there is a cut is our doing. */
-static int do_fsync(int fd, long number)
+int powercut_do_fsync(int fd, long number)
 {
 	int sys;
 	GUARD;
 
-	if (!busy() || object_of_fd(fd) < 0)
+	if (!powercut_busy() || object_of_fd(fd) < 0)
 		return (int)syscall(number, fd);
 	sys = begin(true, false);
 	if (sys <= 0) {
@@ -591,33 +590,33 @@ static int do_fsync(int fd, long number)
 	return -1;
 }
 
-static int do_syncfs(int fd)
+int powercut_do_syncfs(int fd)
 {
 	GUARD;
 
-	if (!busy() || object_of_fd(fd) < 0)
+	if (!powercut_busy() || object_of_fd(fd) < 0)
 		return (int)syscall(SYS_syncfs, fd);
 	CALL(true, 0L, (add(POWERCUT_FLUSH_ALL, 0), rec->n_flushes++));
 }
 
-static int do_unlink(int dir, const char *path, int flags)
+int powercut_do_unlink(int dir, const char *path, int flags)
 {
 	struct place at;
 	GUARD;
 
-	if (!busy())
+	if (!powercut_busy())
 		return (int)syscall(SYS_unlinkat, dir, path, flags);
 	find_place(dir, path, &at);
 	CALL(at.dir >= 0 && at.there, syscall(SYS_unlinkat, dir, path, flags),
 	     if (at.object >= 0) add_unname(&at));
 }
 
-static int do_mkdir(int dir, const char *path, unsigned mode)
+int powercut_do_mkdir(int dir, const char *path, unsigned mode)
 {
 	struct place at;
 	GUARD;
 
-	if (!busy())
+	if (!powercut_busy())
 		return (int)syscall(SYS_mkdirat, dir, path, mode);
 	find_place(dir, path, &at);
 	CALL(at.dir >= 0, syscall(SYS_mkdirat, dir, path, mode),
@@ -625,12 +624,12 @@ static int do_mkdir(int dir, const char *path, unsigned mode)
 		     add_name(&at, new_object(at.st.st_ino), true));
 }
 
-static int do_rename(int dir, const char *path, int to, const char *to_path, unsigned flags)
+int powercut_do_rename(int dir, const char *path, int to, const char *to_path, unsigned flags)
 {
 	struct place from, target;
 	GUARD;
 
-	if (!busy())
+	if (!powercut_busy())
 		return (int)syscall(SYS_renameat2, dir, path, to, to_path, flags);
 	find_place(dir, path, &from);
 	find_place(to, to_path, &target);
@@ -640,12 +639,12 @@ static int do_rename(int dir, const char *path, int to, const char *to_path, uns
 	     if (from.object >= 0) add_rename(&from, &target, S_ISDIR(from.st.st_mode)));
 }
 
-static int do_link(int dir, const char *path, int to, const char *to_path, int flags)
+int powercut_do_link(int dir, const char *path, int to, const char *to_path, int flags)
 {
 	struct place from, target;
 	GUARD;
 
-	if (!busy())
+	if (!powercut_busy())
 		return (int)syscall(SYS_linkat, dir, path, to, to_path, flags);
 	find_place(dir, path, &from);
 	find_place(to, to_path, &target);
@@ -655,7 +654,7 @@ static int do_link(int dir, const char *path, int to, const char *to_path, int f
 	     if (target.dir >= 0) add_name(&target, (uint32_t)from.object, false));
 }
 
-static ssize_t do_copy(int in, off_t *in_off, int out, off_t *out_off, size_t len, unsigned flags)
+ssize_t powercut_do_copy(int in, off_t *in_off, int out, off_t *out_off, size_t len, unsigned flags)
 {
 	GUARD;
 	off_t at = out_off ? *out_off : lseek(out, 0, SEEK_CUR);
@@ -670,221 +669,4 @@ static ssize_t do_copy(int in, off_t *in_off, int out, off_t *out_off, size_t le
 	add_write(object_of_fd(out), (uint64_t)at, data, (size_t)n);
 	free(data);
 	return n;
-}
-
-/* From here on: the names under which others call it. */
-#pragma GCC diagnostic ignored "-Wmissing-prototypes"
-#pragma GCC diagnostic ignored "-Wnonnull"
-
-static unsigned mode_of(int flags, va_list ap)
-{
-	return flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(ap, unsigned) : 0;
-}
-
-#define OPEN(name, dir_parameter, dir)                           \
-	int name(dir_parameter const char *path, int flags, ...) \
-	{                                                        \
-		unsigned mode;                                   \
-		va_list ap;                                      \
-                                                                 \
-		va_start(ap, flags);                             \
-		mode = mode_of(flags, ap);                       \
-		va_end(ap);                                      \
-		return do_open(dir, path, flags, mode);          \
-	}
-#define A_DIR int dir,
-OPEN(open, , AT_FDCWD)
-OPEN(open64, , AT_FDCWD)
-OPEN(openat, A_DIR, dir)
-OPEN(openat64, A_DIR, dir)
-
-int creat(const char *path, mode_t mode)
-{
-	return do_open(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
-}
-
-int creat64(const char *path, mode_t mode)
-{
-	return creat(path, mode);
-}
-
-int __open_2(const char *path, int flags)
-{
-	return do_open(AT_FDCWD, path, flags, 0);
-}
-
-int __open64_2(const char *path, int flags)
-{
-	return do_open(AT_FDCWD, path, flags, 0);
-}
-
-int __openat_2(int dir, const char *path, int flags)
-{
-	return do_open(dir, path, flags, 0);
-}
-
-int __openat64_2(int dir, const char *path, int flags)
-{
-	return do_open(dir, path, flags, 0);
-}
-
-ssize_t write(int fd, const void *data, size_t len)
-{
-	return do_write(fd, data, len, -1);
-}
-
-ssize_t pwrite(int fd, const void *data, size_t len, off_t off)
-{
-	return do_write(fd, data, len, off);
-}
-
-ssize_t pwrite64(int fd, const void *data, size_t len, off64_t off)
-{
-	return do_write(fd, data, len, off);
-}
-
-ssize_t writev(int fd, const struct iovec *iov, int n)
-{
-	return busy() ? do_writev(fd, iov, n, -1) : syscall(SYS_writev, fd, iov, n);
-}
-
-ssize_t pwritev(int fd, const struct iovec *iov, int n, off_t off)
-{
-	return do_writev(fd, iov, n, off);
-}
-
-ssize_t pwritev64(int fd, const struct iovec *iov, int n, off64_t off)
-{
-	return do_writev(fd, iov, n, off);
-}
-
-ssize_t read(int fd, void *data, size_t len)
-{
-	return do_read(fd, data, len, -1);
-}
-
-ssize_t pread(int fd, void *data, size_t len, off_t off)
-{
-	return do_read(fd, data, len, off);
-}
-
-ssize_t pread64(int fd, void *data, size_t len, off64_t off)
-{
-	return do_read(fd, data, len, off);
-}
-
-int ftruncate(int fd, off_t size)
-{
-	return do_ftruncate(fd, size);
-}
-
-int ftruncate64(int fd, off64_t size)
-{
-	return do_ftruncate(fd, size);
-}
-
-int truncate(const char *path, off_t size)
-{
-	return do_truncate(path, size);
-}
-
-int truncate64(const char *path, off64_t size)
-{
-	return do_truncate(path, size);
-}
-
-int fallocate(int fd, int mode, off_t off, off_t len)
-{
-	return do_fallocate(fd, mode, off, len);
-}
-
-int fallocate64(int fd, int mode, off64_t off, off64_t len)
-{
-	return do_fallocate(fd, mode, off, len);
-}
-
-int posix_fallocate(int fd, off_t off, off_t len)
-{
-	return do_fallocate(fd, 0, off, len) == 0 ? 0 : errno;
-}
-
-int posix_fallocate64(int fd, off64_t off, off64_t len)
-{
-	return posix_fallocate(fd, off, len);
-}
-
-int fsync(int fd)
-{
-	return do_fsync(fd, SYS_fsync);
-}
-
-int fdatasync(int fd)
-{
-	return do_fsync(fd, SYS_fdatasync);
-}
-
-int syncfs(int fd)
-{
-	return do_syncfs(fd);
-}
-
-int sync_file_range(int fd, off64_t off, off64_t len, unsigned flags)
-{
-	return 0;
-}
-
-int unlink(const char *path)
-{
-	return do_unlink(AT_FDCWD, path, 0);
-}
-
-int unlinkat(int dir, const char *path, int flags)
-{
-	return do_unlink(dir, path, flags);
-}
-
-int rmdir(const char *path)
-{
-	return do_unlink(AT_FDCWD, path, AT_REMOVEDIR);
-}
-
-int mkdir(const char *path, mode_t mode)
-{
-	return do_mkdir(AT_FDCWD, path, mode);
-}
-
-int mkdirat(int dir, const char *path, mode_t mode)
-{
-	return do_mkdir(dir, path, mode);
-}
-
-int rename(const char *path, const char *to_path)
-{
-	return do_rename(AT_FDCWD, path, AT_FDCWD, to_path, 0);
-}
-
-int renameat(int dir, const char *path, int to, const char *to_path)
-{
-	return do_rename(dir, path, to, to_path, 0);
-}
-
-int renameat2(int dir, const char *path, int to, const char *to_path, unsigned flags)
-{
-	return do_rename(dir, path, to, to_path, flags);
-}
-
-int link(const char *path, const char *to_path)
-{
-	return do_link(AT_FDCWD, path, AT_FDCWD, to_path, 0);
-}
-
-int linkat(int dir, const char *path, int to, const char *to_path, int flags)
-{
-	return do_link(dir, path, to, to_path, flags);
-}
-
-ssize_t copy_file_range(int in, off64_t *in_off, int out, off64_t *out_off, size_t len,
-			unsigned flags)
-{
-	return do_copy(in, in_off, out, out_off, len, flags);
 }
