@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/rand.h"
 #include "tree/tree.h"
+#include "workspace/depth.h"
 #include "workspace/group.h"
 
 #include <stdlib.h>
@@ -76,18 +77,9 @@ static void note_names(struct pfs_workspace *ws, struct pfs_node *n)
 		pfs_feed_note(&ws->feed, n, NULL, 0);
 }
 
-static unsigned depth_of(const struct pfs_node *n)
-{
-	unsigned depth = 0;
-
-	for (; n->place; n = n->place->dir)
-		depth++;
-	return depth;
-}
-
 static int check_depth(const struct pfs_node *dir, struct pfs_error *err)
 {
-	unsigned depth = depth_of(dir) + 1;
+	unsigned depth = pfs_depth_of(dir) + 1;
 
 	if (depth < PFS_TREE_DEPTH_MAX)
 		return 0;
@@ -399,24 +391,29 @@ static bool is_within(const struct pfs_node *n, const struct pfs_node *ancestor)
 	}
 }
 
+struct renaming {
+	bool noreplace, exchange, whiteout;
+	struct pfs_depth depth, back; /* of what moves, and of what it is exchanged with */
+};
+
 static int check_rename(const struct pfs_probe *from, const struct pfs_probe *to,
-			const struct base_count *count, bool exchange, struct pfs_error *err)
+			const struct base_count *count, const struct renaming *how,
+			struct pfs_error *err)
 {
 	const struct pfs_node *n = from->slot->node, *t = to->slot ? to->slot->node : NULL;
 	bool n_dir = n->type == PFS_ENTRY_DIR, t_dir = t && t->type == PFS_ENTRY_DIR;
-	int rc = 0;
+	int rc;
 
 	if (n_dir && is_within(to->dir, n))
 		return pfs_fail(err, PFS_E_INVALID, "\"%.*s\" cannot move into itself",
 				(int)from->name_len, from->name);
-	if (exchange && t_dir && is_within(from->dir, t))
+	if (how->exchange && t_dir && is_within(from->dir, t))
 		return pfs_fail(err, PFS_E_INVALID, "\"%.*s\" cannot move into itself",
 				(int)to->name_len, to->name);
-	if (n_dir)
-		rc = check_depth(to->dir, err);
-	if (rc == 0 && exchange && t_dir)
-		rc = check_depth(from->dir, err);
-	if (rc < 0 || exchange || !t)
+	rc = pfs_depth_check(&how->depth, err);
+	if (rc == 0 && how->exchange)
+		rc = pfs_depth_check(&how->back, err);
+	if (rc < 0 || how->exchange || !t)
 		return rc;
 	if (n_dir && !t_dir)
 		return pfs_fail(err, PFS_E_NOTDIR, "\"%.*s\" is not a directory", (int)to->name_len,
@@ -426,10 +423,6 @@ static int check_rename(const struct pfs_probe *from, const struct pfs_probe *to
 				to->name);
 	return t_dir && !is_empty(t, count) ? fail_not_empty(to, err) : 0;
 }
-
-struct renaming {
-	bool noreplace, exchange, whiteout;
-};
 
 static int make_whiteout(const struct pfs_probe *at, struct pfs_node **out, struct pfs_error *err)
 {
@@ -489,7 +482,7 @@ static int rename_locked(struct pfs_probe *from, struct pfs_probe *to,
 				to->name);
 	if (n == t)
 		return 0;
-	rc = check_rename(from, to, count, how->exchange, err);
+	rc = check_rename(from, to, count, how, err);
 	if (rc == 0 && how->whiteout)
 		rc = make_whiteout(from, &whiteout, err);
 	if (rc == 0)
@@ -508,8 +501,18 @@ static int rename_locked(struct pfs_probe *from, struct pfs_probe *to,
 	return rc;
 }
 
+/* What a rename needs to know of the base, with the crossing found. Without the lock. */
+static int look_down(struct pfs_workspace *ws, const struct pfs_probe *from,
+		     const struct pfs_probe *to, const struct pfs_crossing *c, struct renaming *how,
+		     struct pfs_error *err)
+{
+	int rc = pfs_depth_look(ws, c->dirs[0], to->dir, &how->depth, err);
+
+	return rc < 0 ? rc : pfs_depth_look(ws, c->dirs[1], from->dir, &how->back, err);
+}
+
 static int rename_names(struct pfs_workspace *ws, struct pfs_probe *from, struct pfs_probe *to,
-			const struct renaming *how, struct pfs_error *err)
+			struct renaming *how, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_crossing_fini) struct pfs_crossing crossing = { 0 };
 	struct pfs_probe *back = how->exchange ? to : NULL;
@@ -519,10 +522,13 @@ static int rename_names(struct pfs_workspace *ws, struct pfs_probe *from, struct
 	do {
 		rc = pfs_crossing_find(ws, from, back, &crossing, err);
 		if (rc == 0)
+			rc = look_down(ws, from, to, &crossing, how, err);
+		if (rc == 0)
 			rc = lock_and_count(ws, to, from, &count, err);
 		if (rc < 0)
 			return rc;
-		rc = pfs_crossing_touch(ws, from, back, &crossing);
+		rc = pfs_depth_holds(ws, &how->depth) && pfs_depth_holds(ws, &how->back) &&
+		     pfs_crossing_touch(ws, from, back, &crossing);
 		if (rc == 0)
 			pfs_rwlock_unlock(&ws->lock);
 	} while (rc == 0);
@@ -542,7 +548,7 @@ int pfs_workspace_rename(struct pfs_workspace *ws, struct pfs_node *from, const 
 {
 	PFS_AUTO(pfs_probe_fini) struct pfs_probe a = { from, name, name_len };
 	PFS_AUTO(pfs_probe_fini) struct pfs_probe b = { to, new_name, new_name_len };
-	const struct renaming how = { .noreplace = noreplace, .exchange = exchange };
+	struct renaming how = { .noreplace = noreplace, .exchange = exchange };
 
 	if (noreplace && exchange)
 		return pfs_fail(err, PFS_E_INVALID, "a rename that exchanges and does not replace");
@@ -555,7 +561,7 @@ int pfs_workspace_rename_away(struct pfs_workspace *ws, struct pfs_node *from, c
 {
 	PFS_AUTO(pfs_probe_fini) struct pfs_probe a = { from, name, name_len };
 	PFS_AUTO(pfs_probe_fini) struct pfs_probe b = { to, new_name, new_name_len };
-	const struct renaming how = { .noreplace = noreplace, .whiteout = true };
+	struct renaming how = { .noreplace = noreplace, .whiteout = true };
 
 	return rename_names(ws, &a, &b, &how, err);
 }

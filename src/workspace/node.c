@@ -293,6 +293,7 @@ static void detach(struct pfs_slot *s)
 	s->next_place = s->prev_place = NULL;
 	s->node = NULL;
 	n->n_places--;
+	s->dir->dir.n_dirs -= n->type == PFS_ENTRY_DIR;
 }
 
 /* Names beside the first, and the directories that only they kept. */
@@ -317,6 +318,8 @@ void pfs_node_collect(struct pfs_node *n)
 		free_other_places(n);
 		place = n->place;
 		parent = place ? place->dir : NULL;
+		if (place)
+			detach(place);
 		destroy(n);
 		if (place)
 			pfs_slot_free(place);
@@ -421,6 +424,7 @@ void pfs_slot_attach(struct pfs_slot *s, struct pfs_node *n)
 		n->place->prev_place = s;
 	n->place = s;
 	n->n_places++;
+	s->dir->dir.n_dirs += n->type == PFS_ENTRY_DIR;
 	n->named = true;
 }
 

@@ -104,6 +104,7 @@ struct pfs_node_dir {
 	struct pfs_id base;      /* what is looked through; zero: nothing */
 	struct pfs_map names;    /* slots */
 	struct pfs_link pending; /* slots that differ */
+	uint32_t n_dirs;         /* slots that lead to directories */
 	bool dead;               /* it was removed: nothing can be made in it */
 };
 

@@ -144,8 +144,13 @@ static int add_path(const struct pfs_sealing *s, const struct pfs_sealed_item *i
 	size_t depth = 0;
 	int rc = 0;
 
-	for (; item != s->all.items; item = &s->all.items[item->above])
+	for (; item != s->all.items; item = &s->all.items[item->above]) {
+		if (depth > PFS_TREE_DEPTH_MAX)
+			return pfs_fail(err, PFS_E_LIMIT,
+					"a file with several names is more than %u levels deep",
+					PFS_TREE_DEPTH_MAX);
 		way[depth++] = item;
+	}
 	while (rc == 0 && depth-- > 0) {
 		rc = pfs_buf_add(out, s->names.data + way[depth]->name_at, way[depth]->name_len,
 				 err);

@@ -226,6 +226,73 @@ Test(workspace_name, depth_has_a_limit_and_nothing_recurses_below_it)
 	end(&f);
 }
 
+/* `n` directories in each other, from "name" in `at` on; the lowest. */
+static struct pfs_node *dig(struct fixture *f, struct pfs_node *at, const char *name, unsigned n)
+{
+	struct pfs_node *dir = make(f, at, PFS_ENTRY_DIR, name);
+
+	while (--n > 0) {
+		struct pfs_node *below = make(f, dir, PFS_ENTRY_DIR, "d");
+
+		pfs_node_unref(&dir);
+		dir = below;
+	}
+	return dir;
+}
+
+Test(workspace_name, what_moves_takes_its_depth_along)
+{
+	static const struct {
+		const char *why;
+		bool commit, change;
+	} cases[] = {
+		{ "in memory", false, false },
+		{ "in the base", true, false },
+		{ "in the base, and something new above it", true, true },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct fixture f = begin();
+		struct pfs_node *low = dig(&f, f.root, "x", 1000);
+		struct pfs_node *bottom = dig(&f, f.root, "y", 1047), *fits;
+		struct pfs_node *top;
+		char name[16];
+
+		put_only(&f, low, "f", "at the bottom");
+		pfs_node_unref(&low);
+		/* More names than levels that are left, so that they have to be looked through. */
+		OK(pfs_workspace_lookup(f.ws, f.root, NAME("x"), &top, &err));
+		for (int k = 0; k < 1200; k++) {
+			snprintf(name, sizeof(name), "s%d", k);
+			make_only(&f, top, PFS_ENTRY_DIR, name);
+		}
+		if (cases[i].commit)
+			commit(&f);
+		if (cases[i].change)
+			make_only(&f, top, PFS_ENTRY_DIR, "new");
+		OK(pfs_workspace_rename(f.ws, f.root, NAME("x"), bottom, NAME("x"), false, false,
+					&err));
+		OK(pfs_workspace_rename(f.ws, bottom, NAME("x"), f.root, NAME("x"), false, false,
+					&err));
+		fits = make(&f, bottom, PFS_ENTRY_DIR, "e");
+		cr_expect_eq(pfs_workspace_rename(f.ws, f.root, NAME("x"), fits, NAME("x"), false,
+						  false, &err),
+			     PFS_E_LIMIT, "%s", cases[i].why);
+		make_only(&f, fits, PFS_ENTRY_DIR, "z");
+		cr_expect_eq(pfs_workspace_rename(f.ws, fits, NAME("z"), f.root, NAME("x"), false,
+						  true, &err),
+			     PFS_E_LIMIT, "exchanged, %s", cases[i].why);
+		cr_expect_eq(pfs_workspace_rename(f.ws, f.root, NAME("x"), fits, NAME("z"), false,
+						  true, &err),
+			     PFS_E_LIMIT, "exchanged the other way, %s", cases[i].why);
+		pfs_node_unref(&top);
+		pfs_node_unref(&fits);
+		pfs_node_unref(&bottom);
+		commit(&f);
+		end(&f);
+	}
+}
+
 struct names {
 	char last[256];
 	unsigned n;
