@@ -13,12 +13,24 @@
  * an open truncates: op_file.c.
  */
 
-#define ACL "system.posix_acl_"
-
-/* Access control lists would have to be obeyed, inherited and changed by chmod: we say that we do not. */
-static bool is_acl(const char *name)
+/*
+ * A positive errno for a name that is none of ours. Access control lists would
+ * have to be obeyed, inherited and changed by chmod: we say that we do not. And
+ * the kernel asks nobody for a permission to set what is in no namespace that
+ * it knows, or in that of the system.
+ */
+static int refused(const char *name)
 {
-	return strncmp(name, ACL, strlen(ACL)) == 0;
+	static const char *const kept[] = { XATTR_USER_PREFIX, XATTR_TRUSTED_PREFIX,
+					    XATTR_SECURITY_PREFIX };
+
+	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
+		size_t len = strlen(kept[i]);
+
+		if (strncmp(name, kept[i], len) == 0)
+			return name[len] ? 0 : EINVAL;
+	}
+	return EOPNOTSUPP;
 }
 
 /* Attributes of names have errnos of their own; `full` is the one for what does not fit. */
@@ -50,8 +62,8 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 
 	if (!i)
 		return;
-	if (is_acl(name)) {
-		fuse_reply_err(req, EOPNOTSUPP);
+	if (refused(name)) {
+		fuse_reply_err(req, refused(name));
 		return;
 	}
 	value = malloc(size + 1);
@@ -127,8 +139,8 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 
 	if (!i)
 		return;
-	if (is_acl(name)) {
-		fuse_reply_err(req, EOPNOTSUPP);
+	if (refused(name)) {
+		fuse_reply_err(req, refused(name));
 		return;
 	}
 	if (flags & XATTR_CREATE)
@@ -151,8 +163,8 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 
 	if (!i)
 		return;
-	if (is_acl(name)) {
-		fuse_reply_err(req, EOPNOTSUPP);
+	if (refused(name)) {
+		fuse_reply_err(req, refused(name));
 		return;
 	}
 	rc = pfs_view_removexattr(m->view, i->handle, name, &err);

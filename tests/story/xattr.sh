@@ -101,6 +101,19 @@ acl = bytes.fromhex("0200000001000600ffffffff04000400ffffffff20000400ffffffff")
 fails(errno.EOPNOTSUPP, os.setxattr, "f", "system.posix_acl_access", acl)
 fails(errno.EOPNOTSUPP, os.setxattr, "d", "system.posix_acl_default", acl)
 fails(errno.EOPNOTSUPP, os.getxattr, "f", "system.posix_acl_access")'
+claim "what is in no namespace of those three is refused, whoever asks" py '
+os.mknod("closed", 0o600)
+def are_refused(*names):
+    for name in names:
+        fails(errno.EOPNOTSUPP, os.setxattr, "closed", name, b"x")
+        fails(errno.EOPNOTSUPP, os.getxattr, "closed", name)
+        fails(errno.EOPNOTSUPP, os.removexattr, "closed", name)
+    assert os.listxattr("closed") == []
+are_refused("system.other", "system.", "other", "other.x", "user")
+for name in "user.", "trusted.", "security.":
+    fails(errno.EINVAL, os.setxattr, "closed", name, b"x")
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+are_refused("system.other", "system.")'
 claim "the top directory of a branch, repos and the root keep none and say so" py '
 for path in ".", "..", "../..":
     fails(errno.EOPNOTSUPP, os.setxattr, path, "user.x", b"")
