@@ -635,21 +635,34 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 		reply_rc(req, "fsync", pfs_file_sync(f, &err), &err);
 }
 
+/*
+ * Of a change that is no write the kernel does not tell whether set-id bits are
+ * to go: all but the superuser have to let them.
+ */
+static int changed(fuse_req_t req, struct inode *i, struct pfs_error *err)
+{
+	return fuse_req_ctx(req)->uid == 0 ? 0
+					   : drop_set_id(fuse_req_userdata(req), i->handle, err);
+}
+
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
 		  struct fuse_file_info *fi)
 {
-	struct pfs_file *f = file_of(req, fi);
+	struct inode *i = pfs_op_inode(req, ino);
+	struct pfs_file *f = i ? file_of(req, fi) : NULL;
 	struct pfs_error err = { 0 };
+	int rc;
 
-	(void)ino;
 	if (!f)
 		return;
 	if (off < 0 || len <= 0) {
 		fuse_reply_err(req, EINVAL);
 		return;
 	}
-	reply_rc(req, "fallocate", pfs_file_allocate(f, mode, (uint64_t)off, (uint64_t)len, &err),
-		 &err);
+	rc = pfs_file_allocate(f, mode, (uint64_t)off, (uint64_t)len, &err);
+	if (rc == 0)
+		rc = changed(req, i, &err);
+	reply_rc(req, "fallocate", rc, &err);
 }
 
 /* By reference or not at all: for the rest the kernel has its own way, through backing files where it can. */
@@ -658,17 +671,19 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			struct fuse_file_info *fi_out, size_t len, int flags)
 {
 	struct pfs_file *from = file_of(req, fi_in), *to = from ? file_of(req, fi_out) : NULL;
+	struct inode *i = to ? pfs_op_inode(req, ino_out) : NULL;
 	struct pfs_error err = { 0 };
 	uint64_t size = 0;
 	int rc = PFS_E_UNSUPPORTED;
 
 	(void)ino_in;
-	(void)ino_out;
 	(void)flags;
-	if (!to)
+	if (!i)
 		return;
 	if (off_in == 0 && off_out == 0)
 		rc = pfs_file_share(from, to, len, &size, &err);
+	if (rc == 0)
+		rc = changed(req, i, &err);
 	if (rc < 0)
 		pfs_mount_fail(req, "copy_file_range", rc, &err);
 	else

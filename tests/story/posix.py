@@ -620,6 +620,34 @@ def set_id_bits_and_who_writes():
     assert mode(committed(commit(), os.path.abspath("late"))) == 0o777
 
 
+def set_id_bits_and_who_changes_without_a_write():
+    """fallocate(2) and copy_file_range(2), which may share what it copies."""
+    def allocate(how):
+        def work(step):
+            with open("set-id", "r+b") as f:
+                assert libc.fallocate(f.fileno(), how, 0, 4096) == 0
+        return work
+
+    def copy(step):
+        size = os.stat("large").st_size
+        with open("large", "rb") as f, os.fdopen(os.open("set-id", os.O_WRONLY), "wb") as to:
+            assert os.copy_file_range(f.fileno(), to.fileno(), size) == size
+
+    os.umask(0)
+    with open("large", "wb") as f:
+        f.write(os.urandom(2 << 20))
+    commit()
+    keep, punch, zero = 1, 2, 16
+    for work in allocate(0), allocate(keep), allocate(keep | punch), allocate(zero), copy:
+        os.close(opened("set-id"))
+        os.chmod("set-id", 0o6777)
+        work(None)
+        assert mode("set-id") == 0o6777
+        as_nobody(work).end()
+        becomes("set-id", 0o777)
+        os.unlink("set-id")
+
+
 def set_id_bits_and_who_gives_away():
     """chown(2) by somebody else than root takes them, whatever has them, but of a folder."""
     makers = {"a file": (lambda p: os.close(opened(p)), 0o555), "a fifo": (os.mkfifo, 0o555),

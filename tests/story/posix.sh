@@ -22,7 +22,8 @@ all_of_it() { # SUFFIX
 		shared_mappings_of_a_new_file shared_mappings_of_a_committed_file \
 		times_of_a_new_mapped_file times_of_a_committed_mapped_file \
 		private_mappings_of_a_commit access_times set_id_bits_and_who_writes \
-		set_id_bits_and_who_gives_away set_id_bits_of_what_is_installed what_is_free_is_what_the_disk_of_the_data_has \
+		set_id_bits_and_who_changes_without_a_write set_id_bits_and_who_gives_away \
+		set_id_bits_of_what_is_installed what_is_free_is_what_the_disk_of_the_data_has \
 		limits_are_told_by_their_names whatever_is_done_is_done_as_on_a_local_disk; do
 		claim "$(echo "$each" | tr _ ' ')$1" posix "$each"
 	done
