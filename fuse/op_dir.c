@@ -106,8 +106,8 @@ static struct dir *new_dir(struct pfs_mount *m, struct inode *i)
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
+	struct inode *i = pfs_op_inode(req, ino);
 	struct dir *d;
 
 	if (!i)
@@ -309,14 +309,15 @@ static int fill_page(struct page *p, struct dir *d, uint64_t pos, struct pfs_err
 static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		     struct fuse_file_info *fi, bool plus)
 {
-	struct inode *i = pfs_op_inode(req, ino);
+	struct page p = { .req = req, .m = fuse_req_userdata(req), .plus = plus };
 	struct dir *d = dir_of(req, fi);
-	struct page p = { .req = req, .m = fuse_req_userdata(req), .dir = i, .plus = plus };
+	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_error err = { 0 };
 	int rc;
 
 	if (!i)
 		return;
+	p.dir = i;
 	p.size = size;
 	p.data = malloc(size ? size : 1);
 	if (!d || !p.data) {
@@ -348,8 +349,8 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
+	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_error err = { 0 };
 	int rc;
 
@@ -366,9 +367,9 @@ void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct pfs_who who = pfs_op_who(req);
+	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_error err = { 0 };
 	struct pfs_handle *h;
 	struct pfs_attr a;
@@ -385,8 +386,8 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
+	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_error err = { 0 };
 	int rc;
 
@@ -403,9 +404,9 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	       const char *new_name, unsigned flags)
 {
 	static const unsigned known = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
+	struct pfs_mount *m = fuse_req_userdata(req);
 	struct inode *from = pfs_op_inode(req, parent);
 	struct inode *to = from ? pfs_op_inode(req, new_parent) : NULL;
-	struct pfs_mount *m = fuse_req_userdata(req);
 	struct pfs_error err = { 0 };
 	unsigned ours = 0;
 	int rc;

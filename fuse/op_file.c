@@ -416,8 +416,8 @@ static void expect_past(struct pfs_mount *m, fuse_ino_t ino, struct handle *h,
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
+	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_error err = { 0 };
 	struct pfs_file *file;
 	struct handle *h;
@@ -487,9 +487,9 @@ static void reply_create(fuse_req_t req, struct pfs_handle *handle, const struct
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	       struct fuse_file_info *fi)
 {
-	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct pfs_who who = pfs_op_who(req);
+	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_error err = { 0 };
 	struct pfs_handle *handle;
 	struct pfs_file *file;
@@ -508,9 +508,9 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 
 void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
 {
-	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct pfs_who who = pfs_op_who(req);
+	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_error err = { 0 };
 	struct pfs_handle *handle;
 	struct pfs_file *file;

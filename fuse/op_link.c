@@ -6,8 +6,8 @@
 
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
+	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_error err = { 0 };
 	char target[PATH_MAX];
 	int rc;
@@ -41,9 +41,9 @@ static void reply_passing(fuse_req_t req, const struct pfs_attr *a)
 
 void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct pfs_who who = pfs_op_who(req);
+	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_error err = { 0 };
 	struct pfs_handle *h;
 	struct pfs_attr a;
@@ -65,9 +65,9 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
 /* Also how a file made without a name gets its first one. */
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
 {
+	struct pfs_mount *m = fuse_req_userdata(req);
 	struct inode *i = pfs_op_inode(req, ino);
 	struct inode *dir = i ? pfs_op_inode(req, new_parent) : NULL;
-	struct pfs_mount *m = fuse_req_userdata(req);
 	struct pfs_error err = { 0 };
 	struct pfs_attr a;
 	int rc;
@@ -89,8 +89,8 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *
 
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
+	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_error err = { 0 };
 	int rc;
 
@@ -127,9 +127,9 @@ static int type_of(mode_t mode, enum pfs_type *out)
 
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
-	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct pfs_who who = pfs_op_who(req);
+	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_error err = { 0 };
 	struct pfs_handle *h;
 	enum pfs_type type;

@@ -45,8 +45,8 @@ void pfs_op_reply_entry(fuse_req_t req, struct pfs_handle *h, const struct pfs_a
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct inode *dir = pfs_op_inode(req, parent);
 	struct pfs_mount *m = fuse_req_userdata(req);
+	struct inode *dir = pfs_op_inode(req, parent);
 	struct fuse_entry_param e = { 0 };
 	struct pfs_error err = { 0 };
 	int rc;
@@ -90,8 +90,8 @@ void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *list
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
+	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_error err = { 0 };
 	struct pfs_attr a;
 	int rc;
@@ -170,8 +170,8 @@ static int drop_privileges(struct pfs_mount *m, struct inode *i, struct pfs_attr
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		struct fuse_file_info *fi)
 {
-	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
+	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_error err = { 0 };
 	struct pfs_attr set, is;
 	unsigned which;

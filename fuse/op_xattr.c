@@ -53,8 +53,8 @@ static void reply_value(fuse_req_t req, const char *value, size_t len, size_t si
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
+	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_error err = { 0 };
 	char *value;
 	size_t len;
@@ -106,8 +106,8 @@ static void reply_names(fuse_req_t req, char *names, size_t len, size_t size)
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
+	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_error err = { 0 };
 	char *names;
 	size_t len;
@@ -131,8 +131,8 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
 		 int flags)
 {
-	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
+	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_error err = { 0 };
 	unsigned ours = 0;
 	int rc;
@@ -156,8 +156,8 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_mount *m = fuse_req_userdata(req);
+	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_error err = { 0 };
 	int rc;
 

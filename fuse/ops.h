@@ -69,7 +69,7 @@ void pfs_op_note_lookup(struct pfs_mount *m, fuse_ino_t dir);
 /* Whom a request's new things belong to. */
 struct pfs_who pfs_op_who(fuse_req_t req);
 
-/* The inode of a request, or the reply that it is stale. */
+/* The inode of a request, or the reply that it is stale: then the request is gone, with all one could ask it. */
 struct inode *pfs_op_inode(fuse_req_t req, fuse_ino_t ino);
 
 /* Count and answer an entry; takes `h`. A reply nobody received is taken back. */

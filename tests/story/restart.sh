@@ -122,6 +122,39 @@ claim "and at the end everything goes on as it began" look end
 exec 8>&- 9<&-
 wait $HOLDER
 
+# ---- what is gone ----
+cat >"$S/gone.py" <<'PY'
+import errno, os, sys
+def error_of(call, *args):
+    try:
+        call(*args)
+    except OSError as e:
+        return errno.errorcode[e.errno]
+    return "none"
+os.chdir(sys.argv[1])
+at = os.open(".", os.O_DIRECTORY)
+print("ready", flush=True)
+sys.stdin.readline()
+for call, *args in ((os.listdir, "."), (os.stat, "."), (os.listdir, at), (os.mkdir, "d"), (os.fsync, at),
+                    (os.open, "f", os.O_RDONLY), (os.open, "g", os.O_CREAT | os.O_RDWR), (os.unlink, "f"),
+                    (os.rename, "f", "g"), (os.symlink, "f", "g"), (os.link, "f", "g"), (os.mkfifo, "p"),
+                    (os.chmod, ".", 0o700), (os.listxattr, "."), (os.getxattr, ".", "user.x"),
+                    (os.setxattr, ".", "user.x", b""), (os.removexattr, ".", "user.x")):
+    assert error_of(call, *args) == "ESTALE", (call.__name__, args, error_of(call, *args))
+PY
+mkdir -p "$MNT/r/short/d" && echo text >"$MNT/r/short/d/f"
+mkfifo "$S/go"
+python3 "$S/gone.py" "$MNT/r/short/d" <"$S/go" >"$S/gone.out" 2>&1 &
+STANDS=$!
+exec 6>"$S/go"
+claim "somebody stands in a branch" wait_for 10 grep -q ready "$S/gone.out"
+claim "which is deleted" "$PFS" --socket "$SOCK" delete branch r@short --force
+claim "in place" reload
+echo >&6
+exec 6>&-
+claim "who stands there is told that it is stale, whatever he asks" wait $STANDS
+claim "and everybody else goes on" grep -q kept "$B/kept"
+
 # ---- under load ----
 python3 "$W" write "$B/load" >"$S/load.out" &
 LOAD=$!
