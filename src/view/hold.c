@@ -248,7 +248,8 @@ static int find_name(struct pfs_handle *dir, const struct pfs_place *p, struct p
 		return rc;
 	if (!dir->ops->lookup)
 		return pfs_fail(err, PFS_E_NOTDIR, "%s is not a directory", dir->ops->what);
-	if (dir->ops == &place_node && !pfs_control_is(name, p->name_len))
+	/* Our own name means us at the top of a branch only. */
+	if (dir->ops == &place_node && !(dir->u.node.branch && pfs_control_is(name, p->name_len)))
 		return find_node(dir, name, p, out, err);
 	rc = dir->ops->lookup(dir, name, p->name_len, out, err);
 	if (rc < 0 || (*out)->ino == p->number)

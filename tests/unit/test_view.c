@@ -447,6 +447,8 @@ Test(view, another_instance_finds_what_this_one_holds)
 					     "/r/m/d/f",
 					     "/r/m^/d/f",
 					     "/r/m/.pfs/commit",
+					     "/r/m/d/.pfs",
+					     "/r/m/d/.pfs/f",
 					     "/.pfs/datum/job/in/x/f",
 					     "/.pfs/datum/job/out" };
 	enum { N = sizeof(paths) / sizeof(*paths) };
@@ -461,6 +463,8 @@ Test(view, another_instance_finds_what_this_one_holds)
 	OK(make_dir("/r", "m"));
 	OK(make_dir("/r", "out"));
 	OK(make_dir("/r/m", "d"));
+	OK(make_dir("/r/m/d", ".pfs"));
+	OK(put("/r/m/d/.pfs", "f", "below what has our name"));
 	OK(put("/r/m/d", "f", "first"));
 	commit("/r/m/.pfs/commit", "one");
 	OK(put("/r/m/d", "f", "second"));
