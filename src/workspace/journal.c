@@ -342,6 +342,11 @@ static int apply_row(struct pfs_journal *j, const struct pfs_journal_row *r, con
 	return 0;
 }
 
+void pfs_journal_fold(struct pfs_journal *j)
+{
+	pfs_pagedb_rest(j->db);
+}
+
 int pfs_journal_apply(struct pfs_journal *j, const struct pfs_journal_batch *b,
 		      struct pfs_error *err)
 {

@@ -133,6 +133,9 @@ int pfs_journal_load(struct pfs_journal *j, const struct pfs_journal_reader *rea
 int64_t pfs_journal_check(struct pfs_journal *j, void (*damage)(void *arg, const char *text),
 			  void *arg);
 
+/* Move its log into it, as far as there is room: then the log takes little. */
+void pfs_journal_fold(struct pfs_journal *j);
+
 /* Whole and durable, or not at all. */
 int pfs_journal_apply(struct pfs_journal *j, const struct pfs_journal_batch *b,
 		      struct pfs_error *err);

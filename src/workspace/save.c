@@ -327,14 +327,16 @@ static void mark_unsynced(struct pfs_workspace *ws, const struct pfs_spool_names
 
 /*
  * On a full disk the room set aside lets the journal say that files are gone,
- * which makes room. It is not for those who would only fill it.
+ * which makes room; half of it, what was written while there was room for that.
  */
 static int apply(struct pfs_workspace *ws, struct pfs_error *err)
 {
 	int rc = pfs_journal_apply(ws->journal, &ws->writing, err);
+	bool may = ws->condemned.n || pfs_spool_has_half(&ws->spool);
 
-	if (rc != PFS_E_NOSPACE || !ws->condemned.n || !pfs_spool_release(&ws->spool))
+	if (rc != PFS_E_NOSPACE || !may || !pfs_spool_release(&ws->spool))
 		return rc;
+	pfs_journal_fold(ws->journal);
 	rc = pfs_journal_apply(ws->journal, &ws->writing, err);
 	pfs_spool_reserve(&ws->spool);
 	return rc;

@@ -21,7 +21,7 @@
 
 #define RESERVE_NAME ".reserve"
 #define RESERVE_SIZE (1u << 20) /* some thousand rows of the journal */
-#define RESERVE_MIN  (1u << 16)
+#define RESERVE_STEP (1u << 14)
 
 /* Above this many files one flush of the whole file system is cheaper than one each. */
 #define SYNC_EACH_MAX 8
@@ -441,8 +441,7 @@ void pfs_spool_reserve(struct pfs_spool *s)
 	if (have == RESERVE_SIZE)
 		return;
 	fd = openat(s->dir, RESERVE_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	for (unsigned size = RESERVE_SIZE; fd >= 0 && size > have && size >= RESERVE_MIN;
-	     size /= 2) {
+	for (unsigned size = RESERVE_SIZE; fd >= 0 && size > have; size -= RESERVE_STEP) {
 		if (fallocate(fd, 0, 0, size) < 0)
 			continue;
 		atomic_store(&s->reserved, size);
@@ -454,6 +453,11 @@ bool pfs_spool_release(struct pfs_spool *s)
 {
 	atomic_store(&s->reserved, 0);
 	return unlinkat(s->dir, RESERVE_NAME, 0) == 0;
+}
+
+bool pfs_spool_has_half(const struct pfs_spool *s)
+{
+	return atomic_load_explicit(&s->reserved, memory_order_relaxed) > RESERVE_SIZE / 2;
 }
 
 uint64_t pfs_spool_free_bytes(const struct pfs_spool *s)

@@ -85,12 +85,15 @@ int pfs_spool_sync(struct pfs_spool *s, const struct pfs_spool_name *names, size
 		   struct pfs_error *err);
 
 /*
- * Room set aside, so that on a full disk the journal can still be told that
- * files were removed: their bytes go only after that. Made again, smaller if need be.
+ * Room set aside, so that on a full disk the journal can still be told what was
+ * written, and that files were removed: their bytes go only after that. Made again,
+ * smaller if need be.
  */
 void pfs_spool_reserve(struct pfs_spool *s);
 /* Give the room up; false when there is none. */
 bool pfs_spool_release(struct pfs_spool *s);
+/* Whether there is more than half of it: the other half is for removals. */
+bool pfs_spool_has_half(const struct pfs_spool *s);
 
 /* What is free on the disk for us; 0 when it cannot be told. */
 uint64_t pfs_spool_free_bytes(const struct pfs_spool *s);

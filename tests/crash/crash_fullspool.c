@@ -1,6 +1,6 @@
 /*
- * A workspace on a disk that is really full: writing and flushing say so,
- * nothing is lost, and removing files makes room again, though the journal
+ * A workspace on a disk that is really full: writing says so, what was written can
+ * be flushed, nothing is lost, and removing files makes room again, though the journal
  * needs room itself to say that they are gone.
  *
  * Mounts a small file system in a namespace of its own; 77 where that is not
@@ -98,6 +98,7 @@ int main(void)
 		n++;
 	CHECK(rc == PFS_E_NOSPACE, "%s", err.text);
 	CHECK(n > 20, "only %u files", n);
+	CHECK(pfs_workspace_sync(ws, &err) == 0, "what was written before: %s", err.text);
 	for (unsigned i = 0; i < n; i++)
 		CHECK(is_whole(ws, root, i), "file %u, on a full disk", i);
 
