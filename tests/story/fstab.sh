@@ -37,6 +37,31 @@ options="listen=127.0.0.1:$PORT,socket=$SOCK,log=$S/pfsd.log,maintenance=off"
 printf '%s %s fuse.pfs %s 0 0\n' "$DATA" "$MNT" "noauto,nofail,$options" >"$S/fstab"
 printf '%s %s fuse.pfs %s 0 0\n' "$DATA" "$MNT" "$options" >"$S/fstab.auto"
 
+# ---- where it is installed
+# plan SOURCE FILE: where an install puts a file of the build.
+plan() {
+	meson introspect --install-plan "$1" | python3 -c '
+import json, sys
+for files in json.load(sys.stdin).values():
+    for source, plan in files.items():
+        if source.endswith(sys.argv[1]): print(plan["destination"])' "$2"
+}
+if command -v meson >/dev/null 2>&1; then
+	claim "a build for a folder of one's own" meson setup "$S/own" "$PROJECT" --prefix "$S/p" --wrap-mode nodownload
+	same "leaves /sbin alone" "{sbindir}/mount.fuse.pfs" "$(plan "$S/own" /mount.fuse.pfs)"
+	claim "an install" meson install -C "$PFS_BUILD" --no-rebuild --skip-subprojects --destdir "$S/root"
+	installed=$(find "$S/root" -path '*/sbin/pfsd')
+	prefix=${installed%/sbin/pfsd}
+	prefix=${prefix#"$S/root"}
+	if [ "$prefix" = /usr/local ]; then
+		same "for the machine has the helper where mount(8) looks" "/sbin/mount.fuse.pfs" "$(plan "$PFS_BUILD" /mount.fuse.pfs)"
+		mount --bind "$S/root$prefix" "$prefix" || broken "it is put where it belongs"
+		claim "pfsd finds its library there, which ld.so was not told of" "$prefix/sbin/pfsd" --version
+		claim "so does pfs" "$prefix/bin/pfs" --version
+		umount "$prefix"
+	fi
+fi
+
 # ---- a line of fstab
 claim "mount FOLDER mounts what fstab says" mount -T "$S/fstab" "$MNT"
 same "it is there when mount returns" 1 "$(mounts)"
