@@ -41,6 +41,9 @@ PFS_API struct pfs_history *pfs_instance_history(struct pfs_instance *pfs);
 PFS_API struct pfs_view *pfs_instance_view(struct pfs_instance *pfs);
 PFS_API struct pfs_pipelines *pfs_instance_pipelines(struct pfs_instance *pfs);
 
+/* Whether there was none in its folder when it was opened. */
+PFS_API bool pfs_instance_is_new(const struct pfs_instance *pfs);
+
 /* What was found wrong when it was opened, does not keep it from working, and should be mended; NULL:
  * nothing. */
 PFS_API const char *pfs_instance_warning(struct pfs_instance *pfs);

@@ -362,6 +362,8 @@ static int start(struct program *p, struct pfs_error *err)
 	if (warning)
 		pfs_log(PFS_LOG_WARN, "pfsd.warning why=\"%s\"", warning);
 	pfs_background_ready();
+	if (pfs_instance_is_new(p->daemon.instance))
+		pfs_log(PFS_LOG_INFO, "instance.created data=%s", p->options.data);
 	pfs_log(PFS_LOG_INFO, "pfsd.ready mount=%s listen=%s socket=%s features=%s version=%s",
 		p->daemon.mount ? p->daemon.mount : "-", p->address, p->options.socket,
 		p->mount ? pfs_fuse_features(p->mount) : "-", pfs_version());

@@ -33,6 +33,7 @@
 struct pfs_instance {
 	char *data; /* absolute */
 	int lock_fd;
+	bool is_new; /* made by this pfs_open */
 	struct pfs_store *store;
 	struct pfs_meta *meta;
 	struct pfs_history *history;
@@ -125,7 +126,8 @@ static int open_database(struct pfs_instance *pfs, struct pfs_error *err)
 
 	snprintf(path, sizeof(path), "%s/meta.db", pfs->data);
 	/* Where one is lost, another that is empty would only hide it. */
-	rc = access(path, F_OK) < 0 ? check_lost(pfs, "is missing", err) : 0;
+	pfs->is_new = access(path, F_OK) < 0;
+	rc = pfs->is_new ? check_lost(pfs, "is missing", err) : 0;
 	if (rc < 0)
 		return rc;
 	rc = pfs_meta_open(path, &pfs->meta, &why);
@@ -222,6 +224,11 @@ struct pfs_view *pfs_instance_view(struct pfs_instance *pfs)
 struct pfs_pipelines *pfs_instance_pipelines(struct pfs_instance *pfs)
 {
 	return pfs->pipelines;
+}
+
+bool pfs_instance_is_new(const struct pfs_instance *pfs)
+{
+	return pfs->is_new;
 }
 
 const char *pfs_instance_warning(struct pfs_instance *pfs)

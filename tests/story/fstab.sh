@@ -63,9 +63,20 @@ if command -v meson >/dev/null 2>&1; then
 fi
 
 # ---- a line of fstab
+refuse "a data folder that is not there" mount -T "$S/fstab" "$MNT"
+says "is not made: its disk may be missing" "is its disk mounted?"
+same "nothing is mounted" 0 "$(mounts)"
+refuse "nothing is made" test -e "$DATA"
+mkdir "$DATA"
+claim "one that is empty gets a new instance" mount -T "$S/fstab" "$MNT"
+says "which is said" "$DATA is empty"
+claim "and logged" grep -q "instance.created data=$DATA" "$S/pfsd.log"
+umount "$MNT"
+claim "umount ends it" wait_for 20 gone "$DATA"
 claim "mount FOLDER mounts what fstab says" mount -T "$S/fstab" "$MNT"
 same "it is there when mount returns" 1 "$(mounts)"
 claim "and so is HTTP" answers
+same "nothing is new the second time" 1 "$(grep -c instance.created "$S/pfsd.log")"
 same "the table of mounts tells type and data folder" "$DATA fuse.pfs" \
 	"$(awk -v m="$MNT" '$2 == m { print $1, $3 }' /proc/self/mounts)"
 mkdir "$MNT/r" "$MNT/r/b"
@@ -103,6 +114,7 @@ says "is answered with those there are" "passthrough io_uring"
 claim "mount -s lets pass what it does not know" mount -s -t fuse.pfs -o "frobnicate,$options" "$DATA" "$MNT"
 
 # ---- what is there already
+mkdir "$S/data2"
 refuse "a mount on top of a mount" mount -t fuse.pfs -o "listen=127.0.0.1:0,socket=$S/2,log=$S/log2" "$S/data2" "$MNT"
 says "is refused" "mounted there already"
 same "the first one lives" kept "$(cat "$MNT/r/b/f")"
