@@ -435,7 +435,9 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (rc == 0 && (fi->flags & O_TRUNC) && !i->volatile_)
 		rc = drop_capability(m, i->handle, &err);
 	if (rc < 0) {
-		pfs_mount_fail_limit(req, "open", rc, &err, ENFILE);
+		/* Of a control file it is no limit of open files: the last commit failed by it. */
+		pfs_mount_fail_limit(req, "open", rc, &err,
+				     i->volatile_ ? pfs_code_errno(rc) : ENFILE);
 		return;
 	}
 	sys = adopt(req, i, file, fi, &h);

@@ -99,6 +99,7 @@ echo after >"$MNT/data/master/after" || broken "a small file can be written when
 head -c 70000 /dev/zero | tr '\0' x >"$S/long"
 sh -c "cat '$S/long' > '$MNT/data/master/.pfs/commit'" 2>/dev/null
 refuse "after a commit that failed no id is read" cat "$MNT/data/master/.pfs/commit"
+says "and the reason is that of close(2)" "File too large"
 claim "a commit works when there is room again" sh -c "echo again > '$MNT/data/master/.pfs/commit'"
 second=$(cat "$MNT/data/master/.pfs/commit")
 same "and has the new file" after "$(cat "$MNT/data/$second/after")"
