@@ -40,6 +40,14 @@ PFS_API int pfs_pipeline_put(struct pfs_pipelines *p, const char *name, const ch
 			     const char *branch, const char *text, size_t len,
 			     struct pfs_error *err);
 
+/*
+ * Whether put would record it once the repo it reads is there: fails as put would,
+ * and changes nothing.
+ */
+PFS_API int pfs_pipeline_check(struct pfs_pipelines *p, const char *name, const char *repo,
+			       const char *branch, const char *text, size_t len,
+			       struct pfs_error *err);
+
 PFS_API int pfs_pipeline_inspect(struct pfs_pipelines *p, const char *name,
 				 struct pfs_pipeline *out, struct pfs_error *err);
 PFS_API int pfs_pipeline_list(struct pfs_pipelines *p, struct pfs_pipeline **out, size_t *out_n,

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,11 +35,21 @@ static int load(const char *path, struct pfs_buf *out, struct pfs_error *err)
 	return rc;
 }
 
+/* What pfsd says behind the line that it is done. */
+static void tell_notes(struct pfs_buf *reply)
+{
+	const char *first = pfs_buf_str(reply), *end = strchr(first, '\n');
+
+	if (end)
+		fputs(end + 1, stderr);
+}
+
 /* "create pipeline" and "update pipeline": both put the text in place. */
 int cmd_create_pipeline(struct pfs_cli *cli, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf text = PFS_BUF_INIT(PFS_PACHFILE_SIZE_MAX);
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf reply = PFS_BUF_INIT(65536);
 	const char *file = pfs_args_get(cli->args, 'f');
 	int rc;
 
@@ -53,8 +64,11 @@ int cmd_create_pipeline(struct pfs_cli *cli, struct pfs_error *err)
 		return rc;
 	pfs_target_set(&t, "repo", pfs_args_get(cli->args, 'R'));
 	pfs_target_set(&t, "branch", pfs_args_get(cli->args, 'B'));
-	return pfs_client_call(cli->client, "POST", &t, text.len ? pfs_buf_str(&text) : "",
-			       text.len, NULL, err);
+	rc = pfs_client_call(cli->client, "POST", &t, text.len ? pfs_buf_str(&text) : "", text.len,
+			     &reply, err);
+	if (rc == 0)
+		tell_notes(&reply);
+	return rc;
 }
 
 static int add_pipeline(struct pfs_cli *cli, struct pfs_table *table, const json_t *v,

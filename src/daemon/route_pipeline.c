@@ -36,6 +36,21 @@ int route_pipeline_get(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_
 	return pfs_facts_pipeline(&p, &rp->body, err);
 }
 
+/* A branch may come later, and it may be a slip of the pen: that is said. */
+static int note_branch(struct pfs_request *rq, const char *repo, const char *branch,
+		       struct pfs_reply *rp, struct pfs_error *err)
+{
+	struct pfs_branch found;
+	int rc = pfs_branch_inspect(rq->daemon->history, repo, branch, &found, err);
+
+	if (rc != PFS_E_NOTFOUND)
+		return rc;
+	return pfs_reply_printf(rp, err,
+				"Repo %s has no branch %s yet: the pipeline runs once it is there "
+				"and is committed.\n",
+				repo, branch);
+}
+
 /* A new text does not move a pipeline: what is not said stays as it is. */
 int route_pipeline_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
@@ -49,13 +64,18 @@ int route_pipeline_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs
 		return rc;
 	repo = pfs_request_get(rq, "repo", known ? old.repo : PFS_DEFAULT_REPO);
 	branch = pfs_request_get(rq, "branch", known ? old.branch : PFS_DEFAULT_BRANCH);
-	rc = pfs_route_ensure_default(rq, repo, branch, err);
+	/* Nothing is made for a text that is not accepted. */
+	rc = pfs_pipeline_check(rq->daemon->pipelines, name, repo, branch, pfs_buf_str(&rq->body),
+				rq->body.len, err);
+	if (rc == 0)
+		rc = pfs_route_ensure_default(rq, repo, branch, err);
 	if (rc == 0)
 		rc = pfs_pipeline_put(rq->daemon->pipelines, name, repo, branch,
 				      pfs_buf_str(&rq->body), rq->body.len, err);
-	if (rc < 0)
-		return rc;
-	return pfs_reply_printf(rp, err, "Created pipeline/%s, size: %zu.\n", name, rq->body.len);
+	if (rc == 0)
+		rc = pfs_reply_printf(rp, err, "Created pipeline/%s, size: %zu.\n", name,
+				      rq->body.len);
+	return rc < 0 ? rc : note_branch(rq, repo, branch, rp, err);
 }
 
 int route_pipeline_delete(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)

@@ -77,6 +77,7 @@ struct put {
 	struct pfs_pipeline_row row;
 	struct pfs_pachfile pf;
 	bool update;
+	bool trial; /* the input repo need not be there, and nothing is kept */
 };
 
 static void put_fini(struct put *put)
@@ -183,6 +184,8 @@ static int put_row(struct pfs_pipelines *p, struct put *put, struct pfs_error *e
 	rc = pfs_txn_begin(p->meta, &txn, err);
 	if (rc == 0)
 		rc = check_repo(p->meta, row->repo, err);
+	if (rc == PFS_E_NOTFOUND && put->trial)
+		rc = 0;
 	if (rc == 0)
 		rc = number_row(p->meta, put, err);
 	if (rc == 0)
@@ -195,9 +198,20 @@ static int put_row(struct pfs_pipelines *p, struct put *put, struct pfs_error *e
 	if (rc == 0)
 		rc = pfs_txn_add_event(txn, put->update ? "pipeline.updated" : "pipeline.created",
 				       row->name, row->branch, NULL, err);
-	if (rc == 0)
+	if (rc == 0 && !put->trial)
 		rc = pfs_txn_commit(&txn, err);
 	return rc;
+}
+
+int pfs_pipeline_check(struct pfs_pipelines *p, const char *name, const char *repo,
+		       const char *branch, const char *text, size_t len, struct pfs_error *err)
+{
+	PFS_AUTO(put_fini) struct put put = { .trial = true };
+	int rc = prepare(name, repo, branch, text, len, &put, err);
+
+	if (rc == 0)
+		rc = put_row(p, &put, err);
+	return rc < 0 ? pfs_wrap(err, rc, "pipeline \"%.63s\"", name) : 0;
 }
 
 int pfs_pipeline_put(struct pfs_pipelines *p, const char *name, const char *repo,

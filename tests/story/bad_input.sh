@@ -23,6 +23,12 @@ answer() {
 	says "$text: says so" "$fragment"
 }
 
+printf 'image busybox\nfrobnicate all\nrun true\n' >"$S/p"
+answer 400 'line 2' "a pipeline that is refused" -XPOST "http://$H/pipeline/p" -T "$S/p"
+same "makes no repo" "" "$(ls "$MNT")"
+printf 'image busybox\ninput pps://nobody\nrun true\n' >"$S/p"
+answer 404 nobody "nor does one that reads what is not there" -XPOST "http://$H/pipeline/p" -T "$S/p"
+same "not even the default one" "" "$(ls "$MNT")"
 mkdir "$MNT/data" "$MNT/data/master"
 echo kept >"$MNT/data/master/kept"
 echo start >"$MNT/data/master/.pfs/commit"

@@ -127,6 +127,11 @@ exits "is gone" 3 pfs list file books@ancient
 # ---- pipelines and jobs
 printf 'image busybox\ninput tree\nrun cat /in/tree/one > /out/copy\n' >copy.Pachfile
 claim "create pipeline" pfs create pipeline copy -f copy.Pachfile --repo books --branch master
+same "says nothing when all is there" "" "$(cat "$S/claim.out")"
+claim "a pipeline may wait for a branch" pfs create pipeline later -f copy.Pachfile --repo books --branch to-come
+says "which is said" "books has no branch to-come yet"
+claim "and be deleted" pfs delete pipeline later
+claim "with its repo" pfs delete repo later --force
 claim "create pipeline of standard input" sh -c "'$PFS' create pipeline copy2 -f - --repo books <copy.Pachfile"
 exits "a Pachfile that is none" 2 sh -c "echo imago x | '$PFS' create pipeline bad -f - --repo books"
 says "is refused with its line" "line 1"
