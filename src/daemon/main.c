@@ -2,7 +2,7 @@
  * pfsd: flags, sockets, threads start and stop here.
  *
  *	start                                   stop, in the opposite order
- *	instance ─▶ mount ─▶ planner, tick, keeper ─▶ sockets, HTTP ─▶ ready ─▶ a signal
+ *	instance, port ─▶ mount ─▶ planner, tick, keeper ─▶ HTTP ─▶ ready ─▶ a signal
  *
  * At the end the mount goes, or somebody holds it for the next pfsd (holder.h). A
  * reload is both at once: stop, exec, start.
@@ -51,7 +51,8 @@ struct program {
 	char mount_path[4096];
 	char source[4096]; /* the data folder, as the table of mounts tells it */
 	char mount_error[PFS_ERROR_TEXT_SIZE];
-	char address[300];
+	char address[300]; /* "-": nowhere by TCP */
+	int listening;     /* what will be answered by `tcp`; -1: nothing */
 };
 
 int pfs_daemon_plan(struct pfs_daemon *d, struct pfs_error *err)
@@ -310,17 +311,29 @@ static int start_threads(struct program *p, struct pfs_error *err)
 	return pfs_keeper_start(p->daemon.instance, &p->options.keeper, &p->daemon.keeper, err);
 }
 
-static int serve_tcp(struct program *p, struct pfs_error *err)
+static int listen_tcp(struct program *p, struct pfs_error *err)
 {
 	char *host = p->daemon.listen_host;
 	uint16_t port;
-	int fd = pfs_socket_listen_tcp(p->options.listen, host, &port, err);
 
-	if (fd < 0)
-		return fd;
+	if (strcmp(p->options.listen, "none") == 0) {
+		snprintf(p->address, sizeof(p->address), "-");
+		return 0;
+	}
+	p->listening = pfs_socket_listen_tcp(p->options.listen, host, &port, err);
+	if (p->listening < 0)
+		return p->listening;
 	snprintf(p->address, sizeof(p->address), strchr(host, ':') ? "[%s]:%u" : "%s:%u", host,
 		 port);
-	return pfs_http_serve(&p->daemon, fd, false, &p->tcp, err);
+	return 0;
+}
+
+static int serve_tcp(struct program *p, struct pfs_error *err)
+{
+	int fd = p->listening;
+
+	p->listening = -1; /* the server's */
+	return fd < 0 ? 0 : pfs_http_serve(&p->daemon, fd, false, &p->tcp, err);
 }
 
 static int serve_unix(struct program *p, struct pfs_error *err)
@@ -345,9 +358,16 @@ static int serve_unix(struct program *p, struct pfs_error *err)
 
 static int start(struct program *p, struct pfs_error *err)
 {
+	/* Who cannot have the port leaves no new folder behind; that of an old one may be with the
+	 * pfsd whose end is waited for. */
+	bool port_first = access(p->options.data, F_OK) < 0;
 	const char *warning;
-	int rc = open_instance(p, err);
+	int rc = port_first ? listen_tcp(p, err) : 0;
 
+	if (rc == 0)
+		rc = open_instance(p, err);
+	if (rc == 0 && !port_first)
+		rc = listen_tcp(p, err);
 	if (rc == 0)
 		rc = mount_instance(p, err);
 	if (rc == 0)
@@ -402,6 +422,7 @@ static void stop(struct program *p, bool hold)
 	if (d->history)
 		pfs_event_wake(d->history);
 	pfs_keeper_tell(d->keeper);
+	pfs_fd_close(&p->listening);
 	pfs_http_stop(&p->tcp);
 	pfs_http_stop(&p->local);
 	if (p->has_socket_file)
@@ -529,7 +550,7 @@ static char **copy_arguments(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static struct program p = { .options = PFS_OPTIONS_INIT };
+	static struct program p = { .options = PFS_OPTIONS_INIT, .listening = -1 };
 
 	/* What is parsed is put into another order; what is started anew is not to be. */
 	p.argv = copy_arguments(argc, argv);

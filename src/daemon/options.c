@@ -11,7 +11,7 @@
 #define HOLD_MAX_S 3600u /* nobody who waits in the mount can be killed for so long */
 
 static const char usage[] =
-	"usage: pfsd [--data DIR] [--mount DIR | --no-mount] [--listen HOST:PORT]\n"
+	"usage: pfsd [--data DIR] [--mount DIR | --no-mount] [--listen HOST:PORT|none]\n"
 	"            [--socket PATH] [--maintenance on|off] [--rest SECONDS]\n"
 	"            [--gc-every HOURS] [--scrub-rate BYTES] [--without FEATURE]...\n"
 	"            [--mount-flags LIST] [--hold SECONDS] [--background] [--log FILE]\n"
@@ -20,7 +20,7 @@ static const char usage[] =
 	"  --data DIR          where everything is kept      /var/lib/pfs\n"
 	"  --mount DIR         where it is seen as files     /pfs\n"
 	"  --no-mount          serve HTTP only\n"
-	"  --listen HOST:PORT  HTTP for this machine         127.0.0.1:6500\n"
+	"  --listen HOST:PORT  HTTP for this machine; none: no  127.0.0.1:6500\n"
 	"  --socket PATH       HTTP for pfs and pfs-runner   /run/pfs/pfsd.sock\n"
 	"  --maintenance off   never tidy, collect or scrub by itself\n"
 	"  --rest SECONDS      leave alone what is younger   300\n"

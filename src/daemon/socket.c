@@ -46,8 +46,8 @@ static int find_address(const char *host, uint16_t port, struct sockaddr_storage
 	*out_len = found->ai_addrlen;
 	if (!is_loopback(found->ai_addr))
 		rc = pfs_fail(err, PFS_E_DENIED,
-			      "listen address %s can be reached from other machines, which needs a "
-			      "token and TLS: use 127.0.0.1:%u",
+			      "listen address %s can be reached from other machines, and whoever "
+			      "connects may do everything: use 127.0.0.1:%u, and ssh -L from there",
 			      host, port);
 	freeaddrinfo(found);
 	return rc;

@@ -52,6 +52,20 @@ same "a branch name stands for a commit" "one" "$(curl -s "$H/file/dir/one?commi
 same "a commit takes the id it is given" 0123456789abcdef0123456789abcdef "$(curl -s -XPOST "$H/commit?branch=exp&commit=01234567-89ab-cdef-0123-456789abcdef")"
 status "and not twice" 409 -XPOST "$H/commit?branch=exp&commit=0123456789abcdef0123456789abcdef"
 
+# ---- who is let in where
+refuse "a port that is taken" "$PFSD" --data "$S/d2" --no-mount --listen "$H" --socket "$S/s2"
+says "is named" "choose another with --listen"
+refuse "leaves no new data folder behind" test -e "$S/d2"
+refuse "an address that others can reach" "$PFSD" --data "$S/d2" --no-mount --listen 0.0.0.0:0 --socket "$S/s2"
+says "is refused, with a way out" "ssh -L"
+"$PFSD" --data "$S/d2" --no-mount --listen none --socket "$S/s2" 2>"$S/log2" &
+quiet=$!
+claim "no port at all" wait_for 20 grep -q "listen=- " "$S/log2"
+claim "the socket answers" curl -sf --unix-socket "$S/s2" http://localhost/ping
+same "nothing else is listened on" "" "$(find /proc/$quiet/fd -lname 'socket:*' -printf '%l\n' | tr -dc '0-9\n' | while read -r n; do awk -v n="$n" '$10 == n { print $2 }' /proc/net/tcp /proc/net/tcp6; done)"
+kill $quiet
+wait $quiet
+
 # ---- globs, framing, ranges
 same "one match is its bytes" "hello" "$(curl -s "$H/file/d%3Fr/%5Ba-o%5Dne")"
 status "no match is not there" 404 "$H/file/dir/zz*"
