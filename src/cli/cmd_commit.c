@@ -141,6 +141,26 @@ static int check_jobs(struct pfs_cli *cli, const char *id, struct pfs_error *err
 			m.n - 1);
 }
 
+static int note_idle(void *arg, json_t *v, struct pfs_error *err)
+{
+	bool *told = arg;
+
+	*told = *told || pfs_command_tell_idle(v);
+	return 0;
+}
+
+/* Whether a job of it that does not begin was told of; what hinders looking comes up elsewhere. */
+static bool tell_idle(struct pfs_cli *cli, const char *id)
+{
+	PFS_AUTO(pfs_target_fini) struct pfs_target t = PFS_TARGET_INIT;
+	bool told = false;
+
+	pfs_target_add(&t, "/job");
+	pfs_target_set(&t, "commit", id);
+	pfs_client_each(cli->client, &t, note_idle, &told, NULL);
+	return told;
+}
+
 /* Until everything that is computed from a commit is there, or has failed. */
 int cmd_wait_commit(struct pfs_cli *cli, struct pfs_error *err)
 {
@@ -149,6 +169,7 @@ int cmd_wait_commit(struct pfs_cli *cli, struct pfs_error *err)
 	PFS_AUTO(pfs_target_fini) struct pfs_target wait = PFS_TARGET_INIT;
 	PFS_AUTO(pfs_target_fini) struct pfs_target list = PFS_TARGET_INIT;
 	char id[PFS_COMMIT_ID_HEX_SIZE];
+	bool told = false;
 	int rc = find_set(cli, pfs_command_word(cli, 0), id, err);
 
 	if (rc < 0)
@@ -159,6 +180,7 @@ int cmd_wait_commit(struct pfs_cli *cli, struct pfs_error *err)
 	pfs_target_add(&list, "/commitset/");
 	pfs_target_add_path(&list, id);
 	do {
+		told = told || tell_idle(cli, id);
 		rc = pfs_client_each(cli->client, &wait, ignore_line, NULL, err);
 	} while (rc == PFS_E_TIMEOUT);
 	if (rc == 0)

@@ -77,12 +77,21 @@ int cmd_inspect_job(struct pfs_cli *cli, struct pfs_error *err)
 	return rc < 0 ? rc : pfs_command_inspect(cli, &t, err);
 }
 
+static bool tell_idle(struct pfs_cli *cli, const struct pfs_target *look)
+{
+	PFS_AUTO(pfs_json_free) json_t *v = NULL;
+
+	return pfs_client_get(cli->client, look, SILENCE_MS, &v, NULL) == 0 &&
+	       pfs_command_tell_idle(v);
+}
+
 /* Its failure is ours, so that a script can tell. */
 int cmd_wait_job(struct pfs_cli *cli, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_target_fini) struct pfs_target wait = PFS_TARGET_INIT;
 	PFS_AUTO(pfs_target_fini) struct pfs_target look = PFS_TARGET_INIT;
 	PFS_AUTO(pfs_json_free) json_t *v = NULL;
+	bool told = false;
 	int rc = target_of_word(cli, &wait, err);
 
 	if (rc == 0)
@@ -91,6 +100,7 @@ int cmd_wait_job(struct pfs_cli *cli, struct pfs_error *err)
 		return rc;
 	pfs_target_set(&wait, "wait", WAIT_SECONDS);
 	do {
+		told = told || tell_idle(cli, &look);
 		rc = pfs_client_get(cli->client, &wait, SILENCE_MS, &v, err);
 	} while (rc == PFS_E_TIMEOUT);
 	if (rc == 0)

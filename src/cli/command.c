@@ -16,6 +16,17 @@ const char *pfs_command_str(const json_t *v, const char *key)
 	return s ? s : "";
 }
 
+bool pfs_command_tell_idle(const json_t *job)
+{
+	const char *reason = pfs_command_str(job, "reason");
+
+	if (strcmp(pfs_command_str(job, "state"), "created") != 0 || !*reason)
+		return false;
+	fprintf(stderr, "pfs: job %s@%s waits: %s\n", pfs_command_str(job, "pipeline"),
+		pfs_command_str(job, "id"), reason);
+	return true;
+}
+
 static int print_raw(void *arg, const void *data, size_t len)
 {
 	return pfs_print_bytes(data, len, NULL);

@@ -58,6 +58,9 @@ int pfs_command_delete(struct pfs_cli *cli, const struct pfs_target *t, const ch
 int pfs_command_resolve(struct pfs_cli *cli, const struct pfs_object *o,
 			char out[PFS_COMMIT_ID_HEX_SIZE], struct pfs_error *err);
 
+/* Say of a job that somebody waits for why it does not begin; false: nothing is to be said. */
+bool pfs_command_tell_idle(const json_t *job);
+
 /* A string of an object, "" when it is not there. */
 const char *pfs_command_str(const json_t *v, const char *key);
 

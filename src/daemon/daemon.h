@@ -32,6 +32,7 @@ struct pfs_daemon {
 	_Atomic uint64_t n_requests;
 	_Atomic uint64_t n_errors;
 	_Atomic int n_connections;
+	_Atomic int64_t runner_ms; /* monotonic: when a runner last asked for anything; 0: never */
 };
 
 /* The default names of the old servers, which had them always. */

@@ -1,4 +1,5 @@
 #include "daemon/route.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/path.h"
@@ -111,6 +112,8 @@ int pfs_route_find(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_erro
 			return pfs_fail(err, PFS_E_DENIED,
 					"/%.100s is served on pfsd's unix socket only",
 					rq->uri.path);
+		if (r->local_only)
+			rq->daemon->runner_ms = pfs_clock_monotonic_ms();
 		rq->route = r;
 		return 0;
 	}

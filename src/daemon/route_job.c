@@ -2,13 +2,27 @@
 #include "daemon/route.h"
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LIST_MAX         10000000u
 #define WAIT_MAX_SECONDS 86400u
 #define SLICE_MS         1000
+#define RUNNER_SILENT_MS 150000 /* each asks once a minute at least */
 #define FOLLOW_MS        200 /* a log has no events: how often it is looked at */
+
+/* Why a job does not begin, where that is known: rows tell only how it ended. */
+static void explain(struct pfs_daemon *d, struct pfs_job *job)
+{
+	int64_t last = d->runner_ms;
+
+	if (job->state == PFS_JOB_CREATED &&
+	    (!last || pfs_clock_monotonic_ms() - last > RUNNER_SILENT_MS))
+		snprintf(job->reason, sizeof(job->reason),
+			 "no runner has asked for work%s: pfs-runner(8) is to run",
+			 last ? " for minutes" : "");
+}
 
 int route_job_list(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error *err)
 {
@@ -34,6 +48,7 @@ int route_job_list(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_erro
 	for (size_t i = 0; rc == 0 && i < n && (!max || told < max); i++) {
 		if (commit && !pfs_commit_id_equal(&list[i].id, &id))
 			continue;
+		explain(rq->daemon, &list[i]);
 		rc = pfs_facts_job(&list[i], &rp->body, err);
 		told++;
 	}
@@ -91,6 +106,7 @@ int route_job_get(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_error
 	if (rc < 0)
 		return rc;
 	rp->content_type = "application/json";
+	explain(rq->daemon, &job);
 	return pfs_facts_job(&job, &rp->body, err);
 }
 

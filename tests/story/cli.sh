@@ -148,6 +148,13 @@ says "has the job" "$C3"
 same "list job -p" 1 "$(pfs list job -p copy --raw | wc -l)"
 claim "inspect job" pfs inspect job copy@$C3
 says "has its state" "State: created"
+says "and why it does not begin" "no runner has asked for work: pfs-runner(8)"
+refuse "waiting for it" timeout 2 "$PFS" wait job copy@$C3
+says "tells that, and waits on" "job copy@$C3 waits: no runner"
+refuse "waiting for its commit" timeout 2 "$PFS" wait commit $C3
+says "tells it too" "@$C3 waits: no runner"
+curl -s --unix-socket "$SOCK" http://localhost/runner/claim -d '{}' >/dev/null
+same "once a runner has asked there is nothing to say" "Reason: -" "$(pfs inspect job copy@$C3 | grep '^Reason' || echo 'Reason: -')"
 claim "logs of a job that did not start are empty" test -z "$(pfs logs copy@$C3)"
 claim "stop job" pfs stop job copy@$C3
 exits "wait job fails with the job" 1 pfs wait job copy@$C3
