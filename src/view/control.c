@@ -141,6 +141,18 @@ static int show_commit(const struct subject *s, struct pfs_buf *out, struct pfs_
 	return rc < 0 ? rc : show_head(s, out, err);
 }
 
+/* The first line, as a terminal can have it: bytes that it would obey are question marks. */
+static int add_first_line(struct pfs_buf *out, const char *message, struct pfs_error *err)
+{
+	size_t len = strcspn(message, "\n"), at = out->len;
+	int rc = pfs_buf_add(out, message, len, err);
+
+	for (; rc == 0 && at < out->len; at++)
+		if (out->data[at] < ' ' || out->data[at] == 127)
+			out->data[at] = '?';
+	return rc < 0 ? rc : pfs_buf_add(out, "\n", 1, err);
+}
+
 static int show_log(const struct subject *s, struct pfs_buf *out, struct pfs_error *err)
 {
 	struct pfs_commit *list = NULL;
@@ -154,11 +166,11 @@ static int show_log(const struct subject *s, struct pfs_buf *out, struct pfs_err
 	rc = pfs_commit_list(s->history, s->repo, s->rev, 0, &list, &n, err);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		char hex[PFS_COMMIT_ID_HEX_SIZE], when[PFS_CLOCK_TEXT_SIZE];
-		int first = (int)strcspn(list[i].message, "\n");
 
-		rc = pfs_buf_printf(
-			out, err, "%s %s %.*s\n", pfs_commit_id_format(&list[i].id, hex),
-			pfs_clock_format(list[i].finished_ns, when), first, list[i].message);
+		rc = pfs_buf_printf(out, err, "%s %s ", pfs_commit_id_format(&list[i].id, hex),
+				    pfs_clock_format(list[i].finished_ns, when));
+		if (rc == 0)
+			rc = add_first_line(out, list[i].message, err);
 	}
 	pfs_commits_free(&list, n);
 	return rc;

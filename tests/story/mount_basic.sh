@@ -193,6 +193,8 @@ claim "a branch from a revision by ln -s" ln -s "b^" ../old
 claim "it holds what the revision holds" diff -r --no-dereference -x fifo ../old "../$first"
 refuse "a branch that would take its commit along stays" rmdir ../b
 claim "mv renames a branch" mv ../old ../older
+refuse "but no commit" mv "../$first" ../other
+says "which is read-only" "Read-only file system"
 claim "and it works under that name" sh -c 'echo y >../older/y && cat ../older/y'
 claim "a message beyond the limit fails at close" python3 -c '
 import errno, os
@@ -205,6 +207,10 @@ try: os.close(fd)
 except OSError as e: assert e.errno == errno.EFBIG, e
 else: raise SystemExit("the close succeeded")'
 same "and commits nothing" "$second" "$(cat .pfs/head)"
+
+mkdir "$MNT/loud" "$MNT/loud/b"
+printf 'a \033[31mred\tword\nmore' >"$MNT/loud/b/.pfs/commit"
+same "what a terminal would obey is a question mark in the log" "a ?[31mred?word" "$(cut -d ' ' -f 3- "$MNT/loud/b/.pfs/log")"
 
 # ---- the end ----
 (
