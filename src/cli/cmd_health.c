@@ -5,11 +5,15 @@
 #include "cli/command.h"
 #include "cli/verdict.h"
 #include "daemon/facts_admin.h"
+#include "base/clock.h"
 
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#define BUSY_MS 10000 /* what a pfsd that ends may take, as it is for pfsd --background */
 
 static volatile sig_atomic_t interrupted;
 
@@ -280,6 +284,21 @@ static bool is_over(void *arg)
 	return interrupted || ((struct look *)arg)->rc < 0;
 }
 
+/* umount(8) returns before the pfsd of that mount has ended: it is waited for. */
+static int look_when_free(struct look *l, const char *data, const struct pfs_fsck_options *how,
+			  struct pfs_fsck_report *out, struct pfs_error *err)
+{
+	int64_t until = pfs_clock_monotonic_ms() + BUSY_MS;
+	int rc;
+
+	for (;;) {
+		rc = pfs_fsck_data(data, how, out, err);
+		if (rc != PFS_E_BUSY || is_over(l) || pfs_clock_monotonic_ms() >= until)
+			return rc;
+		usleep(100 * 1000);
+	}
+}
+
 static int look_ourselves(struct look *l, const char *data, const char *level,
 			  struct pfs_error *err)
 {
@@ -295,7 +314,7 @@ static int look_ourselves(struct look *l, const char *data, const char *level,
 	how.report = hear;
 	how.stop = is_over;
 	how.arg = how.stop_arg = l;
-	rc = pfs_fsck_data(data, &how, &report, err);
+	rc = look_when_free(l, data, &how, &report, err);
 	if (rc == PFS_E_BUSY)
 		return pfs_fail(err, rc,
 				"%s: a pfsd has it open; pfs fsck without --data asks that one",

@@ -40,8 +40,9 @@ int route_branch_post(struct pfs_request *rq, struct pfs_reply *rp, struct pfs_e
 	if (rc == PFS_E_EXISTS)
 		return pfs_fail(err, rc,
 				"Branch \"%s\" already exists in repo %s: choose another name, or "
-				"DELETE /branch/%s first (its commits stay)",
-				name, repo, name);
+				"delete it first (its commits stay): `pfs delete branch %s@%s "
+				"--force`, DELETE /branch/%s",
+				name, repo, repo, name, name);
 	if (rc < 0)
 		return rc;
 	return pfs_reply_printf(rp, err, "Created branch. (%s) -> %s.\n", commit, name);

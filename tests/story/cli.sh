@@ -121,6 +121,7 @@ claim "a branch is renamed" pfs rename branch books@old ancient
 claim "list branch" pfs list branch books
 says "has the new name" "ancient"
 exits "a branch that exists" 4 pfs create branch books@ancient
+says "and how it goes" "pfs delete branch books@ancient --force"
 claim "delete branch" pfs delete branch books@ancient
 exits "is gone" 3 pfs list file books@ancient
 

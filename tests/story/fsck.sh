@@ -76,6 +76,11 @@ exits "at each level" 0 pfs fsck --level quick
 exits "and repair finds nothing to do" 0 pfs fsck --repair
 exits "a folder in use is not looked at" 8 pfs fsck --data "$DATA"
 says "and the way is told" "without --data"
+(sleep 1; umount "$MNT") &
+exits "one whose pfsd is about to end is waited for" 0 pfs fsck --data "$DATA"
+wait $!
+wait "$PFSD_PID"
+start_pfsd
 
 # ---- a flipped bit
 claim "the spool is emptied" wait_for 30 spool_is_empty
