@@ -96,7 +96,7 @@ same "still" kept "$(cat "$MNT/r/b/f")"
 claim "fusermount3 -u unmounts" fusermount3 -u "$MNT"
 claim "and ends pfsd as well" wait_for 20 gone "$DATA"
 
-claim "flags of mount(8) and features" mount -t fuse.pfs -o "ro,noexec,without=notify:io_uring,$options" "$DATA" "$MNT"
+claim "flags of mount(8) and features" mount -t fuse.pfs -o "ro,noexec,hold=1,without=notify:io_uring,$options" "$DATA" "$MNT"
 claim "read-only" sh -c "awk -v m='$MNT' '\$2 == m { print \$4 }' /proc/self/mounts | grep -q '^ro,.*noexec'"
 refuse "and that is meant" touch "$MNT/r/b/g"
 says "as on every file system" "Read-only file system"
@@ -109,6 +109,8 @@ wait_for 20 gone "$DATA"
 
 refuse "an unknown option" mount -t fuse.pfs -o frobnicate "$DATA" "$MNT"
 says "is named" frobnicate
+refuse "a remount" mount -t fuse.pfs -o "remount,rw,$options" "$DATA" "$MNT"
+says "is told what to do" "unmount it"
 refuse "an unknown feature" mount -t fuse.pfs -o "without=teleport,$options" "$DATA" "$MNT"
 says "is answered with those there are" "passthrough io_uring"
 claim "mount -s lets pass what it does not know" mount -s -t fuse.pfs -o "frobnicate,$options" "$DATA" "$MNT"
