@@ -159,7 +159,7 @@ int pfs_inode_enter(struct pfs_mount *m, struct pfs_handle *h, const struct pfs_
 	*out = (struct fuse_entry_param){
 		.ino = pfs_inode_number_of(i),
 		.generation = i->generation,
-		.attr_timeout = pfs_inode_attr_timeout(m, i, a),
+		.attr_timeout = fresh ? timeout_of(m, a) : pfs_inode_attr_timeout(m, i, a),
 		.entry_timeout = timeout_of(m, a),
 	};
 	pfs_inode_stat(a, &out->attr);

@@ -86,18 +86,41 @@ static int resize(struct pfs_map *m, size_t cap, struct pfs_error *err)
 	return 0;
 }
 
+/* Room for one more. */
+static int make_room(struct pfs_map *m, struct pfs_error *err)
+{
+	if (m->len < m->cap - m->cap / 4)
+		return 0;
+	return resize(m, m->cap ? m->cap * 2 : CAP_MIN, err);
+}
+
+int pfs_map_add(struct pfs_map *m, const void *key, size_t key_len, void *value, void **out_there,
+		struct pfs_error *err)
+{
+	uint64_t hash = pfs_map_hash(m->seed, key, key_len);
+	int rc = make_room(m, err);
+	size_t i;
+
+	if (rc < 0)
+		return rc;
+	i = probe(m, hash, key, key_len);
+	*out_there = m->slots[i].value;
+	if (*out_there)
+		return 0;
+	m->len++;
+	m->slots[i] = (struct pfs_map_slot){ key, key_len, value, hash };
+	return 0;
+}
+
 int pfs_map_set(struct pfs_map *m, const void *key, size_t key_len, void *value,
 		struct pfs_error *err)
 {
 	uint64_t hash = pfs_map_hash(m->seed, key, key_len);
+	int rc = make_room(m, err);
 	size_t i;
 
-	if (m->len >= m->cap - m->cap / 4) {
-		int rc = resize(m, m->cap ? m->cap * 2 : CAP_MIN, err);
-
-		if (rc < 0)
-			return rc;
-	}
+	if (rc < 0)
+		return rc;
 	i = probe(m, hash, key, key_len);
 	if (!m->slots[i].value)
 		m->len++;

@@ -36,6 +36,10 @@ void *pfs_map_find(const struct pfs_map *m, const void *key, size_t key_len);
 int pfs_map_set(struct pfs_map *m, const void *key, size_t key_len, void *value,
 		struct pfs_error *err);
 
+/* Add unless there is one: `*out_there` is what is there already, NULL when `value` was added. */
+int pfs_map_add(struct pfs_map *m, const void *key, size_t key_len, void *value, void **out_there,
+		struct pfs_error *err);
+
 /* Take out; the value that was there, or NULL. Room for many times what is left is given back. */
 void *pfs_map_remove(struct pfs_map *m, const void *key, size_t key_len);
 

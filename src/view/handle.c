@@ -190,19 +190,18 @@ struct pfs_handle *pfs_handle_find(struct pfs_view *v, struct pfs_handle *parent
 int pfs_handle_enter(struct pfs_handle *fresh, struct pfs_handle **out, struct pfs_error *err)
 {
 	struct pfs_view *v = fresh->view;
+	void *found = NULL;
 	struct pfs_handle *there;
-	int rc = 0;
+	int rc;
 
 	pfs_lock(&v->lock);
-	there = pfs_map_find(&v->table, fresh->key, fresh->key_len);
+	rc = pfs_map_add(&v->table, fresh->key, fresh->key_len, fresh, &found, err);
+	there = found;
 	if (there) {
 		pfs_handle_ref_locked(there);
-	} else {
-		rc = pfs_map_set(&v->table, fresh->key, fresh->key_len, fresh, err);
-		if (rc == 0) {
-			fresh->hashed = true;
-			link_child(fresh);
-		}
+	} else if (rc == 0) {
+		fresh->hashed = true;
+		link_child(fresh);
 	}
 	pfs_unlock(&v->lock);
 	if (there || rc < 0)

@@ -184,7 +184,6 @@ int pfs_entry_handle(struct pfs_handle *parent, const char *name, size_t len,
 		     const struct pfs_entry *e, struct pfs_handle **out, struct pfs_error *err)
 {
 	struct entry_link link = { .number = e->link };
-	uint64_t ino = pfs_entry_ino(parent, name, len, e, &link.file);
 	const void *data = NULL;
 	size_t data_len = 0;
 	struct pfs_handle *h;
@@ -202,9 +201,10 @@ int pfs_entry_handle(struct pfs_handle *parent, const char *name, size_t len,
 			   err);
 	if (!h)
 		return PFS_E_NOMEM;
+	if (e->link)
+		h->ino = pfs_entry_ino(parent, name, len, e, &link.file);
 	keep_what(&h->u.entry, e);
 	keep_tail(h, e, data, data_len, &link);
-	h->ino = ino;
 	return pfs_handle_enter(h, out, err);
 }
 

@@ -44,6 +44,29 @@ Test(map, agrees_with_a_shadow_under_random_changes)
 	pfs_map_fini(&m);
 }
 
+Test(map, adds_only_what_is_not_there)
+{
+	static unsigned keys[1000], others[1000];
+	struct pfs_map m;
+	void *there;
+
+	pfs_map_init(&m);
+	for (unsigned i = 0; i < 1000; i++) {
+		keys[i] = others[i] = i;
+		there = &m;
+		cr_assert_eq(pfs_map_add(&m, &keys[i], sizeof(*keys), &keys[i], &there, NULL), 0);
+		cr_assert_null(there);
+	}
+	for (unsigned i = 0; i < 1000; i++) {
+		cr_assert_eq(pfs_map_add(&m, &others[i], sizeof(*keys), &others[i], &there, NULL),
+			     0);
+		cr_expect_eq(there, &keys[i]);
+		cr_expect_eq(pfs_map_find(&m, &others[i], sizeof(*keys)), &keys[i]);
+	}
+	cr_expect_eq(m.len, 1000);
+	pfs_map_fini(&m);
+}
+
 Test(map, gives_back_the_room_of_what_was_removed)
 {
 	static unsigned keys[20000];
