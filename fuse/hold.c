@@ -110,9 +110,10 @@ static int fill(struct pfs_mount *m, struct holding *w, struct pfs_error *err)
 	w->h.hello_len = m->hello_len;
 	w->h.features = pfs_feature_bits(&m->o);
 	w->h.generation = m->generation;
-	rc = hold_inodes(m, w, err);
+	/* First, since directories take back what they have prepared for the kernel. */
+	rc = hold_opens(m, w, err);
 	if (rc == 0)
-		rc = hold_opens(m, w, err);
+		rc = hold_inodes(m, w, err);
 	if (rc == 0)
 		rc = pfs_view_hold(m->view, w->handles, w->h.n_inodes, &w->places, &w->h.places_len,
 				   err);

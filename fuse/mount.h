@@ -103,6 +103,9 @@ struct pfs_mount {
 	/* Directories whose names are asked for one by one: several may share a place. */
 	_Atomic fuse_ino_t looked_up[N_LOOKED_UP];
 
+	/* Answers that are prepared before they are asked for. */
+	_Atomic unsigned n_ahead;
+
 	/* Inodes that the kernel forgot since memory was given back. */
 	_Atomic size_t n_forgotten;
 };

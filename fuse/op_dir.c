@@ -1,25 +1,44 @@
 #include "fuse/ops.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* An answer, whose entries are counted as looked up. */
+struct answer {
+	char *data; /* owned */
+	size_t len, size;
+	uint64_t pos, next; /* where it begins, and where the one after it does */
+	bool ready;         /* else it is none */
+};
+
 /*
  * An open directory. Position 0 is ".", 1 is "..", item k of the listing is
  * k + 2. An item that did not fit into a reply is held for the next: a
  * listing of a large commit does not step back cheaply.
+ *
+ * Who reads a directory of a commit reads on: while the kernel is busy with an
+ * answer the next one is prepared. Its entries are not the kernel's yet; what is
+ * not asked for is taken back. Of what may change nothing is prepared: the kernel
+ * would not know that it is older than its question.
  */
 struct dir {
-	struct opened opened;        /* first: it is what the mount's list knows */
-	pthread_mutex_t mutex;       /* one reading at a time */
+	struct opened opened; /* first: it is what the mount's list knows */
+	struct pfs_mount *m;
+	pthread_mutex_t mutex;       /* one reading at a time, and what it prepares */
 	struct pfs_listing *listing; /* NULL before the first read */
 	struct pfs_list_item item;   /* the one at `held` */
 	uint64_t held;               /* position + 1; 0: none */
 	bool looked_up;              /* who reads it asks for its names one by one as well */
 	uint64_t ino;
+	struct answer ahead;
 };
+
+/* Prepared answers at once, of up to a megabyte each: who leaves directories half read has no more. */
+#define AHEAD_MAX 32u
 
 #define DIR_MAGIC 0x70667364u /* "dsfp" */
 
@@ -28,8 +47,40 @@ static struct dir *dir_of(fuse_req_t req, const struct fuse_file_info *fi)
 	return (struct dir *)pfs_mount_find_opened(fuse_req_userdata(req), fi->fh, DIR_MAGIC);
 }
 
+/* What the kernel was not told is not looked up. */
+static void take_back(struct pfs_mount *m, const char *data, size_t len)
+{
+	for (size_t at = 0; at < len;) {
+		const struct fuse_direntplus *e = (const void *)(data + at);
+
+		if (e->entry_out.nodeid)
+			pfs_inode_forget(m, e->entry_out.nodeid, 1);
+		at += FUSE_DIRENTPLUS_SIZE(e);
+	}
+}
+
+/* Nothing is prepared any more; what was is the caller's. */
+static struct answer take_ahead(struct dir *d)
+{
+	struct answer a = d->ahead;
+
+	if (a.ready)
+		atomic_fetch_sub(&d->m->n_ahead, 1);
+	d->ahead = (struct answer){ 0 };
+	return a;
+}
+
+static void drop_ahead(struct dir *d)
+{
+	struct answer a = take_ahead(d);
+
+	take_back(d->m, a.data, a.len);
+	free(a.data);
+}
+
 static void dir_free(struct dir *d)
 {
+	free(d->ahead.data);
 	pfs_listing_close(&d->listing);
 	pthread_mutex_destroy(&d->mutex);
 	free(d);
@@ -40,9 +91,13 @@ static void close_left(struct opened *o)
 	dir_free((struct dir *)o);
 }
 
-static void dir_close(struct pfs_mount *m, struct dir *d)
+/* Who answered the last reading may still be preparing the next. */
+static void dir_close(struct dir *d)
 {
-	pfs_mount_remove_opened(m, &d->opened);
+	pfs_mount_remove_opened(d->m, &d->opened);
+	pthread_mutex_lock(&d->mutex);
+	drop_ahead(d);
+	pthread_mutex_unlock(&d->mutex);
 	dir_free(d);
 }
 
@@ -51,20 +106,23 @@ static int hold(struct opened *o, struct pfs_handover_open *out, struct pfs_erro
 {
 	struct dir *d = (struct dir *)o;
 	void *data = NULL;
-	int rc = d->listing ? pfs_listing_hold(d->listing, &data, &out->len, err) : 0;
+	int rc;
 
+	drop_ahead(d);
+	rc = d->listing ? pfs_listing_hold(d->listing, &data, &out->len, err) : 0;
 	out->kind = PFS_HANDOVER_DIR;
 	out->ino = d->ino;
 	out->data = data;
 	return rc;
 }
 
-static struct dir *make_dir(const struct inode *i)
+static struct dir *make_dir(struct pfs_mount *m, const struct inode *i)
 {
 	struct dir *d = calloc(1, sizeof(*d));
 
 	if (!d)
 		return NULL;
+	d->m = m;
 	d->opened.inode = i->number;
 	d->opened.magic = DIR_MAGIC;
 	d->opened.close = close_left;
@@ -76,7 +134,7 @@ static struct dir *make_dir(const struct inode *i)
 int pfs_dir_take(struct pfs_mount *m, struct inode *i, const struct pfs_handover_open *in,
 		 struct pfs_error *err)
 {
-	struct dir *d = make_dir(i);
+	struct dir *d = make_dir(m, i);
 	int rc = 0;
 
 	if (!d)
@@ -94,7 +152,7 @@ int pfs_dir_take(struct pfs_mount *m, struct inode *i, const struct pfs_handover
 
 static struct dir *new_dir(struct pfs_mount *m, struct inode *i)
 {
-	struct dir *d = make_dir(i);
+	struct dir *d = make_dir(m, i);
 
 	if (!d)
 		return NULL;
@@ -126,7 +184,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fi->cache_readdir = !i->volatile_ && m->o.notify;
 	fi->keep_cache = fi->cache_readdir;
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		dir_close(m, d);
+		dir_close(d);
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -134,8 +192,9 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct dir *d = dir_of(req, fi);
 
 	(void)ino;
+	pfs_mount_of(req);
 	if (d)
-		dir_close(pfs_mount_of(req), d);
+		dir_close(d);
 	fuse_reply_err(req, 0);
 }
 
@@ -148,9 +207,8 @@ static mode_t format_bits(enum pfs_type t)
 	return st.st_mode & S_IFMT;
 }
 
-/* A reply being filled. */
+/* A reply being filled, or one that will be: adding to it needs no request, which libfuse ignores. */
 struct page {
-	fuse_req_t req;
 	struct pfs_mount *m;
 	struct inode *dir;
 	bool plus, entries;
@@ -165,9 +223,8 @@ static int add_dots(struct page *p, const char *name, uint64_t ino, uint64_t nex
 	size_t room = p->size - p->len;
 	size_t need;
 
-	need = p->plus ? fuse_add_direntry_plus(p->req, p->data + p->len, room, name, &e,
-						(off_t)next)
-		       : fuse_add_direntry(p->req, p->data + p->len, room, name, &e.attr,
+	need = p->plus ? fuse_add_direntry_plus(NULL, p->data + p->len, room, name, &e, (off_t)next)
+		       : fuse_add_direntry(NULL, p->data + p->len, room, name, &e.attr,
 					   (off_t)next);
 	if (need > room)
 		return 0;
@@ -179,8 +236,7 @@ static int add_plain(struct page *p, const struct pfs_list_item *item, uint64_t 
 {
 	struct stat st = { .st_ino = item->ino, .st_mode = format_bits(item->type) };
 	size_t room = p->size - p->len;
-	size_t need =
-		fuse_add_direntry(p->req, p->data + p->len, room, item->name, &st, (off_t)next);
+	size_t need = fuse_add_direntry(NULL, p->data + p->len, room, item->name, &st, (off_t)next);
 
 	if (need > room)
 		return 0;
@@ -206,7 +262,7 @@ static int add_with_entry(struct page *p, struct pfs_listing *l, const struct pf
 			  uint64_t next)
 {
 	size_t room = p->size - p->len;
-	size_t need = fuse_add_direntry_plus(p->req, NULL, 0, item->name, NULL, 0);
+	size_t need = fuse_add_direntry_plus(NULL, NULL, 0, item->name, NULL, 0);
 	struct fuse_entry_param e;
 
 	if (need > room)
@@ -216,7 +272,7 @@ static int add_with_entry(struct page *p, struct pfs_listing *l, const struct pf
 		e = (struct fuse_entry_param){ .attr = { .st_ino = item->ino } };
 		e.attr.st_mode = format_bits(item->type);
 	}
-	fuse_add_direntry_plus(p->req, p->data + p->len, room, item->name, &e, (off_t)next);
+	fuse_add_direntry_plus(NULL, p->data + p->len, room, item->name, &e, (off_t)next);
 	p->len += need;
 	return 1;
 }
@@ -278,7 +334,9 @@ static int open_listing(struct page *p, struct dir *d, bool again, struct pfs_er
 	return pfs_view_list(p->m->view, p->dir->handle, &d->listing, err);
 }
 
-static int fill_page(struct page *p, struct dir *d, uint64_t pos, struct pfs_error *err)
+/* From `pos` on; `*next` is where what follows the page is. */
+static int fill_page(struct page *p, struct dir *d, uint64_t pos, uint64_t *next,
+		     struct pfs_error *err)
 {
 	struct pfs_attr a;
 	int rc = open_listing(p, d, pos == 0, err);
@@ -302,38 +360,82 @@ static int fill_page(struct page *p, struct dir *d, uint64_t pos, struct pfs_err
 			      : add_plain(p, &d->item, pos + 1)))
 			break;
 	}
+	*next = pos;
 	/* What is in the page has been counted: an error comes with the next. */
 	return rc < 0 && p->len == 0 ? rc : 0;
+}
+
+static int make_answer(struct page *p, struct dir *d, uint64_t pos, struct answer *out,
+		       struct pfs_error *err)
+{
+	struct answer a = { .size = p->size, .pos = pos, .ready = true };
+	int rc;
+
+	p->len = 0;
+	p->data = malloc(p->size ? p->size : 1);
+	if (!p->data)
+		return pfs_fail_nomem(err, "a listing");
+	p->entries = p->plus && wants_entries(p->m, d, pfs_inode_number_of(p->dir), pos);
+	rc = fill_page(p, d, pos, &a.next, err);
+	if (rc < 0) {
+		free(p->data);
+		return rc;
+	}
+	a.data = p->data;
+	a.len = p->len;
+	*out = a;
+	return 0;
+}
+
+/* What was prepared, if that is what is asked for. */
+static int find_answer(struct page *p, struct dir *d, uint64_t pos, struct answer *out,
+		       struct pfs_error *err)
+{
+	if (d->ahead.ready && p->plus && d->ahead.size == p->size && d->ahead.pos == pos) {
+		*out = take_ahead(d);
+		return 0;
+	}
+	drop_ahead(d);
+	return make_answer(p, d, pos, out, err);
+}
+
+/* What will be asked for after `last`; not without need: it may come to nothing. */
+static void prepare_next(struct page *p, struct dir *d, const struct answer *last)
+{
+	if (!p->plus || !p->dir->immutable || last->len == 0)
+		return;
+	if (atomic_fetch_add(&p->m->n_ahead, 1) >= AHEAD_MAX ||
+	    make_answer(p, d, last->next, &d->ahead, NULL) < 0)
+		atomic_fetch_sub(&p->m->n_ahead, 1);
 }
 
 static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		     struct fuse_file_info *fi, bool plus)
 {
-	struct page p = { .req = req, .m = fuse_req_userdata(req), .plus = plus };
+	struct page p = { .m = fuse_req_userdata(req), .plus = plus, .size = size };
 	struct dir *d = dir_of(req, fi);
 	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_error err = { 0 };
+	struct answer a = { 0 };
 	int rc;
 
 	if (!i)
 		return;
 	p.dir = i;
-	p.size = size;
-	p.data = malloc(size ? size : 1);
-	if (!d || !p.data) {
-		free(p.data);
-		fuse_reply_err(req, d ? ENOMEM : EBADF);
+	if (!d) {
+		fuse_reply_err(req, EBADF);
 		return;
 	}
 	pthread_mutex_lock(&d->mutex);
-	p.entries = plus && wants_entries(p.m, d, ino, (uint64_t)off);
-	rc = fill_page(&p, d, (uint64_t)off, &err);
-	pthread_mutex_unlock(&d->mutex);
+	rc = find_answer(&p, d, (uint64_t)off, &a, &err);
 	if (rc < 0)
 		pfs_mount_fail(req, "readdir", rc, &err);
+	else if (fuse_reply_buf(req, a.data, a.len) < 0 && plus)
+		take_back(p.m, a.data, a.len);
 	else
-		fuse_reply_buf(req, p.data, p.len);
-	free(p.data);
+		prepare_next(&p, d, &a);
+	free(a.data);
+	pthread_mutex_unlock(&d->mutex);
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)

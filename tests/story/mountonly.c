@@ -9,9 +9,11 @@
  * "put REPO BRANCH NAME TEXT", "commit REPO BRANCH MESSAGE", "remove REPO BRANCH
  * NAME", "branch REPO NAME", "drop REPO NAME", "discard REPO BRANCH",
  * "datum NAME REPO COMMIT PATH OUTREPO OUTBRANCH", "undatum NAME". Each is
- * answered by "ok" or an error. The end of input unmounts.
+ * answered by "ok" or an error. "known" is answered by the number of inodes and
+ * that of answers prepared for the kernel. The end of input unmounts.
  */
 #include "fuse/fuse.h"
+#include "fuse/mount.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -21,6 +23,7 @@
 #include <unistd.h>
 
 static struct pfs_instance *pfs;
+static struct pfs_mount *mount_of_all;
 static volatile bool done;
 
 static void *tick(void *arg)
@@ -125,6 +128,17 @@ static int run(char **word, int n, struct pfs_error *err)
 	return PFS_E_INVALID;
 }
 
+static void tell_known(void)
+{
+	struct pfs_mount *m = mount_of_all;
+	unsigned n;
+
+	pfs_lock(&m->lock);
+	n = m->inodes.n;
+	pfs_unlock(&m->lock);
+	printf("%u %u\n", n, m->n_ahead);
+}
+
 static void serve(void)
 {
 	char line[4096];
@@ -137,7 +151,9 @@ static void serve(void)
 		line[strcspn(line, "\n")] = '\0';
 		while (n < 8 && (word[n] = strsep(&rest, " ")))
 			n++;
-		if (run(word, n, &err) < 0)
+		if (n == 1 && strcmp(word[0], "known") == 0)
+			tell_known();
+		else if (run(word, n, &err) < 0)
 			printf("error %s\n", err.text);
 		else
 			printf("ok\n");
@@ -168,7 +184,6 @@ static void read_options(int argc, char **argv, struct pfs_fuse_options *o)
 int main(int argc, char **argv)
 {
 	struct pfs_fuse_options o = PFS_FUSE_OPTIONS_INIT;
-	struct pfs_mount *m = NULL;
 	struct pfs_error err = { 0 };
 	pthread_t ticker;
 
@@ -176,17 +191,18 @@ int main(int argc, char **argv)
 		return 2;
 	read_options(argc, argv, &o);
 	o.log = log_line;
-	if (pfs_open(argv[1], &pfs, &err) < 0 || pfs_fuse_mount(pfs, argv[2], &o, &m, &err) < 0) {
+	if (pfs_open(argv[1], &pfs, &err) < 0 ||
+	    pfs_fuse_mount(pfs, argv[2], &o, &mount_of_all, &err) < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
 	pthread_create(&ticker, NULL, tick, NULL);
-	printf("mounted %s\n", pfs_fuse_features(m));
+	printf("mounted %s\n", pfs_fuse_features(mount_of_all));
 	fflush(stdout);
 	serve();
 	done = true;
 	pthread_join(ticker, NULL);
-	pfs_fuse_unmount(&m);
+	pfs_fuse_unmount(&mount_of_all);
 	pfs_close(&pfs);
 	return 0;
 }

@@ -51,6 +51,9 @@ class Held:
         self.listing = os.open(f"{top}/many", os.O_RDONLY | os.O_DIRECTORY)
         self.scan = os.scandir(f"{top}/many")
         self.seen = [next(self.scan).name for _ in range(100)]
+        # Of a commit more is prepared than was asked for.
+        self.fixed = os.scandir(f"{commit}/many")
+        self.fixed_seen = [next(self.fixed).name for _ in range(100)]
         self.start_child()
         self.lock = os.open(f"{top}/locked", os.O_RDWR | os.O_CREAT)
         fcntl.lockf(self.lock, fcntl.LOCK_EX, 10, 5)
@@ -187,6 +190,8 @@ class Held:
         must("every name once", len(names) == len(set(names)))
         must("a listing goes on",
              set(names) >= {f"f{i:04}" for i in range(3000) if i % 10 != 7})
+        fixed = self.fixed_seen + [e.name for e in self.fixed]
+        must("and that of a commit", sorted(fixed) == [f"f{i:04}" for i in range(3000)])
         # With a descriptor Python takes linkat(2), which follows.
         os.link(f"/proc/self/fd/{self.tmp}", f"{self.top}/named", src_dir_fd=self.standing)
         with open(f"{self.top}/named") as f:
