@@ -175,6 +175,7 @@ static int restore_inode(struct pfs_mount *m, const struct pfs_handover_inode *i
 	i->immutable = in->immutable;
 	i->volatile_ = in->volatile_;
 	i->watched = in->watched;
+	i->bare = BARE_LOOKUPS; /* nobody knows */
 	i->handle = h;
 	if (h)
 		pfs_handle_set_tag(h, i);

@@ -37,7 +37,15 @@ struct inode {
 	uint32_t generation;       /* 0: nobody has the slot */
 	/* From the last attributes seen. */
 	_Atomic bool immutable, volatile_, watched;
+	/*
+	 * Of a directory: the kernel may keep a listing that has names only, and drops it
+	 * when so many of them have been asked for. 0: it has none.
+	 */
+	_Atomic uint8_t bare;
 };
+
+/* For who looks at one or two of them the names are kept. */
+#define BARE_LOOKUPS 250u
 
 /* The inode the kernel means; NULL when it is none of ours. */
 struct inode *pfs_inode_find(struct pfs_mount *m, fuse_ino_t ino);

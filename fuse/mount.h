@@ -103,6 +103,9 @@ struct pfs_mount {
 	/* Directories whose names are asked for one by one: several may share a place. */
 	_Atomic fuse_ino_t looked_up[N_LOOKED_UP];
 
+	/* A directory whose kept listing the kernel is to drop; 0: none. */
+	_Atomic fuse_ino_t bare;
+
 	/* Answers that are prepared before they are asked for. */
 	_Atomic unsigned n_ahead;
 

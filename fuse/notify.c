@@ -59,6 +59,15 @@ static void pass_on(struct pfs_mount *m, const struct pfs_view_change *c)
 		fuse_lowlevel_notify_inval_inode(m->se, ino, 0, 0);
 }
 
+/* What it has of names only is not worth keeping: they are looked at. */
+static void drop_bare(struct pfs_mount *m)
+{
+	fuse_ino_t ino = atomic_exchange(&m->bare, 0);
+
+	if (ino)
+		fuse_lowlevel_notify_inval_inode(m->se, ino, 0, 0);
+}
+
 static void *run_notifier(void *arg)
 {
 	struct pfs_mount *m = arg;
@@ -68,7 +77,10 @@ static void *run_notifier(void *arg)
 	if (m->taken && m->o.notify)
 		forget_all(m);
 	while (!m->stopping) {
-		if (pfs_view_next_change(m->view, 1000, &c) <= 0)
+		int rc = pfs_view_next_change(m->view, 1000, &c);
+
+		drop_bare(m);
+		if (rc <= 0)
 			continue;
 		/* Whoever caches nothing need not be told, but the changes have to be taken. */
 		if (!m->o.notify)

@@ -295,18 +295,42 @@ static int item_at(struct dir *d, uint64_t pos, struct pfs_error *err)
 /*
  * Most who list a directory look at what it names next, which is the cheaper by
  * far when the listing brought it along. Who reads on and on in a very large one
- * without doing so wants its names.
+ * without doing so wants its names. find(1) and its kin read 100000 before they look
+ * at the first: at those of them that have no entries yet, and we know.
  */
-#define ENTRIES_BLINDLY 131072u
+#define ENTRIES_BLINDLY 98304u
 
 static _Atomic fuse_ino_t *looked_up_of(struct pfs_mount *m, fuse_ino_t dir)
 {
 	return &m->looked_up[(dir ^ dir >> 10) % N_LOOKED_UP];
 }
 
-void pfs_op_note_lookup(struct pfs_mount *m, fuse_ino_t dir)
+/*
+ * A listing that the kernel has kept comes without us, so it does not matter what
+ * we would bring along: who lists names first and looks at them later would ask for
+ * each. Several at once may count one too few; when another directory is being
+ * dropped, the next look-up tries again.
+ */
+static void count_bare(struct pfs_mount *m, struct inode *dir)
 {
-	atomic_store_explicit(looked_up_of(m, dir), dir, memory_order_relaxed);
+	fuse_ino_t none = 0;
+	uint8_t left = dir->bare;
+
+	if (left > 1) {
+		dir->bare = left - 1;
+	} else if (left == 1 &&
+		   atomic_compare_exchange_strong(&m->bare, &none, pfs_inode_number_of(dir))) {
+		dir->bare = 0;
+		pfs_view_wake(m->view);
+	}
+}
+
+void pfs_op_note_lookup(struct pfs_mount *m, struct inode *dir)
+{
+	fuse_ino_t ino = pfs_inode_number_of(dir);
+
+	atomic_store_explicit(looked_up_of(m, ino), ino, memory_order_relaxed);
+	count_bare(m, dir);
 }
 
 static bool wants_entries(struct pfs_mount *m, struct dir *d, fuse_ino_t ino, uint64_t pos)
@@ -376,6 +400,8 @@ static int make_answer(struct page *p, struct dir *d, uint64_t pos, struct answe
 	if (!p->data)
 		return pfs_fail_nomem(err, "a listing");
 	p->entries = p->plus && wants_entries(p->m, d, pfs_inode_number_of(p->dir), pos);
+	if (p->plus && !p->entries)
+		p->dir->bare = BARE_LOOKUPS;
 	rc = fill_page(p, d, pos, &a.next, err);
 	if (rc < 0) {
 		free(p->data);

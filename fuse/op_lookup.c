@@ -53,7 +53,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (!dir)
 		return;
-	pfs_op_note_lookup(m, parent);
+	pfs_op_note_lookup(m, dir);
 	rc = pfs_inode_lookup(m, dir, name, &e, &err);
 	if (rc == PFS_E_NOTFOUND) {
 		e = (struct fuse_entry_param){ .entry_timeout = pfs_inode_miss_timeout(m, dir) };

@@ -64,7 +64,7 @@ int pfs_open_take(struct pfs_mount *m, struct inode *i, const struct pfs_handove
 int pfs_dir_take(struct pfs_mount *m, struct inode *i, const struct pfs_handover_open *in,
 		 struct pfs_error *err);
 /* A name of this directory was asked for by itself. */
-void pfs_op_note_lookup(struct pfs_mount *m, fuse_ino_t dir);
+void pfs_op_note_lookup(struct pfs_mount *m, struct inode *dir);
 
 /* Whom a request's new things belong to. */
 struct pfs_who pfs_op_who(fuse_req_t req);

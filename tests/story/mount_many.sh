@@ -21,6 +21,23 @@ ls -f "$commit/d0000" | grep -v '^\.' >"$S/again"
 claim "a listing that the kernel kept is the same" cmp "$S/names" "$S/again"
 same "all have size and time" $n "$(find "$commit/d0000" -type f -size 400c -newermt 2023-11-14 | wc -l)"
 
+# Of the last names the kernel was told nothing else, and it keeps that: when it has asked
+# for a few it drops the listing. Again, should it have lost what it was told of the first.
+answers() { awk '/^syscw/ { print $2 }' "/proc/$PFSD_PID/io"; }
+asks_few() {
+	for _ in 1 2 3; do
+		stop_pfsd
+		start_pfsd
+		ls -f "$commit/d0000" >"$S/again"
+		before=$(answers)
+		find "$commit/d0000" -size 400c >"$S/found"
+		[ $(($(answers) - before)) -ge 15000 ] || return 0
+		echo "$(($(answers) - before)) answers"
+	done
+	return 1
+}
+claim "who looks at names that were listed before does not ask for each" asks_few
+
 # Reading one name while a listing is under way asks for attributes from there on.
 stop_pfsd
 start_pfsd
