@@ -2,6 +2,7 @@
 #include "store/session.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Open files: the facade over what a place opens. */
@@ -96,10 +97,37 @@ static int check_writable(const struct pfs_file *f, bool can, struct pfs_error *
 	return 0;
 }
 
+/* "/repo/rev/a/b", or the end of it that fits. */
+static const char *path_of(struct pfs_handle *h, char *buf, size_t size)
+{
+	char *at = buf + size - 1;
+
+	*at = 0;
+	/* Under the lock, since things may be renamed. */
+	pfs_lock(&h->view->lock);
+	for (; h->parent; h = h->parent) {
+		size_t len = strlen(pfs_handle_name(h));
+
+		if (len + 1 > (size_t)(at - buf))
+			break;
+		at -= len + 1;
+		*at = '/';
+		memcpy(at + 1, pfs_handle_name(h), len);
+	}
+	pfs_unlock(&h->view->lock);
+	return at;
+}
+
 int pfs_file_read(struct pfs_file *f, uint64_t off, void *data, size_t len, size_t *out_len,
 		  struct pfs_error *err)
 {
-	return f->ops->read(f, off, data, len, out_len, err);
+	char path[PFS_ERROR_TEXT_SIZE / 2];
+	int rc = f->ops->read(f, off, data, len, out_len, err);
+
+	/* What is damaged below has no name there: people have to be told which file it is. */
+	if (rc == PFS_E_CORRUPT || rc == PFS_E_IO)
+		pfs_wrap(err, rc, "%s", path_of(f->handle, path, sizeof(path)));
+	return rc;
 }
 
 int pfs_file_write(struct pfs_file *f, uint64_t off, const void *data, size_t len,

@@ -107,6 +107,7 @@ claim "by HTTP it says the same" sh -c "grep -v '^\$' http | diff - raw"
 exits "no copy, no repair" 4 pfs fsck --level full --repair
 says "and what to do" "put the files, from a backup, into any branch and repair again"
 refuse "reading it fails" cat "$MNT/books/$C1/alone"
+claim "and the log names the file" grep -q "fuse.read .*/books/$C1/alone: " "$S/pfsd.log"
 exits "getting it names the damage" 11 pfs get file "books@$C1:alone" -o got
 says "and the file" "alone"
 claim "nothing is left of what came" test ! -e got
