@@ -23,7 +23,7 @@ struct pfs_daemon {
 	const char *mount;        /* absolute; NULL: not mounted */
 	const char *no_mount_why; /* for people, when mount is NULL */
 	const char *features;     /* of the mount; NULL likewise */
-	char listen_host[256]; /* "": it listens on no port */
+	char listen_host[256];    /* "": it listens on no port */
 	int64_t started_ns;
 
 	struct pfs_lock planning; /* PFS_RANK_DAEMON: one planner turn at a time */

@@ -10,7 +10,7 @@
 #define WAIT_MAX_SECONDS 86400u
 #define SLICE_MS         1000
 #define RUNNER_SILENT_MS 150000 /* each asks once a minute at least */
-#define FOLLOW_MS        200 /* a log has no events: how often it is looked at */
+#define FOLLOW_MS        200    /* a log has no events: how often it is looked at */
 
 /* Why a job does not begin, where that is known: rows tell only how it ended. */
 static void explain(struct pfs_daemon *d, struct pfs_job *job)
