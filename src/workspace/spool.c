@@ -442,9 +442,10 @@ void pfs_spool_reserve(struct pfs_spool *s)
 		return;
 	fd = openat(s->dir, RESERVE_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	for (unsigned size = RESERVE_SIZE; fd >= 0 && size > have; size -= RESERVE_STEP) {
-		if (fallocate(fd, 0, 0, size) < 0)
+		if (fallocate(fd, 0, 0, size) == 0)
+			atomic_store(&s->reserved, size);
+		else if (errno == ENOSPC)
 			continue;
-		atomic_store(&s->reserved, size);
 		return;
 	}
 }
