@@ -381,16 +381,22 @@ static bool is_left(const struct pfs_mount *m, int rc)
 	return rc == PFS_E_CANCELLED && m->holding;
 }
 
-/* Set-id bits go when somebody who may not set them opens for truncation. */
-static int drop_set_id(struct pfs_mount *m, struct pfs_handle *h, struct pfs_error *err)
+/*
+ * Set-id bits go when somebody who may not set them changes the bytes. The kernel,
+ * which asked for it, does not take it that they did when the write was direct.
+ */
+static int drop_set_id(struct pfs_mount *m, struct inode *i, struct pfs_error *err)
 {
 	struct pfs_attr a;
-	int rc = pfs_view_getattr(m->view, h, &a, err);
+	int rc = pfs_view_getattr(m->view, i->handle, &a, err);
 
 	if (rc < 0 || !(a.mode & (S_ISUID | S_ISGID)))
 		return rc;
 	a.mode &= (uint16_t) ~(S_ISUID | (a.mode & S_IXGRP ? S_ISGID : 0));
-	return pfs_view_setattr(m->view, h, PFS_SET_MODE, &a, NULL, err);
+	rc = pfs_view_setattr(m->view, i->handle, PFS_SET_MODE, &a, NULL, err);
+	if (rc == 0)
+		pfs_notify_attributes(m, pfs_inode_number_of(i));
+	return rc;
 }
 
 /* The kernel takes capabilities away before every other change of the bytes. */
@@ -431,7 +437,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	if (rc == 0 && fi->kill_suidgid && (fi->flags & O_TRUNC))
-		rc = drop_set_id(m, i->handle, &err);
+		rc = drop_set_id(m, i, &err);
 	if (rc == 0 && (fi->flags & O_TRUNC) && !i->volatile_)
 		rc = drop_capability(m, i->handle, &err);
 	if (rc < 0) {
@@ -580,7 +586,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	else
 		rc = pfs_file_write(f, (uint64_t)off, data, size, &err);
 	if (rc == 0 && fi->kill_suidgid)
-		rc = drop_set_id(fuse_req_userdata(req), i->handle, &err);
+		rc = drop_set_id(fuse_req_userdata(req), i, &err);
 	if (rc < 0)
 		pfs_mount_fail(req, "write", rc, &err);
 	else
@@ -643,8 +649,7 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
  */
 static int changed(fuse_req_t req, struct inode *i, struct pfs_error *err)
 {
-	return fuse_req_ctx(req)->uid == 0 ? 0
-					   : drop_set_id(fuse_req_userdata(req), i->handle, err);
+	return fuse_req_ctx(req)->uid == 0 ? 0 : drop_set_id(fuse_req_userdata(req), i, err);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,

@@ -325,17 +325,17 @@ def shared_mappings_of_a_committed_file():
     mapped(3 * M)
 
 
+def told_alone(what, path):
+    """As who asks for nothing else is told: access times, asked for too, make the kernel look."""
+    return subprocess.check_output(["stat", "-c", what, path])
+
+
 def within_a_second(what):
     for _ in range(40):
         if what():
             return
         time.sleep(0.05)
     raise AssertionError("not within two seconds")
-
-
-def time_alone(path):
-    """As who asks for nothing else is told: access times, asked for too, make the kernel look."""
-    return subprocess.check_output(["stat", "-c", "%.9Y", path])
 
 
 def times_of_a_mapped_file(size):
@@ -346,16 +346,16 @@ def times_of_a_mapped_file(size):
         commit()
     for page in 0, 4096:
         time.sleep(1.2)  # so that the kernel believes what it is told now for as long as it may
-        then = time_alone("stored")
+        then = told_alone("%.9Y", "stored")
         time.sleep(0.05)
         fd = opened("stored")
         with mmap.mmap(fd, size) as m:
             m[page] = 1
             if page:
                 m.flush()
-                within_a_second(lambda: time_alone("stored") > then)
+                within_a_second(lambda: told_alone("%.9Y", "stored") > then)
         os.close(fd)
-        within_a_second(lambda: time_alone("stored") > then)
+        within_a_second(lambda: told_alone("%.9Y", "stored") > then)
 
 
 def times_of_a_new_mapped_file():
@@ -593,6 +593,10 @@ def set_id_bits_and_who_writes():
         os.write(fd, b"x")
         assert os.fstat(fd).st_mode & 0o7777 == 0o777
 
+    def write_past_the_cache(step):
+        fd = os.open("set-id", os.O_WRONLY | os.O_DIRECT)
+        assert os.pwritev(fd, [aligned(4096, b"d")], 0) == 4096
+
     def write_late(step):
         fd = os.open("late", os.O_WRONLY)
         os.write(fd, b"x")
@@ -605,6 +609,14 @@ def set_id_bits_and_who_writes():
         os.chmod("set-id", bits)
         as_nobody(write).end()
         assert mode("set-id") == 0o777
+        os.unlink("set-id")
+
+        os.close(opened("set-id"))
+        os.chmod("set-id", bits)
+        time.sleep(1.2)  # so that the kernel believes what it is told now for as long as it may
+        assert mode("set-id") == bits
+        as_nobody(write_past_the_cache).end()
+        assert told_alone("%a", "set-id") == b"777\n"
         os.unlink("set-id")
 
     # Opened when there was nothing to clear.
