@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,10 +138,9 @@ static void *run_ticker(void *arg)
 
 	for (unsigned tenths = 1; !p->daemon.stopping; tenths++) {
 		usleep(100 * 1000); /* short, so that nobody waits for it at the end */
-		if (p->mount && !pfs_fuse_mounted(p->mount) && !p->unmounted) {
-			p->unmounted = true;
+		if (p->mount && !pfs_fuse_mounted(p->mount) &&
+		    !atomic_exchange(&p->unmounted, true))
 			kill(getpid(), SIGTERM);
-		}
 		if (tenths % 10)
 			continue;
 		if (pfs_instance_tick(p->daemon.instance, &err) < 0)
@@ -178,10 +178,13 @@ static void block_signals(sigset_t *out)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-/* From here on a second signal ends the process as it ends any other. */
-static void unblock_signals(const sigset_t *set)
+/*
+ * From here on a second signal ends the process as it ends any other. After an umount
+ * there was none yet: the first is that of a machine that goes down, and waits.
+ */
+static void unblock_signals(const sigset_t *set, bool unmounted)
 {
-	signal(SIGTERM, SIG_DFL);
+	signal(SIGTERM, unmounted ? SIG_IGN : SIG_DFL);
 	signal(SIGINT, SIG_DFL);
 	signal(SIGHUP, SIG_IGN);
 	pthread_sigmask(SIG_UNBLOCK, set, NULL);
@@ -507,7 +510,7 @@ static int run(struct program *p)
 {
 	struct pfs_error err = { 0 };
 	sigset_t signals;
-	bool hold;
+	bool unmounted, hold;
 	int rc, got = 0;
 
 	pfs_holder_inherit(&p->held);
@@ -525,13 +528,16 @@ static int run(struct program *p)
 		fprintf(stderr, "pfsd: %s\n", err.text);
 		return pfs_code_exit(rc);
 	}
-	if (p->unmounted)
+	/* From here on the ticker does not tell us. */
+	unmounted =
+		atomic_exchange(&p->unmounted, true) || (p->mount && !pfs_fuse_mounted(p->mount));
+	if (unmounted)
 		pfs_log(PFS_LOG_INFO, "pfsd.stopping why=\"somebody unmounted %s\"", p->mount_path);
 	else
 		pfs_log(PFS_LOG_INFO, "pfsd.stopping signal=%s", got == SIGTERM ? "TERM" : "INT");
 	pfs_socket_notify("STOPPING=1");
-	hold = !p->unmounted && is_held(p, END);
-	unblock_signals(&signals);
+	hold = !unmounted && is_held(p, END);
+	unblock_signals(&signals, unmounted);
 	stop(p, hold);
 	leave_mount(p);
 	pfs_log(PFS_LOG_INFO, "pfsd.stopped");
