@@ -33,7 +33,7 @@ struct subject {
 struct control {
 	const char *name;
 	bool workspace_only;
-	bool writable;
+	uint16_t mode;
 	int (*show)(const struct subject *s, struct pfs_buf *out, struct pfs_error *err);
 };
 
@@ -214,14 +214,15 @@ static int show_stats(const struct subject *s, struct pfs_buf *out, struct pfs_e
 	return rc;
 }
 
+/* What names names is not for others: they may be of directories that others may not look into. */
 static const struct control controls[] = {
-	{ "commit", true, true, show_commit },
-	{ "diff", false, false, show_diff },
-	{ "head", false, false, show_head },
-	{ "log", false, false, show_log },
-	{ "provenance", false, false, show_provenance },
-	{ "stats", false, false, show_stats },
-	{ "status", true, false, show_status },
+	{ "commit", true, 0644, show_commit },
+	{ "diff", false, 0440, show_diff },
+	{ "head", false, 0444, show_head },
+	{ "log", false, 0444, show_log },
+	{ "provenance", false, 0444, show_provenance },
+	{ "stats", false, 0444, show_stats },
+	{ "status", true, 0440, show_status },
 };
 #define N_CONTROLS (sizeof(controls) / sizeof(*controls))
 
@@ -333,7 +334,7 @@ static int dir_list(struct pfs_handle *dir, struct pfs_listing *l, struct pfs_er
 
 static int control_getattr(struct pfs_handle *h, struct pfs_attr *out, struct pfs_error *err)
 {
-	return control_attr(h, PFS_TYPE_FILE, h->u.control->writable ? 0644 : 0444, out, err);
+	return control_attr(h, PFS_TYPE_FILE, h->u.control->mode, out, err);
 }
 
 /* What is written anew has not failed yet. */
@@ -352,7 +353,7 @@ static int control_setattr(struct pfs_handle *h, unsigned which, const struct pf
 			   struct pfs_error *err)
 {
 	(void)set;
-	if (!h->u.control->writable)
+	if (!(h->u.control->mode & 0200))
 		return pfs_view_readonly(h, err);
 	if (which & ~(unsigned)(PFS_SET_SIZE | PFS_SET_MTIME | PFS_SET_ATIME))
 		return pfs_fail(err, PFS_E_DENIED,
@@ -667,7 +668,7 @@ static int control_open(struct pfs_handle *h, unsigned flags, struct pfs_file **
 	struct control_file *f;
 	int rc = 0;
 
-	if ((flags & PFS_OPEN_WRITE) && !h->u.control->writable)
+	if ((flags & PFS_OPEN_WRITE) && !(h->u.control->mode & 0200))
 		return pfs_fail(err, PFS_E_READONLY, "control file \"%s\" is for reading",
 				h->u.control->name);
 	f = calloc(1, sizeof(*f));

@@ -212,6 +212,19 @@ mkdir "$MNT/loud" "$MNT/loud/b"
 printf 'a \033[31mred\tword\nmore' >"$MNT/loud/b/.pfs/commit"
 same "what a terminal would obey is a question mark in the log" "a ?[31mred?word" "$(cut -d ' ' -f 3- "$MNT/loud/b/.pfs/log")"
 
+# ---- names that are not for everybody ----
+# From inside: the folder of this story is not for others either.
+as_nobody() { (cd "$MNT/loud" && exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"); }
+mkdir -m 700 "$MNT/loud/b/private" && touch "$MNT/loud/b/private/plan"
+claim "the owner of a branch is told what is new" grep -q "+ private/plan" "$MNT/loud/b/.pfs/status"
+echo >"$MNT/loud/b/.pfs/commit"
+head=$(cat "$MNT/loud/b/.pfs/head")
+for each in b/.pfs/status b/.pfs/diff "$head/.pfs/diff"; do
+	refuse "others do not read $(basename "$each")" as_nobody cat "$each"
+done
+claim "they read the log" as_nobody cat b/.pfs/log
+claim "and the head" as_nobody cat "$head/.pfs/head"
+
 # ---- the end ----
 (
 	cd moved || exit 1
