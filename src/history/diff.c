@@ -117,7 +117,7 @@ int pfs_seat_differs(struct pfs_history *h, struct pfs_seat *seat,
 	rc = pfs_place_root(h, branch, &head, err);
 	pfs_session_begin(h->store, &session);
 	if (rc == 0)
-		rc = pfs_workspace_preview(seat->ws, &sealed, err);
+		rc = pfs_workspace_preview(seat->ws, &head.dir, &sealed, err);
 	pfs_session_end(h->store, &session);
 	if (rc == 0)
 		*out = !pfs_id_equal(&sealed.root.dir, &head.dir);
@@ -134,12 +134,12 @@ static int seal_both(struct pfs_history *h, struct pfs_seat *seat, const char *r
 		     struct pfs_error *err)
 {
 	struct pfs_place at;
-	int rc = pfs_workspace_preview(seat->ws, now, err);
+	int rc = pfs_place_find(h, repo, branch, &at, err);
 
 	assert(pfs_held(&seat->commit_lock));
 	if (rc == 0)
-		rc = pfs_place_find(h, repo, branch, &at, err);
-	return rc < 0 ? rc : pfs_place_root(h, &at.branch, head, err);
+		rc = pfs_place_root(h, &at.branch, head, err);
+	return rc < 0 ? rc : pfs_workspace_preview(seat->ws, &head->dir, now, err);
 }
 
 int pfs_commit_status(struct pfs_history *h, const char *repo, const char *branch, size_t max,

@@ -96,6 +96,7 @@ int pfs_chunk_take(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_kept
 
 struct round {
 	enum pfs_chunk_how how;
+	const struct pfs_id *against; /* of a glance */
 	struct pfs_chunk_tasks tasks;
 	struct places places;
 	struct pfs_buf names; /* of tasks and places */
@@ -138,7 +139,8 @@ static int add_task(struct round *r, struct pfs_node *n, size_t place, struct pf
 	int rc = 0;
 
 	task.named =
-		task.state == PFS_FILE_NEW && (n->place->in_base || r->places.items[place].sought);
+		task.state == PFS_FILE_NEW &&
+		(n->place->in_base || r->places.items[place].sought || r->how == PFS_CHUNK_GLANCE);
 	if (task.named)
 		rc = add_name(r, n->place, &task.at, err);
 	if (rc == 0)
@@ -172,11 +174,15 @@ static int collect(struct pfs_workspace *ws, struct round *r, struct pfs_error *
 	return rc;
 }
 
-/* The namesakes of directories, from the top down. Hints: failing is fine. */
-static void find_namesakes(struct pfs_workspace *ws, struct round *r)
+/* The namesakes of directories, from the top down. They are hints, but for a glance. */
+static int find_namesakes(struct pfs_workspace *ws, struct round *r, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
+	bool glance = r->how == PFS_CHUNK_GLANCE;
+	int rc;
 
+	if (glance)
+		r->places.items[0].base = *r->against;
 	for (size_t i = 0; i < r->places.n; i++) {
 		struct place *p = &r->places.items[i];
 		const struct pfs_id *above = &r->places.items[p->above].base;
@@ -185,13 +191,17 @@ static void find_namesakes(struct pfs_workspace *ws, struct round *r)
 		if (!p->sought)
 			continue;
 		p->base = (struct pfs_id){ 0 };
-		if (!pfs_id_is_zero(above) &&
-		    pfs_tree_find(ws->store, above, name, strlen(name), &found, NULL) == 0 &&
-		    found.e.type == PFS_ENTRY_DIR)
+		if (pfs_id_is_zero(above))
+			continue;
+		rc = pfs_tree_find(ws->store, above, name, strlen(name), &found, err);
+		if (rc == 0 && found.e.type == PFS_ENTRY_DIR)
 			p->base = found.e.dir;
+		if (rc < 0 && rc != PFS_E_NOTFOUND && glance)
+			return rc;
 	}
 	for (size_t i = 0; i < r->tasks.n; i++)
 		r->tasks.items[i].dir = r->places.items[r->tasks.items[i].place].base;
+	return 0;
 }
 
 /* Nobody had it open for writing, and nobody opened it since. */
@@ -247,9 +257,10 @@ static int run_tasks(struct pfs_workspace *ws, struct round *r, struct pfs_error
 	return rc == 0 && b ? pfs_chunk_batch_flush(b, err) : rc;
 }
 
-int pfs_chunk_round(struct pfs_workspace *ws, enum pfs_chunk_how how, struct pfs_error *err)
+int pfs_chunk_round(struct pfs_workspace *ws, enum pfs_chunk_how how, const struct pfs_id *against,
+		    struct pfs_error *err)
 {
-	struct round r = { .how = how, .names = PFS_BUF_INIT(SIZE_MAX / 2) };
+	struct round r = { .how = how, .against = against, .names = PFS_BUF_INIT(SIZE_MAX / 2) };
 	size_t n;
 	int rc;
 
@@ -257,7 +268,7 @@ int pfs_chunk_round(struct pfs_workspace *ws, enum pfs_chunk_how how, struct pfs
 	rc = collect(ws, &r, err);
 	pfs_rwlock_unlock(&ws->lock);
 	if (rc == 0 && r.tasks.n)
-		find_namesakes(ws, &r);
+		rc = find_namesakes(ws, &r, err);
 	if (rc == 0)
 		rc = run_tasks(ws, &r, err);
 	n = r.tasks.n;

@@ -13,11 +13,12 @@
 enum pfs_chunk_how {
 	PFS_CHUNK_COPY,
 	PFS_CHUNK_ADOPT, /* huge files that nobody has open may become part of the store as they are */
-	PFS_CHUNK_GLANCE, /* new files that differ from what the base has at their path are not read */
+	PFS_CHUNK_GLANCE, /* new files that differ from what is at their path are not read */
 };
 
-/* One round: 1 when there was something to do. Without the lock. */
-int pfs_chunk_round(struct pfs_workspace *ws, enum pfs_chunk_how how, struct pfs_error *err);
+/* One round: 1 when there was something to do. Without the lock. For a glance `against` is a directory. */
+int pfs_chunk_round(struct pfs_workspace *ws, enum pfs_chunk_how how, const struct pfs_id *against,
+		    struct pfs_error *err);
 
 /*
  * The content of a file for this seal, a new reference: known, or, if it is a

@@ -4,7 +4,7 @@
  *	short   gathered, and stored together on all processors
  *	long    cut and stored, as deltas against what the base has at its name
  *	huge    surveyed, and its spool file taken in by the store: nothing is copied
- *	glance  zeros as long as the file: it differs from the base, whatever it has
+ *	glance  zeros as long as the file: it differs from what was there, whatever it has
  *
  * A huge file is taken in only when nobody has it open, since from then on its
  * spool file is not changed any more: who opens it for writing has to be given
@@ -207,11 +207,19 @@ static int stand_in(struct pfs_store *st, uint64_t size, struct pfs_content *out
 static int glance(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, uint64_t size,
 		  struct pfs_error *err)
 {
+	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
+	const char *name = (const char *)b->names->data + t->at;
 	struct pfs_content content;
-	int rc;
+	int rc = PFS_E_NOTFOUND;
 
-	/* Another name of it may be where the base has one. */
-	if (t->several || (find_old(b, t, &content) && content.size == size))
+	/* Another of its names may be one that was there. */
+	if (t->several)
+		return 0;
+	if (!pfs_id_is_zero(&t->dir))
+		rc = pfs_tree_find(b->ws->store, &t->dir, name, strlen(name), &found, err);
+	if (rc < 0 && rc != PFS_E_NOTFOUND)
+		return rc;
+	if (rc == 0 && found.e.type == PFS_ENTRY_FILE && found.e.content.size == size)
 		return 0;
 	rc = stand_in(b->ws->store, size, &content, err);
 	if (rc == 0)

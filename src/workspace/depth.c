@@ -87,11 +87,11 @@ static int find_layers(const struct pfs_node *top, int left, struct layers *out,
 	return rc;
 }
 
-int pfs_depth_look(struct pfs_workspace *ws, const struct pfs_node *n, const struct pfs_node *to,
-		   struct pfs_depth *out, struct pfs_error *err)
+int pfs_depth_look(struct pfs_workspace *ws, const struct pfs_node *n, const struct pfs_node *from,
+		   const struct pfs_node *to, struct pfs_depth *out, struct pfs_error *err)
 {
 	struct layers layers = { 0 };
-	int left, rc;
+	int left, rc = 0;
 
 	*out = (struct pfs_depth){ .to = to };
 	if (!n || n->type != PFS_ENTRY_DIR)
@@ -99,8 +99,10 @@ int pfs_depth_look(struct pfs_workspace *ws, const struct pfs_node *n, const str
 	out->dir = n;
 	pfs_rwlock_read(&ws->lock);
 	out->moves = ws->moves;
+	out->rises = pfs_depth_of(to) <= pfs_depth_of(from);
 	left = levels_left(to);
-	rc = find_layers(n, left, &layers, err);
+	if (!out->rises)
+		rc = find_layers(n, left, &layers, err);
 	pfs_rwlock_unlock(&ws->lock);
 	for (size_t i = 0; rc == 0 && i < layers.n; i++)
 		rc = pfs_depth_passes(ws->store, &layers.items[i].base,
@@ -117,7 +119,7 @@ bool pfs_depth_holds(const struct pfs_workspace *ws, const struct pfs_depth *d)
 
 int pfs_depth_check(const struct pfs_depth *d, struct pfs_error *err)
 {
-	if (!d->dir)
+	if (!d->dir || d->rises)
 		return 0;
 	if (!d->deep && (int)levels_in_memory(d->dir) <= levels_left(d->to))
 		return 0;

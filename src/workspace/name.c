@@ -506,9 +506,9 @@ static int look_down(struct pfs_workspace *ws, const struct pfs_probe *from,
 		     const struct pfs_probe *to, const struct pfs_crossing *c, struct renaming *how,
 		     struct pfs_error *err)
 {
-	int rc = pfs_depth_look(ws, c->dirs[0], to->dir, &how->depth, err);
+	int rc = pfs_depth_look(ws, c->dirs[0], from->dir, to->dir, &how->depth, err);
 
-	return rc < 0 ? rc : pfs_depth_look(ws, c->dirs[1], from->dir, &how->back, err);
+	return rc < 0 ? rc : pfs_depth_look(ws, c->dirs[1], to->dir, from->dir, &how->back, err);
 }
 
 static int rename_names(struct pfs_workspace *ws, struct pfs_probe *from, struct pfs_probe *to,

@@ -367,13 +367,14 @@ static int announce(struct pfs_workspace *ws, const struct pfs_commit_id *mark,
 	return late ? pfs_workspace_save(ws, err) : 0;
 }
 
-static int make_root(struct pfs_workspace *ws, enum pfs_chunk_how how, struct pfs_error *err)
+static int make_root(struct pfs_workspace *ws, enum pfs_chunk_how how, const struct pfs_id *against,
+		     struct pfs_error *err)
 {
 	struct pfs_sealing *s;
 	int rc = begin(ws, err);
 
 	for (int round = 0; rc == 0 && round < ROUNDS; round++) {
-		rc = pfs_chunk_round(ws, how, err);
+		rc = pfs_chunk_round(ws, how, against, err);
 		if (rc == 0)
 			break;
 		rc = rc < 0 ? rc : 0;
@@ -402,7 +403,7 @@ int pfs_workspace_seal(struct pfs_workspace *ws, const struct pfs_commit_id *mar
 		       struct pfs_sealed *out, struct pfs_error *err)
 {
 	struct pfs_sealing *s;
-	int rc = make_root(ws, mark ? PFS_CHUNK_ADOPT : PFS_CHUNK_COPY, err);
+	int rc = make_root(ws, mark ? PFS_CHUNK_ADOPT : PFS_CHUNK_COPY, NULL, err);
 
 	if (rc == 0 && mark)
 		rc = announce(ws, mark, err);
@@ -417,9 +418,10 @@ int pfs_workspace_seal(struct pfs_workspace *ws, const struct pfs_commit_id *mar
 	return 0;
 }
 
-int pfs_workspace_preview(struct pfs_workspace *ws, struct pfs_sealed *out, struct pfs_error *err)
+int pfs_workspace_preview(struct pfs_workspace *ws, const struct pfs_id *against,
+			  struct pfs_sealed *out, struct pfs_error *err)
 {
-	int rc = make_root(ws, PFS_CHUNK_GLANCE, err);
+	int rc = make_root(ws, PFS_CHUNK_GLANCE, against, err);
 
 	if (rc < 0)
 		return give_up(ws, rc, err);

@@ -269,11 +269,12 @@ int pfs_workspace_settle(struct pfs_workspace *ws, const struct pfs_sealed *seal
 			 struct pfs_error *err);
 
 /*
- * The same for who asks what differs from the base, and does not settle: a new
- * file that the base does not have, or with another size, is not read, since
+ * The same for who asks what differs from the directory `against`, and does not
+ * settle: a new file that is not there, or with another size, is not read, since
  * that it differs is known. Zeros stand for its bytes.
  */
-int pfs_workspace_preview(struct pfs_workspace *ws, struct pfs_sealed *out, struct pfs_error *err);
+int pfs_workspace_preview(struct pfs_workspace *ws, const struct pfs_id *against,
+			  struct pfs_sealed *out, struct pfs_error *err);
 
 /* Throw all changes away and stand on `base`. Nodes that are held stay usable but nameless where their name is gone. */
 int pfs_workspace_reset(struct pfs_workspace *ws, const struct pfs_root *base,

@@ -628,7 +628,7 @@ static void op_commit(struct pair *p)
 	struct pfs_sealed early, sealed;
 
 	p->commits++;
-	SAME(p, pfs_workspace_preview(p->ws, &early, &err), 0, "preview");
+	SAME(p, pfs_workspace_preview(p->ws, &base, &early, &err), 0, "preview");
 	SAME(p, pfs_workspace_seal(p->ws, &id, &sealed, &err), 0, "seal");
 	check_preview(p, &base, &early.root.dir, &sealed.root.dir);
 	for (unsigned n = roll(3) ? 0 : roll(15); n > 0; n--)
