@@ -149,20 +149,38 @@ int pfs_listing_take(struct pfs_view *v, struct pfs_handle *dir, const void *dat
 	return 0;
 }
 
+/* Where a cursor is that failed: it has left behind what it could not read. */
+#define LOST UINT64_MAX
+
+/* Whoever goes on where this failed starts from the beginning, and fails there again. */
+static int step(struct pfs_listing *l, const struct pfs_entry **out, struct pfs_error *err)
+{
+	int rc;
+
+	l->entry = NULL;
+	if (l->pos == LOST)
+		return pfs_fail(err, PFS_E_IO, "a listing has lost its place");
+	rc = pfs_cursor_next(l->cursor, out, err);
+	if (rc < 0)
+		l->pos = LOST;
+	return rc;
+}
+
 static int next_of_tree(struct pfs_listing *l, struct pfs_list_item *out, struct pfs_error *err)
 {
 	struct pfs_links_file file;
 	const struct pfs_entry *e;
 	int rc;
 
-	l->entry = NULL;
-	rc = pfs_cursor_next(l->cursor, &e, err);
+	rc = step(l, &e, err);
 	if (rc <= 0)
 		return rc;
 	pfs_buf_clear(&l->name);
 	rc = pfs_buf_add(&l->name, e->name, e->name_len, err);
-	if (rc < 0)
+	if (rc < 0) {
+		l->pos = LOST;
 		return rc;
+	}
 	l->pos++;
 	l->entry = e;
 	out->name = pfs_buf_str(&l->name);
@@ -229,7 +247,7 @@ static int seek_in_tree(struct pfs_listing *l, uint64_t pos, struct pfs_error *e
 		l->pos = 0;
 	}
 	while (l->pos < pos) {
-		rc = pfs_cursor_next(l->cursor, &e, err);
+		rc = step(l, &e, err);
 		if (rc <= 0)
 			return rc;
 		l->pos++;
