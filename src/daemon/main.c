@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -228,9 +229,6 @@ static int open_instance(struct program *p, struct pfs_error *err)
 		rc = open_when_free(&p->options, &d->instance, err);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "data folder %s", p->options.data);
-	/* Now nobody else can come for it. */
-	if (p->held.device < 0)
-		pfs_holder_fetch(p->options.data, &p->held);
 	d->history = pfs_instance_history(d->instance);
 	d->view = pfs_instance_view(d->instance);
 	d->pipelines = pfs_instance_pipelines(d->instance);
@@ -269,6 +267,9 @@ static int mount_instance(struct program *p, struct pfs_error *err)
 	struct pfs_fuse_options o = p->options.fuse;
 	int rc;
 
+	/* The data folder is ours: nobody else can come for it. And we can take it. */
+	if (p->held.device < 0)
+		pfs_holder_fetch(p->options.data, &p->held);
 	if (p->options.no_mount) {
 		pfs_fuse_drop(&p->held);
 		p->daemon.no_mount_why = "it was started with --no-mount";
@@ -506,6 +507,18 @@ static void leave_mount(struct program *p)
 			p->options.hold_s);
 }
 
+/* What was left to us and we could not take: for the next one, or away, so that no dead mount is left. */
+static void give_up_mount(struct program *p)
+{
+	if (p->held.device < 0 ||
+	    make_absolute(p->options.mount, p->mount_path, sizeof(p->mount_path), NULL) < 0)
+		return;
+	if (p->options.hold_s)
+		leave_mount(p);
+	else
+		umount2(p->mount_path, MNT_DETACH | UMOUNT_NOFOLLOW);
+}
+
 static int run(struct program *p)
 {
 	struct pfs_error err = { 0 };
@@ -525,6 +538,7 @@ static int run(struct program *p)
 		rc = serve(p, &signals, &got, &err);
 	if (rc < 0) {
 		stop(p, false);
+		give_up_mount(p);
 		fprintf(stderr, "pfsd: %s\n", err.text);
 		return pfs_code_exit(rc);
 	}

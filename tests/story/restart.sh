@@ -113,6 +113,12 @@ claim "what was open works" look look
 refuse "nobody holds it any more" test -e "$DATA/hold.sock"
 claim "a second time" stop_and_start
 claim "what was open works" look look
+claim "pfsd is stopped" stop_pfsd
+# shellcheck disable=SC2086
+refuse "one that cannot have its port" "$PFSD" --data "$DATA" --mount "$MNT" --listen 192.0.2.1:1 --socket "$SOCK" $HOLD
+# shellcheck disable=SC2086
+start $HOLD
+claim "leaves the mount to the next one: what was open works" look look
 claim "in place after that" reload
 claim "what was open works" look look
 claim "half a message is written" look say
