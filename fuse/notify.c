@@ -64,7 +64,7 @@ static void drop_bare(struct pfs_mount *m)
 {
 	fuse_ino_t ino = atomic_exchange(&m->bare, 0);
 
-	if (ino)
+	if (ino && m->o.notify)
 		fuse_lowlevel_notify_inval_inode(m->se, ino, 0, 0);
 }
 

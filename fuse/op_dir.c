@@ -439,6 +439,8 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		     struct fuse_file_info *fi, bool plus)
 {
 	struct page p = { .m = fuse_req_userdata(req), .plus = plus, .size = size };
+	/* By io_uring the answer leaves only when all is done here. */
+	bool ahead = !fuse_req_is_uring(req);
 	struct dir *d = dir_of(req, fi);
 	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_error err = { 0 };
@@ -458,7 +460,7 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		pfs_mount_fail(req, "readdir", rc, &err);
 	else if (fuse_reply_buf(req, a.data, a.len) < 0 && plus)
 		take_back(p.m, a.data, a.len);
-	else
+	else if (ahead)
 		prepare_next(&p, d, &a);
 	free(a.data);
 	pthread_mutex_unlock(&d->mutex);

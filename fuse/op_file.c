@@ -314,6 +314,7 @@ int pfs_open_take(struct pfs_mount *m, struct inode *i, const struct pfs_handove
 	if (!h)
 		return pfs_fail_nomem(err, "an open file");
 	h->mode = in->mode;
+	h->past = h->mode == THROUGH && (in->flags & PFS_OPEN_WRITE);
 	rc = retake_mode(m, i, h, err);
 	if (rc == 0 && !pfs_mount_restore_opened(m, &h->opened, in->number))
 		rc = pfs_fail(err, PFS_E_CORRUPT, "open file %u is handed over twice", in->number);
@@ -425,7 +426,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct pfs_mount *m = fuse_req_userdata(req);
 	struct inode *i = pfs_op_inode(req, ino);
 	struct pfs_error err = { 0 };
-	struct pfs_file *file;
+	struct pfs_file *file = NULL;
 	struct handle *h;
 	int rc, sys;
 
@@ -441,6 +442,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (rc == 0 && (fi->flags & O_TRUNC) && !i->volatile_)
 		rc = drop_capability(m, i->handle, &err);
 	if (rc < 0) {
+		if (file)
+			pfs_file_close(&file, NULL);
 		/* Of a control file it is no limit of open files: the last commit failed by it. */
 		pfs_mount_fail_limit(req, "open", rc, &err,
 				     i->volatile_ ? pfs_code_errno(rc) : ENFILE);

@@ -17,7 +17,7 @@ static void explain(struct pfs_daemon *d, struct pfs_job *job)
 {
 	int64_t last = d->runner_ms;
 
-	if (job->state == PFS_JOB_CREATED &&
+	if (job->state == PFS_JOB_CREATED && !job->reason[0] &&
 	    (!last || pfs_clock_monotonic_ms() - last > RUNNER_SILENT_MS))
 		snprintf(job->reason, sizeof(job->reason),
 			 "no runner has asked for work%s: pfs-runner(8) is to run",

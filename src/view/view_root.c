@@ -251,13 +251,13 @@ static int repo_rename(struct pfs_handle *from, const char *name, struct pfs_han
 {
 	int rc;
 
+	if (pfs_path_check_branch(name, NULL) < 0)
+		return pfs_fail(err, PFS_E_READONLY, "\"%s\" is a commit, and those stay", name);
 	if (from != to)
 		return pfs_fail(err, PFS_E_UNSUPPORTED,
 				"a branch cannot move to another repo; copy it");
 	if (flags & (PFS_RENAME_EXCHANGE | PFS_RENAME_WHITEOUT))
 		return pfs_fail(err, PFS_E_INVALID, "branches cannot be exchanged or hidden");
-	if (pfs_path_check_branch(name, NULL) < 0)
-		return pfs_fail(err, PFS_E_READONLY, "\"%s\" is a commit, and those stay", name);
 	rc = pfs_branch_rename(from->view->history, pfs_handle_name(from), name, new_name, err);
 	if (rc == 0)
 		pfs_branch_handle_rename(from, name, new_name);

@@ -19,7 +19,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 class Mount:
     def __init__(self, program, data, at):
-        self.process = subprocess.Popen([program, data, at], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([program, data, at, "io_uring=0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline().startswith("mounted")
 
     def known(self):
