@@ -205,8 +205,11 @@ int pfs_workspace_tick(struct pfs_workspace *ws, int64_t age_ms, struct pfs_erro
 	if (oldest && pfs_clock_monotonic_ms() - oldest >= age_ms)
 		rc = pfs_workspace_save(ws, err);
 	pfs_workspace_reap(ws, REAP_PER_TICK);
-	if (rc == 0)
+	/* A flush that gave the room up needs it all; it makes it again itself. */
+	if (rc == 0 && pfs_lock_for(&ws->flush_lock, 0)) {
 		pfs_spool_reserve(&ws->spool);
+		pfs_unlock(&ws->flush_lock);
+	}
 	return rc;
 }
 
