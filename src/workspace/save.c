@@ -332,9 +332,9 @@ static void mark_unsynced(struct pfs_workspace *ws, const struct pfs_spool_names
 static int apply(struct pfs_workspace *ws, struct pfs_error *err)
 {
 	int rc = pfs_journal_apply(ws->journal, &ws->writing, err);
-	bool may = ws->condemned.n || pfs_spool_has_half(&ws->spool);
 
-	if (rc != PFS_E_NOSPACE || !may || !pfs_spool_release(&ws->spool))
+	if (rc != PFS_E_NOSPACE ||
+	    !(ws->condemned.n ? pfs_spool_release(&ws->spool) : pfs_spool_release_half(&ws->spool)))
 		return rc;
 	pfs_journal_fold(ws->journal);
 	rc = pfs_journal_apply(ws->journal, &ws->writing, err);

@@ -433,6 +433,11 @@ int pfs_spool_sync(struct pfs_spool *s, const struct pfs_spool_name *names, size
 	return rc;
 }
 
+static int open_reserve(struct pfs_spool *s, int flags)
+{
+	return openat(s->dir, RESERVE_NAME, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+}
+
 void pfs_spool_reserve(struct pfs_spool *s)
 {
 	PFS_AUTO(pfs_fd_close) int fd = -1;
@@ -440,7 +445,7 @@ void pfs_spool_reserve(struct pfs_spool *s)
 
 	if (have == RESERVE_SIZE)
 		return;
-	fd = openat(s->dir, RESERVE_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = open_reserve(s, O_CREAT);
 	for (unsigned size = RESERVE_SIZE; fd >= 0 && size > have; size -= RESERVE_STEP) {
 		if (fallocate(fd, 0, 0, size) == 0)
 			atomic_store(&s->reserved, size);
@@ -456,9 +461,17 @@ bool pfs_spool_release(struct pfs_spool *s)
 	return unlinkat(s->dir, RESERVE_NAME, 0) == 0;
 }
 
-bool pfs_spool_has_half(const struct pfs_spool *s)
+bool pfs_spool_release_half(struct pfs_spool *s)
 {
-	return atomic_load_explicit(&s->reserved, memory_order_relaxed) > RESERVE_SIZE / 2;
+	PFS_AUTO(pfs_fd_close) int fd = -1;
+
+	if (atomic_load_explicit(&s->reserved, memory_order_relaxed) <= RESERVE_SIZE / 2)
+		return false;
+	fd = open_reserve(s, 0);
+	if (fd < 0 || ftruncate(fd, RESERVE_SIZE / 2) < 0)
+		return false;
+	atomic_store(&s->reserved, RESERVE_SIZE / 2);
+	return true;
 }
 
 uint64_t pfs_spool_free_bytes(const struct pfs_spool *s)

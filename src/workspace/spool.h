@@ -90,10 +90,10 @@ int pfs_spool_sync(struct pfs_spool *s, const struct pfs_spool_name *names, size
  * smaller if need be.
  */
 void pfs_spool_reserve(struct pfs_spool *s);
-/* Give the room up; false when there is none. */
+/* Give the room up; false when there is none. One at a time, as for the others. */
 bool pfs_spool_release(struct pfs_spool *s);
-/* Whether there is more than half of it: the other half is for removals. */
-bool pfs_spool_has_half(const struct pfs_spool *s);
+/* What there is of it beyond half, which is for removals; false when that is nothing. */
+bool pfs_spool_release_half(struct pfs_spool *s);
 
 /* What is free on the disk for us; 0 when it cannot be told. */
 uint64_t pfs_spool_free_bytes(const struct pfs_spool *s);

@@ -1,7 +1,8 @@
 /*
  * A workspace on a disk that is really full: writing says so, what was written can
  * be flushed, nothing is lost, and removing files makes room again, though the journal
- * needs room itself to say that they are gone.
+ * needs room itself to say that they are gone: new names never take all that was set
+ * aside for that.
  *
  * Mounts a small file system in a namespace of its own; 77 where that is not
  * permitted.
@@ -11,10 +12,13 @@
 
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_SIZE 50000u
-#define REMOVED   10u
+#define REMOVED   20u
+#define RESERVE   (1u << 20)
+#define NAMES     2500u /* with what is needed to say so, more than half of it */
 
 static struct pfs_error err;
 static char bytes[FILE_SIZE];
@@ -75,6 +79,32 @@ static bool is_whole(struct pfs_workspace *ws, struct pfs_node *root, unsigned i
 	return len == sizeof(got) && memcmp(got, bytes, len) == 0;
 }
 
+/* What is set aside, on the disk. */
+static unsigned reserve_of(const char *folder)
+{
+	char path[400];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/spool/.reserve", folder);
+	return stat(path, &st) == 0 ? (unsigned)st.st_blocks * 512 : 0;
+}
+
+/* Names without bytes, more than half of the room has place for. */
+static void make_names(struct pfs_workspace *ws, struct pfs_node *root)
+{
+	struct pfs_node_make make = { .type = PFS_ENTRY_DIR, .mode = 0755 };
+
+	for (unsigned i = 0; i < NAMES; i++) {
+		struct pfs_node *d;
+		char name[200];
+
+		snprintf(name, sizeof(name), "%0199u", i);
+		CHECK(pfs_workspace_make(ws, root, name, strlen(name), &make, &d, &err) == 0, "%s",
+		      err.text);
+		pfs_node_unref(&d);
+	}
+}
+
 int main(void)
 {
 	struct scratch dir = scratch_new();
@@ -97,10 +127,13 @@ int main(void)
 	while ((rc = write_file(ws, root, n)) == 0)
 		n++;
 	CHECK(rc == PFS_E_NOSPACE, "%s", err.text);
-	CHECK(n > 20, "only %u files", n);
+	CHECK(n > REMOVED + 5, "only %u files", n);
 	CHECK(pfs_workspace_sync(ws, &err) == 0, "what was written before: %s", err.text);
 	for (unsigned i = 0; i < n; i++)
 		CHECK(is_whole(ws, root, i), "file %u, on a full disk", i);
+	make_names(ws, root);
+	CHECK(pfs_workspace_sync(ws, &err) == PFS_E_NOSPACE, "names took more than half");
+	CHECK(reserve_of(folder) >= RESERVE / 2, "%u bytes are left", reserve_of(folder));
 
 	for (unsigned i = 0; i < REMOVED; i++)
 		CHECK(pfs_workspace_remove_name(ws, root, name_of(i), strlen(name_of(i)), false,
