@@ -438,21 +438,26 @@ static int open_reserve(struct pfs_spool *s, int flags)
 	return openat(s->dir, RESERVE_NAME, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
 }
 
+/* The largest that there is room for is found by halves: each try on a full disk costs. */
 void pfs_spool_reserve(struct pfs_spool *s)
 {
 	PFS_AUTO(pfs_fd_close) int fd = -1;
 	unsigned have = atomic_load_explicit(&s->reserved, memory_order_relaxed);
+	unsigned size = RESERVE_SIZE, none = RESERVE_SIZE + RESERVE_STEP;
 
 	if (have == RESERVE_SIZE)
 		return;
 	fd = open_reserve(s, O_CREAT);
-	for (unsigned size = RESERVE_SIZE; fd >= 0 && size > have; size -= RESERVE_STEP) {
+	while (fd >= 0 && size > have) {
 		if (fallocate(fd, 0, 0, size) == 0)
-			atomic_store(&s->reserved, size);
+			have = size;
 		else if (errno == ENOSPC)
-			continue;
-		return;
+			none = size;
+		else
+			break;
+		size = have + (none - have) / 2 / RESERVE_STEP * RESERVE_STEP;
 	}
+	atomic_store(&s->reserved, have);
 }
 
 bool pfs_spool_release(struct pfs_spool *s)
