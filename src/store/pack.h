@@ -53,6 +53,7 @@ struct pfs_pack {
 	/* Of an adopted one. */
 	bool all_read;         /* each piece was, since the store was opened; atomic */
 	uint64_t *read;        /* owned; a bit for each piece that was, by its place; atomic */
+	bool twinless;         /* no object was found in it twice; atomic */
 	bool has_content;      /* protected by the files lock, as is */
 	struct pfs_id content; /* what the file is from its first byte to its last */
 };

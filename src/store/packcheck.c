@@ -50,6 +50,9 @@ static void lose(struct pfs_packcheck *c, const struct pfs_pack *pack, uint64_t 
 		return;
 	}
 	pfs_packset_doubt(c->set, id, &here);
+	/* It may be in another place of the same file. */
+	if (pfs_packset_find(c->set, id, &now) && !now.doubted)
+		return;
 	if (c->x->lost)
 		c->x->lost(c->x->arg, kind, id);
 }

@@ -134,7 +134,11 @@ size_t pfs_packset_count_doubts(struct pfs_packset *set);
 /* Whether damage of this pack is known. */
 bool pfs_packset_knows_damage_of(struct pfs_packset *set, const struct pfs_pack *pack);
 
-/* Where the object is, doubted or not; `out` may be NULL. */
+/*
+ * Where the object is, doubted or not; `out` may be NULL. Of an adopted file that
+ * has it several times a place that is known to be damaged is told only when each
+ * of them is.
+ */
 bool pfs_packset_find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_place *out);
 
 /*

@@ -63,6 +63,77 @@ static bool is_at(const struct pfs_place *place, const struct pfs_pack *pack, ui
 	return place->pack == pack->number && place->off == off;
 }
 
+/* --- adopted files that have an object in several places ----------------------- */
+
+/* A list that was read for nothing need not be read again when it cannot tell of any. */
+static void note_twinless(struct pfs_pack *pack, const struct pfs_packlist *list)
+{
+	struct pfs_idtable *table = pfs_locality_prepare(list);
+
+	if (!table)
+		return;
+	if (!list->damaged && table->n == list->n)
+		__atomic_store_n(&pack->twinless, true, __ATOMIC_RELAXED);
+	pfs_idtable_fini(table);
+	free(table);
+}
+
+static bool find_whole(struct pfs_packset *set, struct pfs_pack *pack, const struct pfs_id *id,
+		       struct pfs_place *out)
+{
+	PFS_AUTO(pfs_packlist_fini) struct pfs_packlist list = { 0 };
+
+	if (pfs_packlist_load(set->dir, pack, &list, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < list.n; i++) {
+		const struct pfs_packlist_item *item = &list.items[i];
+
+		if (!pfs_id_equal(&item->id, id) || pfs_packset_is_damaged(set, id, &item->place))
+			continue;
+		*out = item->place;
+		return true;
+	}
+	note_twinless(pack, &list);
+	return false;
+}
+
+/* Unless the index tells another thing of it by now than whoever asked was told. Under the lock. */
+static void tell_twin(struct pfs_packset *set, const struct pfs_indexruns *runs,
+		      const struct pfs_id *id, const struct pfs_place *told,
+		      const struct pfs_place *twin)
+{
+	const struct pfs_pack *pack = set->packs[told->pack];
+	struct pfs_place now;
+	enum pfs_idtable_answer answer = pfs_idtable_find(&set->table, id, &now);
+	bool same;
+
+	if (runs)
+		same = answer == PFS_IDTABLE_ABSENT && runs == set->runs &&
+		       !__atomic_load_n(&pack->dropped, __ATOMIC_ACQUIRE) &&
+		       pfs_idtable_reserve(&set->table, set->promised + 1, NULL) == 0;
+	else
+		same = answer == PFS_IDTABLE_FOUND && is_at(&now, pack, told->off);
+	if (same)
+		pfs_idtable_set(&set->table, id, twin, false);
+}
+
+void pfs_packset_find_twin(struct pfs_packset *set, const struct pfs_indexruns *runs,
+			   const struct pfs_id *id, struct pfs_place *place)
+{
+	struct pfs_pack *pack = pfs_packset_pack(set, place->pack);
+	struct pfs_place twin;
+
+	/* Of what only the table knows to be damaged, nobody could tell which twin is. */
+	if (pack->kind != PFS_PACK_ADOPTED || !set->opened ||
+	    __atomic_load_n(&pack->twinless, __ATOMIC_RELAXED) ||
+	    !pfs_packset_is_damaged(set, id, place) || !find_whole(set, pack, id, &twin))
+		return;
+	pfs_rwlock_write(&set->lock);
+	tell_twin(set, runs, id, place, &twin);
+	pfs_rwlock_unlock(&set->lock);
+	*place = twin;
+}
+
 /* --- rows and their packs --------------------------------------------------- */
 
 /* All rows, and the packs that they tell of. */

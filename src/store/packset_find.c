@@ -182,23 +182,29 @@ static bool find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_pl
 		struct pfs_error why = { 0 };
 		uint64_t drops;
 		enum pfs_idtable_answer answer = ask_memory(set, id, out, &runs, &drops);
+		bool near;
 		int rc;
 
+		if (answer == PFS_IDTABLE_FOUND && out->doubted)
+			pfs_packset_find_twin(set, NULL, id, out);
 		if (answer != PFS_IDTABLE_ABSENT)
 			return answer == PFS_IDTABLE_FOUND;
 		/* Most of what is asked for and not there ends here, without a page being read. */
 		if (!pfs_indexruns_may_hold(runs, id))
 			return false;
 		/* Where the list of an adopted file tells of damage, the runs may tell of a twin. */
-		if (ask_neighbours(set, id, out) && !pfs_packset_is_damaged(set, id, out))
+		near = ask_neighbours(set, id, out);
+		if (near && !pfs_packset_is_damaged(set, id, out))
 			return true;
 		rc = pfs_packset_search(set, runs, id, UINT32_MAX, out, &why);
-		if (rc == 1 && pfs_locality_hit(&set->near, out->pack))
+		if (rc == 1 && !near && pfs_locality_hit(&set->near, out->pack))
 			load_neighbours(set, out->pack);
 		if (rc == 0 && has_moved(set, runs, drops))
 			continue;
 		if (rc == 1)
 			out->doubted = pfs_packset_is_damaged(set, id, out);
+		if (rc == 1 && out->doubted)
+			pfs_packset_find_twin(set, runs, id, out);
 		if (rc >= 0)
 			return rc == 1;
 		if (repairs++ == REPAIRS_MAX || !repair(set, runs, why.text))

@@ -4,7 +4,7 @@
  *	packset.c         the packs and their descriptors
  *	packset_find.c    where is this object?
  *	packset_tidy.c    what is in memory goes into runs, runs are merged
- *	packset_doubt.c   damage that is known, over a restart
+ *	packset_doubt.c   damage that is known, over a restart, and what is whole beside it
  *	packset_drop.c    a pack goes
  *	packset_read.c    what was read of adopted packs, and what they are
  *	packset_build.c   the index is loaded, checked, made anew
@@ -91,6 +91,14 @@ bool pfs_packset_is_live(struct pfs_packset *set, uint32_t number);
 int pfs_packset_search(struct pfs_packset *set, const struct pfs_indexruns *runs,
 		       const struct pfs_id *id, uint32_t except, struct pfs_place *out,
 		       struct pfs_error *err);
+
+/*
+ * `*place` is known to be damaged; where an adopted file has the object in another
+ * place that is not, that is the answer, and what the table tells from now on. `runs`
+ * told the place, or the table did (NULL). Reads the list of the file.
+ */
+void pfs_packset_find_twin(struct pfs_packset *set, const struct pfs_indexruns *runs,
+			   const struct pfs_id *id, struct pfs_place *place);
 
 /* One object more or less that is found in this pack. Under the lock. */
 void pfs_packset_enter(struct pfs_packset *set, uint32_t number, uint32_t ulen);

@@ -495,11 +495,10 @@ static void expect_piece(unsigned i)
 	cr_expect_eq(memcmp(o->data, data, sizeof(data)), 0);
 }
 
-/* Which of its places is told nobody knows: of both, one is lost until it is mended, one is not. */
+/* Which of its places is told nobody knows; as long as one is whole the piece is not lost. */
 Test(health, an_adopted_file_with_damage_in_one_of_the_places_of_a_piece_is_rewritten)
 {
 	unsigned char data[6000];
-	unsigned n_lost = 0;
 
 	for (unsigned place = 0; place <= 3; place += 3) {
 		PFS_AUTO(pfs_idset_fini) struct pfs_idset wanted = { 0 };
@@ -509,9 +508,9 @@ Test(health, an_adopted_file_with_damage_in_one_of_the_places_of_a_piece_is_rewr
 		adopt_pieces(4, 3);
 		damage_piece_at(place);
 		cr_expect_eq(examine(true, false, &t), 1);
-		n_lost += t.lost;
-		if (t.lost == 0)
-			expect_piece(0);
+		cr_expect_eq(t.lost, 0);
+		cr_expect(pfs_store_has(st, PFS_KIND_CHUNK, &id));
+		expect_piece(0);
 		cr_assert_eq(pfs_idset_add(&wanted, &id, NULL), 1);
 		cr_assert_eq(pfs_store_mend(st, &wanted, NULL, NULL, NULL), 0);
 		cr_assert_eq(pfs_store_sync(st, NULL), 0);
@@ -526,7 +525,31 @@ Test(health, an_adopted_file_with_damage_in_one_of_the_places_of_a_piece_is_rewr
 		teardown();
 		setup();
 	}
-	cr_expect_eq(n_lost, 1);
+}
+
+Test(health, a_piece_is_lost_when_each_of_its_places_is_damaged)
+{
+	unsigned char data[6000];
+	struct pfs_id id = fill_piece(data, 0);
+	struct told t;
+
+	adopt_pieces(4, 3);
+	damage_piece_at(0);
+	damage_piece_at(3);
+	for (int again = 0; again < 2; again++) {
+		cr_expect_eq(examine(true, false, &t), 1);
+		cr_expect_eq(t.reports, 2);
+		cr_expect_eq(t.lost, 1);
+		cr_expect(pfs_id_equal(&t.id, &id));
+		cr_expect_not(pfs_store_has(st, PFS_KIND_CHUNK, &id));
+		reopen();
+		cr_expect_not(pfs_store_has(st, PFS_KIND_CHUNK, &id));
+	}
+	renew(true, &t);
+	cr_expect(t.mended == 1 && t.lost == 0, "%s", t.text);
+	cr_expect_eq(examine(true, false, &t), 0, "%s", t.text);
+	for (unsigned i = 1; i < 3; i++)
+		expect_piece(i);
 }
 
 /* What was put is told of by runs, as it is after some hundred thousand objects. */
@@ -563,7 +586,40 @@ Test(health, what_is_there_after_a_check_can_be_read_wherever_it_is_told_to_be)
 		reopen();
 		for (unsigned k = 0; k < reads_before; k++)
 			expect_piece(1 + k % 2);
-		if (pfs_store_has(st, PFS_KIND_CHUNK, &id))
+		cr_expect_eq(t.lost, 0);
+		cr_expect(pfs_store_has(st, PFS_KIND_CHUNK, &id), "place %u", place);
+		expect_piece(0);
+	}
+}
+
+/* The list of the pack is forgotten when another of its pieces is lost; the runs told another place. */
+Test(health, a_piece_that_is_whole_in_one_place_is_there_after_another_was_lost)
+{
+	unsigned char data[6000];
+
+	pfs_packset_set_batch(1);
+	for (unsigned place = 0; place <= 3; place += 3) {
+		struct pfs_id id;
+		struct told t;
+
+		teardown();
+		setup();
+		id = fill_piece(data, 0);
+		adopt_pieces(4, 3);
+		index_all();
+		for (unsigned k = 0; k < 4; k++)
+			expect_piece(1 + k % 2);
+		damage_piece_at(place);
+		damage_piece_at(2);
+		for (int again = 0; again < 2; again++) {
+			cr_expect_eq(examine(true, false, &t), 1);
+			cr_expect_eq(t.reports, 2);
+			cr_expect_eq(t.lost, 1);
+			cr_expect(pfs_store_has(st, PFS_KIND_CHUNK, &id), "place %u", place);
 			expect_piece(0);
+			expect_piece(1);
+			reopen();
+			expect_piece(0);
+		}
 	}
 }
