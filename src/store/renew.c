@@ -150,7 +150,8 @@ static int seal(const struct renewing *r, struct pfs_pack *pack, struct pfs_erro
 /*
  * What a record holds that is found here (of a bundle: several): how many can
  * be read, how many cannot. An older copy of what is damaged where it is found
- * was tried when it was mended, and is not whole either.
+ * was tried when it was mended, and is not whole either. An object that an
+ * adopted file has several times leaves once.
  */
 static bool weigh(struct renewing *r, struct renewed *p, size_t at, size_t end)
 {
@@ -166,7 +167,7 @@ static bool weigh(struct renewing *r, struct renewed *p, size_t at, size_t end)
 		here = pfs_packset_is_place(r->parts.set, &item->id, &now, &item->place);
 		whole += here && !now.doubted;
 		damaged += now.doubted;
-		p->leaving += here && now.doubted;
+		p->leaving += here && now.doubted && now.off == item->place.off;
 	}
 	p->leaves = p->leaves || damaged;
 	p->mixed = p->mixed || (whole && damaged);
