@@ -89,6 +89,17 @@ bool pfs_lock_for(struct pfs_lock *l, int64_t timeout_ms)
 	return true;
 }
 
+bool pfs_try_lock(struct pfs_lock *l)
+{
+	note_taken(l->rank);
+	if (pthread_mutex_trylock(&l->mutex) != 0) {
+		note_released(l->rank);
+		return false;
+	}
+	mark_owned(l);
+	return true;
+}
+
 void pfs_unlock(struct pfs_lock *l)
 {
 	__atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);

@@ -58,6 +58,8 @@ void pfs_lock(struct pfs_lock *l);
 void pfs_unlock(struct pfs_lock *l);
 /* False when somebody else holds it for longer than that. */
 bool pfs_lock_for(struct pfs_lock *l, int64_t timeout_ms);
+/* The same without waiting. */
+bool pfs_try_lock(struct pfs_lock *l);
 
 /* For assertions: does the calling thread hold it? */
 bool pfs_held(const struct pfs_lock *l);

@@ -206,7 +206,7 @@ int pfs_workspace_tick(struct pfs_workspace *ws, int64_t age_ms, struct pfs_erro
 		rc = pfs_workspace_save(ws, err);
 	pfs_workspace_reap(ws, REAP_PER_TICK);
 	/* A flush that gave the room up needs it all; it makes it again itself. */
-	if (rc == 0 && pfs_lock_for(&ws->flush_lock, 0)) {
+	if (rc == 0 && pfs_try_lock(&ws->flush_lock)) {
 		pfs_spool_reserve(&ws->spool);
 		pfs_unlock(&ws->flush_lock);
 	}
