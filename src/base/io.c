@@ -124,6 +124,22 @@ int pfs_io_pread(int fd, void *data, size_t len, uint64_t off, size_t *out_len,
 	return 0;
 }
 
+void pfs_io_next_data(int fd, uint64_t off, uint64_t end, uint64_t *out_start, uint64_t *out_end)
+{
+	off_t data = lseek(fd, (off_t)off, SEEK_DATA), hole;
+
+	*out_start = *out_end = end;
+	if (data < 0 && errno == ENXIO)
+		return;
+	hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+	if (data < 0)
+		*out_start = off;
+	else if ((uint64_t)data < end)
+		*out_start = (uint64_t)data;
+	if (hole > data && (uint64_t)hole < end)
+		*out_end = (uint64_t)hole;
+}
+
 /* Appends the rest of a file. */
 static int load(int fd, const char *name, struct pfs_buf *out, struct pfs_error *err)
 {

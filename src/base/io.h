@@ -30,6 +30,12 @@ int pfs_io_pwrite(int fd, const void *data, size_t len, uint64_t off, struct pfs
 int pfs_io_pread(int fd, void *data, size_t len, uint64_t off, size_t *out_len,
 		 struct pfs_error *err);
 
+/*
+ * Where data begins in [off, end) of a file, and where it ends; both are `end` when there is none.
+ * What the kernel cannot tell counts as data: a hole that is none would be bytes lost.
+ */
+void pfs_io_next_data(int fd, uint64_t off, uint64_t end, uint64_t *out_start, uint64_t *out_end);
+
 /* Append a whole file to `out`; PFS_E_LIMIT past the buffer's limit. */
 int pfs_io_load(int dir, const char *name, struct pfs_buf *out, struct pfs_error *err);
 

@@ -1,4 +1,5 @@
 #include "cli/print.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -25,17 +26,10 @@ void pfs_table_fini(struct pfs_table *t)
 	t->n_cells = t->cap_cells = 0;
 }
 
-static void make_harmless(char *text)
-{
-	for (; *text; text++)
-		if ((unsigned char)*text < ' ' || *text == 127)
-			*text = '?';
-}
-
 void pfs_print_text(const char *text)
 {
 	for (; *text; text++)
-		putchar((unsigned char)*text < ' ' || *text == 127 ? '?' : *text);
+		putchar(pfs_text_shown(*text));
 }
 
 int pfs_table_add(struct pfs_table *t, struct pfs_error *err, const char *fmt, ...)
@@ -58,7 +52,7 @@ int pfs_table_add(struct pfs_table *t, struct pfs_error *err, const char *fmt, .
 	va_end(ap);
 	if (n < 0)
 		return pfs_fail_nomem(err, "a table");
-	make_harmless(text);
+	pfs_text_tame(text, (size_t)n);
 	t->cells[t->n_cells++] = text;
 	return 0;
 }

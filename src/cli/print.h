@@ -22,7 +22,7 @@ struct pfs_table {
 void pfs_table_init(struct pfs_table *t, const char *const *titles);
 void pfs_table_fini(struct pfs_table *t);
 
-/* One cell more, from left to right; what could upset a terminal is shown as '?'. */
+/* One cell more, from left to right; shown as base/text.h says. */
 int pfs_table_add(struct pfs_table *t, struct pfs_error *err, const char *fmt, ...)
 	PFS_PRINTF(3, 4);
 
@@ -40,7 +40,7 @@ char *pfs_print_age(const char *when, bool full, int64_t now_s, char out[PFS_PRI
 /* "3s", "2m 5s": from one time to another, NULL: until now. */
 char *pfs_print_span(const char *from, const char *to, int64_t now_s, char out[PFS_PRINT_SIZE]);
 
-/* To standard output; what could upset a terminal is shown as '?'. */
+/* To standard output, shown as base/text.h says. */
 void pfs_print_text(const char *text);
 
 /* Standard output, all of it. */

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/text.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -141,16 +142,16 @@ static int show_commit(const struct subject *s, struct pfs_buf *out, struct pfs_
 	return rc < 0 ? rc : show_head(s, out, err);
 }
 
-/* The first line, as a terminal can have it: bytes that it would obey are question marks. */
+/* The first line, as a terminal can have it. */
 static int add_first_line(struct pfs_buf *out, const char *message, struct pfs_error *err)
 {
 	size_t len = strcspn(message, "\n"), at = out->len;
 	int rc = pfs_buf_add(out, message, len, err);
 
-	for (; rc == 0 && at < out->len; at++)
-		if (out->data[at] < ' ' || out->data[at] == 127)
-			out->data[at] = '?';
-	return rc < 0 ? rc : pfs_buf_add(out, "\n", 1, err);
+	if (rc < 0)
+		return rc;
+	pfs_text_tame((char *)out->data + at, len);
+	return pfs_buf_add(out, "\n", 1, err);
 }
 
 static int show_log(const struct subject *s, struct pfs_buf *out, struct pfs_error *err)
