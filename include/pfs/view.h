@@ -95,7 +95,8 @@ PFS_API int pfs_view_readlink(struct pfs_view *v, struct pfs_handle *h, char *bu
 
 /*
  * List a directory as it is now: a listing is a snapshot of names, in byte
- * order, without "." and "..". Each `next` gives 1 and an item, 0 at the end.
+ * order, without "." and "..". Each `next` gives 1 and an item, 0 at the end. One
+ * that fails goes on failing until another place is sought, the start for one.
  */
 struct pfs_listing;
 struct pfs_list_item {

@@ -105,6 +105,7 @@ static int collect(struct pfs_store *st, const struct pfs_id *a, const struct pf
 int pfs_seat_differs(struct pfs_history *h, struct pfs_seat *seat,
 		     const struct pfs_branch_row *branch, bool *out, struct pfs_error *err)
 {
+	PFS_AUTO(pfs_store_close) struct pfs_store *aside = NULL;
 	struct pfs_session session;
 	struct pfs_sealed sealed;
 	struct pfs_root head;
@@ -115,9 +116,11 @@ int pfs_seat_differs(struct pfs_history *h, struct pfs_seat *seat,
 		return 0;
 	}
 	rc = pfs_place_root(h, branch, &head, err);
+	if (rc == 0)
+		rc = pfs_store_open_aside(h->store, &aside, err);
 	pfs_session_begin(h->store, &session);
 	if (rc == 0)
-		rc = pfs_workspace_preview(seat->ws, &head.dir, &sealed, err);
+		rc = pfs_workspace_preview(seat->ws, &head.dir, aside, &sealed, err);
 	pfs_session_end(h->store, &session);
 	if (rc == 0)
 		*out = !pfs_id_equal(&sealed.root.dir, &head.dir);
@@ -130,8 +133,8 @@ int pfs_seat_differs(struct pfs_history *h, struct pfs_seat *seat,
  * commit in between would show as changes undone.
  */
 static int seal_both(struct pfs_history *h, struct pfs_seat *seat, const char *repo,
-		     const char *branch, struct pfs_root *head, struct pfs_sealed *now,
-		     struct pfs_error *err)
+		     const char *branch, struct pfs_store *aside, struct pfs_root *head,
+		     struct pfs_sealed *now, struct pfs_error *err)
 {
 	struct pfs_place at;
 	int rc = pfs_place_find(h, repo, branch, &at, err);
@@ -139,12 +142,13 @@ static int seal_both(struct pfs_history *h, struct pfs_seat *seat, const char *r
 	assert(pfs_held(&seat->commit_lock));
 	if (rc == 0)
 		rc = pfs_place_root(h, &at.branch, head, err);
-	return rc < 0 ? rc : pfs_workspace_preview(seat->ws, &head->dir, now, err);
+	return rc < 0 ? rc : pfs_workspace_preview(seat->ws, &head->dir, aside, now, err);
 }
 
 int pfs_commit_status(struct pfs_history *h, const char *repo, const char *branch, size_t max,
 		      struct pfs_change **out, size_t *out_n, struct pfs_error *err)
 {
+	PFS_AUTO(pfs_store_close) struct pfs_store *aside = NULL;
 	struct pfs_session session;
 	struct pfs_place at;
 	struct pfs_seat *seat;
@@ -153,17 +157,19 @@ int pfs_commit_status(struct pfs_history *h, const char *repo, const char *branc
 	int rc = pfs_place_find(h, repo, branch, &at, err);
 
 	if (rc == 0)
+		rc = pfs_store_open_aside(h->store, &aside, err);
+	if (rc == 0)
 		rc = pfs_place_seat(h, &at, &seat, err);
 	if (rc < 0)
 		return rc;
-	/* Nothing will ever name what is sealed here: the session alone keeps it until it was read. */
+	/* The head may be taken from its branch and collected: the session keeps it until it was read. */
 	pfs_session_begin(h->store, &session);
 	pfs_lock(&seat->commit_lock);
-	rc = seal_both(h, seat, repo, branch, &head, &now, err);
+	rc = seal_both(h, seat, repo, branch, aside, &head, &now, err);
 	pfs_unlock(&seat->commit_lock);
 	pfs_seats_drop(&h->seats, &seat);
 	if (rc == 0)
-		rc = collect(h->store, &head.dir, &now.root.dir, max, out, out_n, err);
+		rc = collect(aside, &head.dir, &now.root.dir, max, out, out_n, err);
 	pfs_session_end(h->store, &session);
 	return rc < 0 ? pfs_wrap(err, rc, "status of %s@%s", repo, branch) : 0;
 }

@@ -10,9 +10,8 @@ static void count(uint64_t *counter)
 	__atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
 }
 
-int pfs_store_new(const struct pfs_store_ops *ops, void *self,
-		  const unsigned char secret[PFS_KEY_SECRET_SIZE], struct pfs_store **out,
-		  struct pfs_error *err)
+int pfs_store_face(const struct pfs_store_ops *ops, void *self, const struct pfs_store_keys *keys,
+		   size_t cache_bytes, struct pfs_store **out, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_store_close) struct pfs_store *st = calloc(1, sizeof(*st));
 	int rc;
@@ -23,11 +22,10 @@ int pfs_store_new(const struct pfs_store_ops *ops, void *self,
 	}
 	st->ops = ops;
 	st->self = self;
-	rc = pfs_hasher_derive(secret, &st->keys, err);
+	st->keys = *keys;
+	rc = pfs_hasher_new(st->keys.id_key, &st->hasher, err);
 	if (rc == 0)
-		rc = pfs_hasher_new(st->keys.id_key, &st->hasher, err);
-	if (rc == 0)
-		rc = pfs_cache_new(PFS_STORE_CACHE_BYTES, &st->cache, err);
+		rc = pfs_cache_new(cache_bytes, &st->cache, err);
 	if (rc == 0)
 		rc = pfs_sessions_new(&st->sessions, err);
 	/* Whoever puts takes part, so one processor needs no helper. */
@@ -40,6 +38,20 @@ int pfs_store_new(const struct pfs_store_ops *ops, void *self,
 	*out = st;
 	st = NULL;
 	return 0;
+}
+
+int pfs_store_new(const struct pfs_store_ops *ops, void *self,
+		  const unsigned char secret[PFS_KEY_SECRET_SIZE], struct pfs_store **out,
+		  struct pfs_error *err)
+{
+	struct pfs_store_keys keys;
+	int rc = pfs_hasher_derive(secret, &keys, err);
+
+	if (rc < 0) {
+		ops->close(self);
+		return rc;
+	}
+	return pfs_store_face(ops, self, &keys, PFS_STORE_CACHE_BYTES, out, err);
 }
 
 void pfs_store_close(struct pfs_store **st)

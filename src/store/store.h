@@ -39,6 +39,15 @@ int pfs_store_open(const char *path, struct pfs_store **out, struct pfs_error *e
 /* A store that forgets everything: for tests, and the shortest description of a backend. */
 int pfs_store_open_mem(struct pfs_store **out, struct pfs_error *err);
 
+/*
+ * A store beside another, for who wants to know what would become of something and
+ * keeps none of it. It has the keys of the other, so ids are the same. What is put
+ * stays in memory until the close, but for the bytes of files: those get an id and
+ * are forgotten. Whatever else is asked for is read from the other one, which has
+ * to outlive it and gets nothing.
+ */
+int pfs_store_open_aside(struct pfs_store *st, struct pfs_store **out, struct pfs_error *err);
+
 /* Syncs nothing. NULL inside is fine. */
 void pfs_store_close(struct pfs_store **st);
 

@@ -143,6 +143,10 @@ int pfs_store_new(const struct pfs_store_ops *ops, void *self,
 		  const unsigned char secret[PFS_KEY_SECRET_SIZE], struct pfs_store **out,
 		  struct pfs_error *err);
 
+/* The same where the keys are known. */
+int pfs_store_face(const struct pfs_store_ops *ops, void *self, const struct pfs_store_keys *keys,
+		   size_t cache_bytes, struct pfs_store **out, struct pfs_error *err);
+
 struct pfs_sessions *pfs_store_sessions(struct pfs_store *st);
 
 /* False for a store without packs. */

@@ -26,6 +26,8 @@ struct pfs_compare {
 	bool enter; /* the difference handed out last is of directories: they come next */
 	struct pfs_id enter_a, enter_b;
 	struct pfs_entry was, is;
+	int failed; /* and every further step likewise */
+	struct pfs_error why;
 };
 
 static void frame_free(struct frame *f)
@@ -158,7 +160,7 @@ static int take_pair(struct pfs_compare *c, const struct frame *f,
 	return rc < 0 ? rc : weigh(c, a ? &c->was : NULL, b ? &c->is : NULL, out);
 }
 
-int pfs_compare_next(struct pfs_compare *c, struct pfs_difference *out, struct pfs_error *err)
+static int step(struct pfs_compare *c, struct pfs_difference *out, struct pfs_error *err)
 {
 	int rc = 0;
 
@@ -187,5 +189,17 @@ int pfs_compare_next(struct pfs_compare *c, struct pfs_difference *out, struct p
 		if (rc < 0)
 			return pfs_wrap(err, rc, "compare \"%.256s\"", pfs_buf_str(&c->path));
 	}
+	return rc;
+}
+
+int pfs_compare_next(struct pfs_compare *c, struct pfs_difference *out, struct pfs_error *err)
+{
+	int rc = c->failed ? c->failed : step(c, out, &c->why);
+
+	if (rc >= 0)
+		return rc;
+	c->failed = rc;
+	if (err)
+		*err = c->why;
 	return rc;
 }

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define WRITE_EARLY (16u << 20) /* bytes a disk is told of together */
 
@@ -169,28 +168,20 @@ int pfs_content_from_bytes(struct pfs_store *st, const void *data, size_t len,
 
 /* --- local files -------------------------------------------------------- */
 
-/* Where data begins at or after `off`, and where it ends. All of the file when the kernel cannot tell. */
+/* Where data begins at or after `off`, and where it ends. */
 static int next_data(int fd, uint64_t off, uint64_t size, uint64_t *start, uint64_t *end,
 		     struct pfs_error *err)
 {
-	off_t data = lseek(fd, (off_t)off, SEEK_DATA), hole;
 	struct stat sb;
 
-	if (data < 0 && errno == ENXIO) { /* nothing but a hole up to the end, wherever that is */
-		if (fstat(fd, &sb) < 0)
-			return pfs_fail_errno(err, errno, "size of a file");
-		*start = *end = (uint64_t)sb.st_size < size ? (uint64_t)sb.st_size : size;
-		if (*end < off)
-			*start = *end = off;
+	pfs_io_next_data(fd, off, size, start, end);
+	if (*start < size)
 		return 0;
-	}
-	hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
-	*start = data < 0 ? off : (uint64_t)data;
-	*end = hole <= data ? size : (uint64_t)hole;
-	if (*start > size)
-		*start = size;
-	if (*end > size)
-		*end = size;
+	/* Nothing but a hole up to the end, wherever that is. */
+	if (fstat(fd, &sb) < 0)
+		return pfs_fail_errno(err, errno, "size of a file");
+	if ((uint64_t)sb.st_size < size)
+		*start = *end = (uint64_t)sb.st_size < off ? off : (uint64_t)sb.st_size;
 	return 0;
 }
 

@@ -9,8 +9,6 @@ struct pfs_cursor {
 	bool stands; /* on an entry that was sought and not yet handed out */
 	bool ended;
 	struct pfs_entry entry;
-	size_t last_len; /* the name handed out last: order is checked across nodes */
-	char last[PFS_NAME_SIZE_MAX];
 };
 
 int pfs_cursor_open(struct pfs_store *st, const struct pfs_id *dir, struct pfs_cursor **out,
@@ -22,7 +20,6 @@ int pfs_cursor_open(struct pfs_store *st, const struct pfs_id *dir, struct pfs_c
 	if (!c)
 		return pfs_fail_nomem(err, "a cursor");
 	c->stands = c->ended = false;
-	c->last_len = 0;
 	rc = pfs_walk_init(&c->walk, st, dir, err);
 	if (rc < 0) {
 		free(c);
@@ -48,13 +45,11 @@ int pfs_cursor_seek(struct pfs_cursor *c, const char *name, size_t name_len, boo
 
 	c->stands = rc > 0;
 	c->ended = rc == 0;
-	c->last_len = 0;
 	return rc < 0 ? rc : 0;
 }
 
 int pfs_cursor_next(struct pfs_cursor *c, const struct pfs_entry **out, struct pfs_error *err)
 {
-	const struct pfs_treenode_entry *e;
 	int rc = c->stands;
 
 	if (c->ended)
@@ -67,13 +62,7 @@ int pfs_cursor_next(struct pfs_cursor *c, const struct pfs_entry **out, struct p
 	c->ended = rc == 0;
 	if (rc <= 0)
 		return rc;
-	e = pfs_walk_item(&c->walk);
-	if (c->last_len &&
-	    pfs_treenode_name_compare(c->last, c->last_len, e->name, e->name_len) >= 0)
-		return pfs_fail(err, PFS_E_CORRUPT, "directory: names out of order between nodes");
-	memcpy(c->last, e->name, e->name_len);
-	c->last_len = e->name_len;
-	pfs_entry_from_node(e, &c->entry);
+	pfs_entry_from_node(pfs_walk_item(&c->walk), &c->entry);
 	*out = &c->entry;
 	return 1;
 }

@@ -1,20 +1,11 @@
 #include "tree/pair.h"
 
-#include <string.h>
-
-static void side_init(struct pfs_pair_side *s)
-{
-	s->has = false;
-	s->last_len = 0;
-}
-
 int pfs_pair_init(struct pfs_pair *p, struct pfs_store *st, const struct pfs_id *a,
 		  const struct pfs_id *b, struct pfs_error *err)
 {
 	int rc;
 
-	side_init(&p->a);
-	side_init(&p->b);
+	p->a.has = p->b.has = false;
 	rc = pfs_walk_init(&p->a.walk, st, a, err);
 	if (rc < 0)
 		return rc;
@@ -30,26 +21,6 @@ void pfs_pair_fini(struct pfs_pair *p)
 	pfs_walk_fini(&p->b.walk);
 }
 
-/* The item stood at was passed; the next one has to be behind it. */
-static void pass(struct pfs_pair_side *s)
-{
-	const struct pfs_treenode_entry *e = pfs_walk_item(&s->walk);
-
-	memcpy(s->last, e->name, e->name_len);
-	s->last_len = e->name_len;
-	s->has = false;
-}
-
-static int check_order(const struct pfs_pair_side *s, struct pfs_error *err)
-{
-	const struct pfs_treenode_entry *e = pfs_walk_item(&s->walk);
-
-	if (s->last_len &&
-	    pfs_treenode_name_compare(s->last, s->last_len, e->name, e->name_len) >= 0)
-		return pfs_fail(err, PFS_E_CORRUPT, "directory: names out of order between nodes");
-	return 0;
-}
-
 /* Stand on an item, if there is one: 1, or 0 at the end. */
 static int settle(struct pfs_pair_side *s, struct pfs_error *err)
 {
@@ -58,18 +29,16 @@ static int settle(struct pfs_pair_side *s, struct pfs_error *err)
 	if (s->has)
 		return 1;
 	rc = pfs_walk_next(&s->walk, err);
-	if (rc <= 0)
-		return rc;
-	s->has = true;
-	rc = check_order(s, err);
-	return rc < 0 ? rc : 1;
+	s->has = rc > 0;
+	return rc;
 }
 
 static int descend(struct pfs_pair_side *s, struct pfs_error *err)
 {
 	int rc = pfs_walk_descend(&s->walk, err);
 
-	return rc < 0 ? rc : check_order(s, err);
+	s->has = rc > 0;
+	return rc < 0 ? rc : 0;
 }
 
 /*
@@ -94,8 +63,7 @@ static int bring_to_names(struct pfs_pair *p, bool *has_a, bool *has_b, struct p
 			return 0;
 		if (rc_a && rc_b && level_a == level_b &&
 		    pfs_id_equal(&pfs_walk_item(&a->walk)->id, &pfs_walk_item(&b->walk)->id)) {
-			pass(a);
-			pass(b);
+			a->has = b->has = false;
 			continue;
 		}
 		if (level_a >= level_b)
@@ -124,8 +92,8 @@ int pfs_pair_next(struct pfs_pair *p, const struct pfs_treenode_entry **out_a,
 	*out_a = order <= 0 ? a : NULL;
 	*out_b = order >= 0 ? b : NULL;
 	if (*out_a)
-		pass(&p->a);
+		p->a.has = false;
 	if (*out_b)
-		pass(&p->b);
+		p->b.has = false;
 	return 1;
 }

@@ -16,8 +16,6 @@
 struct pfs_pair_side {
 	struct pfs_walk walk;
 	bool has; /* the walk stands on an item that is not done with */
-	size_t last_len;
-	char last[PFS_NAME_SIZE_MAX]; /* the name passed last: order is checked across nodes */
 };
 
 struct pfs_pair {
@@ -32,7 +30,7 @@ void pfs_pair_fini(struct pfs_pair *p);
 /*
  * The next name outside equal nodes: 1 and its entries, borrowed until the
  * next call, NULL on the side that does not have it; 0 at the end. They may
- * be equal: only whole nodes are skipped.
+ * be equal: only whole nodes are skipped. What failed goes on failing.
  */
 int pfs_pair_next(struct pfs_pair *p, const struct pfs_treenode_entry **out_a,
 		  const struct pfs_treenode_entry **out_b, struct pfs_error *err);

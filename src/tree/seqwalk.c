@@ -99,11 +99,16 @@ static int stand_at(struct pfs_seqwalk_frame *f, uint64_t off, struct pfs_error 
 
 	if (f->it.index > 0 && at >= f->it.start && at < f->it.next)
 		return 0;
-	if (at != f->it.next)
-		return pfs_seqnode_iter_seek(&f->it, at, err);
-	rc = pfs_seqnode_iter_next(&f->it, err);
-	if (rc == 0)
-		return pfs_fail(err, PFS_E_CORRUPT, "sequence node: ends early");
+	if (at != f->it.next) {
+		rc = pfs_seqnode_iter_seek(&f->it, at, err);
+	} else {
+		rc = pfs_seqnode_iter_next(&f->it, err);
+		if (rc == 0)
+			rc = pfs_fail(err, PFS_E_CORRUPT, "sequence node: ends early");
+	}
+	/* Its entry may be what could not be read, under the place of the one before. */
+	if (rc < 0)
+		pfs_seqnode_iter_init(&f->it, &f->node);
 	return rc < 0 ? rc : 0;
 }
 

@@ -46,7 +46,15 @@ int pfs_tree_find(struct pfs_store *st, const struct pfs_id *dir, const char *na
 int pfs_tree_lookup(struct pfs_store *st, const struct pfs_id *dir, const char *path,
 		    struct pfs_found *out, struct pfs_error *err);
 
-/* Ordered iteration over one directory; the one way to walk it. */
+/*
+ * Ordered iteration over one directory; the one way to walk it.
+ *
+ *	open ─▶ next ─▶ next ... 1 and an entry, 0 at the end
+ *	         └─▶ failed: every next fails likewise ── seek ─▶ next ...
+ *
+ * A cursor that failed has no place to go on from, or names would be missing
+ * and nobody told. A seek is a fresh start, and fails or not for itself.
+ */
 struct pfs_cursor;
 int pfs_cursor_open(struct pfs_store *st, const struct pfs_id *dir, struct pfs_cursor **out,
 		    struct pfs_error *err);
@@ -85,7 +93,7 @@ int pfs_tree_edit(struct pfs_store *st, const struct pfs_id *dir, const struct p
  * itself. What is a directory on one side and not on the other is one change,
  * then everything below it. Path order: names in byte order, a directory's own
  * names right behind it. With `attributes` also where only mode, owner, times,
- * xattrs or link groups differ.
+ * xattrs or link groups differ. A comparison that failed goes on failing.
  */
 enum pfs_difference_kind { PFS_ADDED = 1, PFS_REMOVED = 2, PFS_CHANGED = 3 };
 struct pfs_difference {

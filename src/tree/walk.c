@@ -47,6 +47,9 @@ int pfs_walk_init(struct pfs_walk *w, struct pfs_store *st, const struct pfs_id 
 	w->st = st;
 	w->empty = pfs_id_is_zero(root);
 	w->root_level = w->level = 0;
+	w->stands = false;
+	w->failed = 0;
+	w->last_len = 0;
 	for (size_t i = 0; i <= PFS_TREE_LEVEL_MAX; i++)
 		w->frames[i].hold = NULL;
 	if (w->empty)
@@ -116,16 +119,34 @@ static int check_last_name(const struct pfs_walk *w, unsigned level, struct pfs_
 		&e->id);
 }
 
-int pfs_walk_next(struct pfs_walk *w, struct pfs_error *err)
+/* What a step came to, and what every further one comes to when it failed. */
+static int conclude(struct pfs_walk *w, int rc, struct pfs_error *err)
+{
+	w->stands = rc > 0;
+	w->failed = rc < 0 ? rc : 0;
+	if (rc < 0 && err)
+		*err = w->why;
+	return rc;
+}
+
+static int check_order(const struct pfs_walk *w, struct pfs_error *err)
+{
+	const struct pfs_treenode_entry *e = pfs_walk_item(w);
+
+	if (w->last_len &&
+	    pfs_treenode_name_compare(w->last, w->last_len, e->name, e->name_len) >= 0)
+		return pfs_fail(err, PFS_E_CORRUPT, "directory: names out of order between nodes");
+	return 1;
+}
+
+static int next_item(struct pfs_walk *w, struct pfs_error *err)
 {
 	int rc;
 
-	if (w->empty)
-		return 0;
 	for (;;) {
 		rc = pfs_treenode_iter_next(&w->frames[w->level].it, err);
 		if (rc != 0)
-			return rc;
+			return rc < 0 ? rc : check_order(w, err);
 		rc = check_last_name(w, w->level, err);
 		if (rc < 0 || w->level == w->root_level)
 			return rc;
@@ -133,23 +154,37 @@ int pfs_walk_next(struct pfs_walk *w, struct pfs_error *err)
 	}
 }
 
-int pfs_walk_descend(struct pfs_walk *w, struct pfs_error *err)
+int pfs_walk_next(struct pfs_walk *w, struct pfs_error *err)
 {
-	int rc = load_child(w, w->level - 1, err);
+	if (w->empty)
+		return 0;
+	if (w->failed)
+		return conclude(w, w->failed, err);
+	if (w->stands) {
+		const struct pfs_treenode_entry *e = pfs_walk_item(w);
 
-	if (rc < 0)
-		return rc;
-	w->level--;
-	return pfs_walk_next(w, err);
+		memcpy(w->last, e->name, e->name_len);
+		w->last_len = e->name_len;
+	}
+	return conclude(w, next_item(w, &w->why), err);
 }
 
-int pfs_walk_seek(struct pfs_walk *w, const char *name, size_t name_len, bool after,
-		  struct pfs_error *err)
+int pfs_walk_descend(struct pfs_walk *w, struct pfs_error *err)
+{
+	int rc = w->failed ? w->failed : load_child(w, w->level - 1, &w->why);
+
+	if (rc == 0) {
+		w->level--;
+		rc = next_item(w, &w->why);
+	}
+	return conclude(w, rc, err);
+}
+
+static int seek(struct pfs_walk *w, const char *name, size_t name_len, bool after,
+		struct pfs_error *err)
 {
 	int rc;
 
-	if (w->empty)
-		return 0;
 	for (w->level = w->root_level;;) {
 		rc = pfs_treenode_iter_seek(&w->frames[w->level].it, name, name_len, after, err);
 		if (rc < 0 || w->level == 0)
@@ -161,6 +196,15 @@ int pfs_walk_seek(struct pfs_walk *w, const char *name, size_t name_len, bool af
 			return rc;
 		w->level--;
 	}
+}
+
+int pfs_walk_seek(struct pfs_walk *w, const char *name, size_t name_len, bool after,
+		  struct pfs_error *err)
+{
+	if (w->empty)
+		return 0;
+	w->last_len = 0;
+	return conclude(w, seek(w, name, name_len, after, &w->why), err);
 }
 
 /* --- nodes of one level ------------------------------------------------- */

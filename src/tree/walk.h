@@ -7,7 +7,10 @@
  *	frame(level)       [ . . . x ]      a child of the item above
  *
  * A child is loaded only where a walk descends, and has to be what its parent
- * says it is: level, sums and last name.
+ * says it is: level, sums and last name; and names grow from node to node.
+ *
+ * A walk that failed has no place to go on from: every step fails as that one
+ * did, until a seek finds another place.
  *
  * Threads: one at a time per walk.
  */
@@ -29,6 +32,11 @@ struct pfs_walk {
 	bool empty;
 	unsigned root_level;
 	unsigned level; /* of the node whose item is the current one */
+	bool stands;    /* there is a current one */
+	int failed;     /* what the last step came to when it failed, and why */
+	struct pfs_error why;
+	size_t last_len; /* the name passed last, which the next one has to be behind; 0: none */
+	char last[PFS_NAME_SIZE_MAX];
 	struct pfs_walk_frame frames[PFS_TREE_LEVEL_MAX + 1]; /* by level */
 };
 
@@ -41,13 +49,19 @@ int pfs_walk_init(struct pfs_walk *w, struct pfs_store *st, const struct pfs_id 
 		  struct pfs_error *err);
 void pfs_walk_fini(struct pfs_walk *w); /* safe on zeroes and twice */
 
-/* The next item of this node or, at its end, of the ones above: 1 and an item, 0 at the end. */
+/*
+ * Pass the current item, with all below it: the next one of this node or, at its
+ * end, of the ones above. 1 and an item, 0 at the end.
+ */
 int pfs_walk_next(struct pfs_walk *w, struct pfs_error *err);
 
 /* From an item above level 0 to the first item of the node it names. */
 int pfs_walk_descend(struct pfs_walk *w, struct pfs_error *err);
 
-/* To the first entry of level 0 whose name is >= (with `after`: >) the given one: 1, or 0. */
+/*
+ * To the first entry of level 0 whose name is >= (with `after`: >) the given one: 1, or 0.
+ * A fresh start, whatever failed before.
+ */
 int pfs_walk_seek(struct pfs_walk *w, const char *name, size_t name_len, bool after,
 		  struct pfs_error *err);
 
@@ -61,6 +75,7 @@ static inline const struct pfs_treenode_entry *pfs_walk_item(const struct pfs_wa
  * The nodes of one level, one after the other, each known by its item above
  * (the root has none). Seek goes to the node whose names the given one belongs
  * among, the last one for a name past all. Next and prev: 1, or 0 and unmoved.
+ * Whoever fails here is done with the walk.
  */
 int pfs_walk_node_first(struct pfs_walk *w, unsigned level, struct pfs_error *err);
 int pfs_walk_node_seek(struct pfs_walk *w, unsigned level, const char *name, size_t name_len,

@@ -46,7 +46,6 @@ static struct pfs_listing *new_listing(struct pfs_handle *dir)
 	if (!l)
 		return NULL;
 	pfs_buf_init(&l->text, LISTING_TEXT_MAX);
-	pfs_buf_init(&l->name, PFS_NAME_SIZE_MAX + 1);
 	l->dir = pfs_handle_ref(dir);
 	return l;
 }
@@ -79,7 +78,6 @@ void pfs_listing_close(struct pfs_listing **lp)
 		return;
 	pfs_cursor_close(&l->cursor);
 	pfs_buf_fini(&l->text);
-	pfs_buf_fini(&l->name);
 	free(l->names);
 	pfs_handle_unref(&l->dir);
 	free(l);
@@ -149,20 +147,13 @@ int pfs_listing_take(struct pfs_view *v, struct pfs_handle *dir, const void *dat
 	return 0;
 }
 
-/* Where a cursor is that failed: it has left behind what it could not read. */
-#define LOST UINT64_MAX
-
-/* Whoever goes on where this failed starts from the beginning, and fails there again. */
 static int step(struct pfs_listing *l, const struct pfs_entry **out, struct pfs_error *err)
 {
 	int rc;
 
 	l->entry = NULL;
-	if (l->pos == LOST)
-		return pfs_fail(err, PFS_E_IO, "a listing has lost its place");
 	rc = pfs_cursor_next(l->cursor, out, err);
-	if (rc < 0)
-		l->pos = LOST;
+	l->pos += rc > 0;
 	return rc;
 }
 
@@ -170,20 +161,14 @@ static int next_of_tree(struct pfs_listing *l, struct pfs_list_item *out, struct
 {
 	struct pfs_links_file file;
 	const struct pfs_entry *e;
-	int rc;
+	int rc = step(l, &e, err);
 
-	rc = step(l, &e, err);
 	if (rc <= 0)
 		return rc;
-	pfs_buf_clear(&l->name);
-	rc = pfs_buf_add(&l->name, e->name, e->name_len, err);
-	if (rc < 0) {
-		l->pos = LOST;
-		return rc;
-	}
-	l->pos++;
+	memcpy(l->name, e->name, e->name_len);
+	l->name[e->name_len] = 0;
 	l->entry = e;
-	out->name = pfs_buf_str(&l->name);
+	out->name = l->name;
 	out->type = pfs_view_type(e->type);
 	out->ino = pfs_entry_ino(l->dir, e->name, e->name_len, e, &file);
 	return 1;
@@ -240,7 +225,7 @@ static int seek_in_tree(struct pfs_listing *l, uint64_t pos, struct pfs_error *e
 	int rc;
 
 	l->entry = NULL;
-	if (pos < l->pos) {
+	if (pos < l->pos || pos == 0) {
 		rc = pfs_cursor_seek(l->cursor, "", 0, false, err);
 		if (rc < 0)
 			return rc;
@@ -250,7 +235,6 @@ static int seek_in_tree(struct pfs_listing *l, uint64_t pos, struct pfs_error *e
 		rc = step(l, &e, err);
 		if (rc <= 0)
 			return rc;
-		l->pos++;
 	}
 	return 0;
 }
@@ -258,7 +242,7 @@ static int seek_in_tree(struct pfs_listing *l, uint64_t pos, struct pfs_error *e
 int pfs_listing_seek(struct pfs_listing *l, uint64_t pos, struct pfs_error *err)
 {
 	if (l->cursor)
-		return pos == l->pos ? 0 : seek_in_tree(l, pos, err);
+		return pos && pos == l->pos ? 0 : seek_in_tree(l, pos, err);
 	l->pos = pos < l->n ? pos : l->n;
 	return 0;
 }
