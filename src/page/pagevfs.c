@@ -2,6 +2,7 @@
 #include "page/pagesum.h"
 #include "page/pagewal.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,6 +84,14 @@ static int page_read(sqlite3_file *file, void *data, int len, sqlite3_int64 off)
 	return frame ? check_frame(f, frame, data) : SQLITE_OK;
 }
 
+/* Where a quota ends the disk is full, which SQLite does not know. */
+static int put(struct page_file *f, const void *data, int len, sqlite3_int64 off)
+{
+	int rc = real(&f->base)->pMethods->xWrite(real(&f->base), data, len, off);
+
+	return rc == SQLITE_IOERR_WRITE && errno == EDQUOT ? SQLITE_FULL : rc;
+}
+
 static int write_page(struct page_file *f, const void *data, int len, sqlite3_int64 off)
 {
 	unsigned char page[PFS_PAGE_SIZE];
@@ -92,7 +101,7 @@ static int write_page(struct page_file *f, const void *data, int len, sqlite3_in
 		return note(f, SQLITE_IOERR_WRITE, "pages leave no room for a checksum");
 	memcpy(page, data, sizeof(page));
 	pfs_pagesum_stamp(page, (uint32_t)(off / PFS_PAGE_SIZE + 1));
-	return real(&f->base)->pMethods->xWrite(real(&f->base), page, len, off);
+	return put(f, page, len, off);
 }
 
 static int load_order(struct page_file *f)
@@ -135,9 +144,8 @@ static int write_frame(struct page_file *f, const unsigned char *page, uint32_t 
 	memcpy(frame + PFS_PAGEWAL_FRAME_HEAD, page, PFS_PAGE_SIZE);
 	pfs_pagewal_store(frame + SUM_AT, pfs_pagewal_add_frame(pfs_pagewal_load(stored),
 								f->order == ORDER_BIG, frame));
-	return real(&f->base)->pMethods->xWrite(
-		real(&f->base), frame, sizeof(frame),
-		PFS_PAGEWAL_HEADER_SIZE + (sqlite3_int64)(number - 1) * PFS_PAGEWAL_FRAME_SIZE);
+	return put(f, frame, sizeof(frame),
+		   PFS_PAGEWAL_HEADER_SIZE + (sqlite3_int64)(number - 1) * PFS_PAGEWAL_FRAME_SIZE);
 }
 
 /* Frames behind a new one belong to a transaction that was given up: they go, so that nobody takes
@@ -176,7 +184,7 @@ static int write_log_page(struct page_file *f, const void *data, sqlite3_int64 o
 	pfs_pagesum_stamp(page, pfs_pagewal_page(f->head));
 	if (headed && memcmp(f->head + SALTS_AT, no_salts, sizeof(no_salts)) != 0)
 		return write_frame(f, page, number);
-	return real(&f->base)->pMethods->xWrite(real(&f->base), page, PFS_PAGE_SIZE, off);
+	return put(f, page, PFS_PAGE_SIZE, off);
 }
 
 static int write_log(struct page_file *f, const void *data, int len, sqlite3_int64 off)
@@ -192,7 +200,7 @@ static int write_log(struct page_file *f, const void *data, int len, sqlite3_int
 		f->headed = f->last = 0;
 		f->order = ((const unsigned char *)data)[3] & 1 ? ORDER_BIG : ORDER_LITTLE;
 	}
-	return real(&f->base)->pMethods->xWrite(real(&f->base), data, len, off);
+	return put(f, data, len, off);
 }
 
 static int page_write(sqlite3_file *file, const void *data, int len, sqlite3_int64 off)

@@ -215,8 +215,10 @@ static void seen_unwritten(const struct pfs_chunk_task *task)
 }
 
 /* What was read goes to its nodes; whether it still counts is decided when it is used. */
-static void finish_tasks(struct pfs_workspace *ws, struct pfs_chunk_tasks *t)
+static void finish_tasks(struct pfs_workspace *ws, struct round *r)
 {
+	struct pfs_chunk_tasks *t = &r->tasks;
+
 	pfs_rwlock_write(&ws->lock);
 	for (size_t i = 0; i < t->n; i++) {
 		struct pfs_chunk_task *task = &t->items[i];
@@ -229,6 +231,7 @@ static void finish_tasks(struct pfs_workspace *ws, struct pfs_chunk_tasks *t)
 			f->chunked_stamp = task->stamp;
 			f->chunked_seal = ws->seals;
 			f->chunked_open = task->open;
+			f->chunked_aside = r->how == PFS_CHUNK_GLANCE;
 			if (!task->open && task->strange)
 				seen_unwritten(task);
 		}
@@ -272,7 +275,7 @@ int pfs_chunk_round(struct pfs_workspace *ws, enum pfs_chunk_how how, const stru
 	if (rc == 0)
 		rc = run_tasks(ws, &r, err);
 	n = r.tasks.n;
-	finish_tasks(ws, &r.tasks);
+	finish_tasks(ws, &r);
 	free(r.places.items);
 	pfs_buf_fini(&r.names);
 	return rc < 0 ? rc : n > 0;

@@ -15,6 +15,7 @@
 #include "store/adoption.h"
 #include "tree/content.h"
 #include "tree/tree.h"
+#include "workspace/sealing_i.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 
 struct pfs_chunk_batch {
 	struct pfs_workspace *ws;
+	struct pfs_store *store;     /* of the seal */
 	const struct pfs_buf *names; /* of the round */
 	enum pfs_chunk_how how;
 	unsigned char *bytes; /* GATHER_BYTES */
@@ -54,6 +56,7 @@ int pfs_chunk_batch_open(struct pfs_workspace *ws, const struct pfs_buf *names,
 		return pfs_fail_nomem(err, "a seal");
 	}
 	b->ws = ws;
+	b->store = ws->sealing->store;
 	b->names = names;
 	b->how = how;
 	b->used = b->n = 0;
@@ -69,26 +72,33 @@ void pfs_chunk_batch_close(struct pfs_chunk_batch **b)
 	*b = NULL;
 }
 
-/* What the base has at the file's name; false when that is no file. A hint: failing is fine. */
-static bool find_old(const struct pfs_chunk_batch *b, const struct pfs_chunk_task *t,
-		     struct pfs_content *out)
+/*
+ * What the base has at the file's name: 1 when that is a file, else 0. Mostly it
+ * is a hint, of use when it is 1 and no loss when it fails.
+ */
+static int find_old(const struct pfs_chunk_batch *b, const struct pfs_chunk_task *t,
+		    struct pfs_content *out, struct pfs_error *err)
 {
 	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
 	const char *name = (const char *)b->names->data + t->at;
+	int rc;
 
-	if (!t->named || pfs_id_is_zero(&t->dir) ||
-	    pfs_tree_find(b->ws->store, &t->dir, name, strlen(name), &found, NULL) < 0 ||
-	    found.e.type != PFS_ENTRY_FILE)
-		return false;
+	if (!t->named || pfs_id_is_zero(&t->dir))
+		return 0;
+	rc = pfs_tree_find(b->ws->store, &t->dir, name, strlen(name), &found, err);
+	if (rc < 0)
+		return rc == PFS_E_NOTFOUND ? 0 : rc;
+	if (found.e.type != PFS_ENTRY_FILE)
+		return 0;
 	*out = found.e.content;
-	return true;
+	return 1;
 }
 
 /* --- short --------------------------------------------------------------- */
 
 int pfs_chunk_batch_flush(struct pfs_chunk_batch *b, struct pfs_error *err)
 {
-	int rc = b->n ? pfs_content_from_many(b->ws->store, b->items, b->n, err) : 0;
+	int rc = b->n ? pfs_content_from_many(b->store, b->items, b->n, err) : 0;
 
 	for (size_t i = 0; rc == 0 && i < b->n; i++)
 		rc = pfs_chunk_keep(&b->items[i].out, &b->tasks[i]->kept, err);
@@ -111,7 +121,7 @@ static int gather(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, int fd,
 		return rc;
 	item = &b->items[b->n];
 	*item = (struct pfs_content_item){ .data = b->bytes + b->used, .len = got };
-	if (find_old(b, t, &b->old[b->n]))
+	if (find_old(b, t, &b->old[b->n], NULL) == 1)
 		item->old = &b->old[b->n];
 	b->tasks[b->n++] = t;
 	b->used += got;
@@ -165,8 +175,9 @@ static int adopt(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, int fd, ui
 	int rc = pfs_adoption_begin(ws->store, &a, err);
 
 	if (rc == 0)
-		rc = pfs_content_survey_fd(ws->store, fd, size, find_old(b, t, &old) ? &old : NULL,
-					   a, &content, err);
+		rc = pfs_content_survey_fd(ws->store, fd, size,
+					   find_old(b, t, &old, NULL) == 1 ? &old : NULL, a,
+					   &content, err);
 	if (rc == PFS_E_LIMIT)
 		return 0;
 	if (rc < 0)
@@ -207,21 +218,18 @@ static int stand_in(struct pfs_store *st, uint64_t size, struct pfs_content *out
 static int glance(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, uint64_t size,
 		  struct pfs_error *err)
 {
-	PFS_AUTO(pfs_found_fini) struct pfs_found found = { 0 };
-	const char *name = (const char *)b->names->data + t->at;
-	struct pfs_content content;
-	int rc = PFS_E_NOTFOUND;
+	struct pfs_content content, old;
+	int rc;
 
 	/* Another of its names may be one that was there. */
 	if (t->several)
 		return 0;
-	if (!pfs_id_is_zero(&t->dir))
-		rc = pfs_tree_find(b->ws->store, &t->dir, name, strlen(name), &found, err);
-	if (rc < 0 && rc != PFS_E_NOTFOUND)
+	rc = find_old(b, t, &old, err);
+	if (rc < 0)
 		return rc;
-	if (rc == 0 && found.e.type == PFS_ENTRY_FILE && found.e.content.size == size)
+	if (rc == 1 && old.size == size)
 		return 0;
-	rc = stand_in(b->ws->store, size, &content, err);
+	rc = stand_in(b->store, size, &content, err);
 	if (rc == 0)
 		rc = pfs_chunk_keep(&content, &t->kept, err);
 	return rc < 0 ? rc : 1;
@@ -233,7 +241,7 @@ static int copy(struct pfs_workspace *ws, int fd, uint64_t size, const struct pf
 		struct pfs_kept **out, struct pfs_error *err)
 {
 	struct pfs_content content;
-	int rc = pfs_content_from_fd(ws->store, fd, size, old, &content, err);
+	int rc = pfs_content_from_fd(ws->sealing->store, fd, size, old, &content, err);
 
 	return rc < 0 ? rc : pfs_chunk_keep(&content, out, err);
 }
@@ -278,5 +286,6 @@ int pfs_chunk_batch_add(struct pfs_chunk_batch *b, struct pfs_chunk_task *t, str
 		return rc < 0 ? rc : 0;
 	if (st.size <= SHORT_SIZE_MAX)
 		return gather(b, t, fd, err);
-	return copy(b->ws, fd, st.size, find_old(b, t, &old) ? &old : NULL, &t->kept, err);
+	return copy(b->ws, fd, st.size, find_old(b, t, &old, NULL) == 1 ? &old : NULL, &t->kept,
+		    err);
 }

@@ -3,10 +3,10 @@
 #include "base/io.h"
 #include "tree/content.h"
 #include "tree/splice.h"
+#include "workspace/sealing_i.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define HOLES_SIZE_MIN (1u << 20) /* in longer ranges holes are looked for */
 
@@ -75,17 +75,13 @@ static int add_range(struct splices *list, const struct source *src, uint64_t of
 	int rc = 0;
 
 	while (rc == 0 && end - off >= HOLES_SIZE_MIN) {
-		off_t data = lseek(src->fd, (off_t)off, SEEK_DATA), hole;
-		uint64_t upto = data < 0 || (uint64_t)data > end ? end : (uint64_t)data;
+		uint64_t data, upto;
 
-		if (upto > off)
-			rc = add_piece(list, src, off, upto, true, err);
-		off = upto;
-		if (rc < 0 || off == end)
-			return rc;
-		hole = lseek(src->fd, (off_t)off, SEEK_HOLE);
-		upto = hole < 0 || (uint64_t)hole > end ? end : (uint64_t)hole;
-		rc = add_piece(list, src, off, upto, false, err);
+		pfs_io_next_data(src->fd, off, end, &data, &upto);
+		if (data > off)
+			rc = add_piece(list, src, off, data, true, err);
+		if (rc == 0 && data < upto)
+			rc = add_piece(list, src, data, upto, false, err);
 		off = upto;
 	}
 	return rc == 0 && off < end ? add_piece(list, src, off, end, false, err) : rc;
@@ -121,8 +117,8 @@ static int splice(struct pfs_workspace *ws, struct source *src, struct pfs_conte
 	if (rc == 0)
 		rc = pfs_content_reader_open(ws->store, &src->base, &src->reader, err);
 	if (rc == 0)
-		rc = pfs_content_splice(ws->store, &src->base, list.items, list.n, read_source, src,
-					out, err);
+		rc = pfs_content_splice(ws->sealing->store, &src->base, list.items, list.n,
+					read_source, src, out, err);
 	pfs_content_reader_close(&src->reader);
 	free(list.items);
 	return rc;

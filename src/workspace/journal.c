@@ -83,62 +83,6 @@ struct pfs_journal {
 	sqlite3_stmt *statements[N_STATEMENTS];
 };
 
-void pfs_journal_batch_init(struct pfs_journal_batch *b)
-{
-	*b = (struct pfs_journal_batch){ 0 };
-	pfs_buf_init(&b->blobs, SIZE_MAX / 2);
-}
-
-void pfs_journal_batch_fini(struct pfs_journal_batch *b)
-{
-	free(b->rows);
-	b->rows = NULL;
-	b->n = b->cap = 0;
-	pfs_buf_fini(&b->blobs);
-}
-
-int pfs_journal_batch_reserve(struct pfs_journal_batch *b, size_t rows, size_t bytes,
-			      struct pfs_error *err)
-{
-	if (rows > b->cap - b->n) {
-		size_t cap = b->n + rows + b->cap / 2 + 16;
-		struct pfs_journal_row *p = realloc(b->rows, cap * sizeof(*p));
-
-		if (!p)
-			return pfs_fail_nomem(err, "rows of the journal");
-		b->rows = p;
-		b->cap = cap;
-	}
-	return pfs_buf_reserve(&b->blobs, bytes, err);
-}
-
-static bool has_name(enum pfs_journal_op op)
-{
-	return op == PFS_JOURNAL_SAVE_NAME || op == PFS_JOURNAL_DROP_NAME;
-}
-
-int pfs_journal_batch_add(struct pfs_journal_batch *b, const struct pfs_journal_row *row,
-			  struct pfs_error *err)
-{
-	const void *blob = has_name(row->op) ? row->name.name : NULL;
-	size_t len = has_name(row->op) ? row->name.name_len : 0;
-	int rc;
-
-	if (row->op == PFS_JOURNAL_SAVE_NODE) {
-		blob = row->node.blob;
-		len = row->node.blob_len;
-	} else if (row->op == PFS_JOURNAL_SAVE_RANGES) {
-		blob = row->ranges.pairs;
-		len = row->ranges.n * 2 * sizeof(*row->ranges.pairs);
-	}
-	rc = pfs_journal_batch_reserve(b, 1, len, err);
-	if (rc < 0)
-		return rc;
-	b->rows[b->n] = *row;
-	b->rows[b->n++].blob_at = b->blobs.len;
-	return pfs_buf_add(&b->blobs, blob, len, err);
-}
-
 static int fail_sqlite(struct pfs_journal *j, int rc, struct pfs_error *err)
 {
 	const char *text = sqlite3_errmsg(j->db);

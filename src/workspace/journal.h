@@ -101,6 +101,12 @@ int pfs_journal_batch_reserve(struct pfs_journal_batch *b, size_t rows, size_t b
 			      struct pfs_error *err);
 int pfs_journal_batch_add(struct pfs_journal_batch *b, const struct pfs_journal_row *row,
 			  struct pfs_error *err);
+/*
+ * Rows go that a later one makes good for nothing, as that of a node which is dropped
+ * after all; true when there were some. Applied it is the same, and takes less room: of
+ * what came and went meanwhile nothing is left. Without memory it stays as it is.
+ */
+bool pfs_journal_batch_shorten(struct pfs_journal_batch *b);
 
 struct pfs_journal;
 

@@ -5,6 +5,7 @@
 #include "tree/tree.h"
 #include "workspace/depth.h"
 #include "workspace/group.h"
+#include "workspace/save.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,8 @@ int pfs_workspace_make(struct pfs_workspace *ws, struct pfs_node *dir, const cha
 	int rc = check_make(make, err);
 
 	if (rc == 0)
+		rc = pfs_workspace_admit(ws, err);
+	if (rc == 0)
 		rc = pfs_probe_lock(ws, &p, NULL, err);
 	if (rc < 0)
 		return rc;
@@ -230,8 +233,10 @@ static int give_name(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_pr
 		     int (*locked)(struct pfs_node *n, struct pfs_probe *p, struct pfs_error *err),
 		     struct pfs_error *err)
 {
-	int rc = pfs_probe_lock(ws, p, NULL, err);
+	int rc = pfs_workspace_admit(ws, err);
 
+	if (rc == 0)
+		rc = pfs_probe_lock(ws, p, NULL, err);
 	if (rc < 0)
 		return rc;
 	rc = locked(n, p, err);

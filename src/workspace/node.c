@@ -341,6 +341,7 @@ static void queue_slot(struct pfs_slot *s)
 {
 	if (pfs_link_alone(&s->queued)) {
 		pfs_link_add(&s->dir->ws->queued_slots, &s->queued);
+		atomic_fetch_add_explicit(&s->dir->ws->names_queued, 1, memory_order_relaxed);
 		pfs_workspace_note_pending(s->dir->ws);
 	}
 }

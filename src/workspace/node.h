@@ -98,6 +98,7 @@ struct pfs_node_file {
 	uint64_t chunked_stamp;            /* the stamp of the node before its bytes were read */
 	uint64_t chunked_seal;             /* number of the seal that did */
 	bool chunked_open;                 /* somebody was writing meanwhile */
+	bool chunked_aside;                /* for a preview: the store need not have it */
 };
 
 struct pfs_node_dir {

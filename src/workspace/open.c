@@ -573,17 +573,24 @@ static int seek_whole(int fd, uint64_t off, int whence, uint64_t *out, struct pf
 static int seek_piece(struct pfs_open *o, struct pfs_spooled *s, struct pfs_patched_piece *piece,
 		      uint64_t off, int whence, uint64_t *out, struct pfs_error *err)
 {
+	struct pfs_error why = { 0 };
 	uint64_t found = off;
 	int rc = 0;
 
 	if (piece->from == PFS_PATCHED_ZEROS)
 		found = whence == SEEK_HOLE ? off : piece->end;
 	else if (piece->from == PFS_PATCHED_CONTENT)
-		rc = seek_kept(o, piece->base, piece->version, off, whence, &found, err);
-	else if (seek_whole(s->fd, off, whence, &found, NULL) < 0)
+		rc = seek_kept(o, piece->base, piece->version, off, whence, &found, &why);
+	else
+		rc = seek_whole(s->fd, off, whence, &found, &why);
+	/* No data up to the end of the spool file: none in this piece. */
+	if (rc == PFS_E_NOTFOUND && piece->from == PFS_PATCHED_SPOOL)
 		return 0;
-	if (rc < 0)
+	if (rc < 0) {
+		if (err)
+			*err = why;
 		return rc;
+	}
 	*out = found;
 	return found < piece->end;
 }

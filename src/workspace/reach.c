@@ -65,7 +65,7 @@ static int note_node(struct roots *r, const struct pfs_node *n, struct pfs_error
 	if (rc < 0 || n->type != PFS_ENTRY_FILE)
 		return rc;
 	rc = note_kept(r, n->file.kept, err);
-	if (rc == 0)
+	if (rc == 0 && !n->file.chunked_aside)
 		rc = note_kept(r, n->file.chunked, err);
 	if (rc == 0 && n->file.spooled && n->file.spooled->patch)
 		rc = note_patched(r, n->file.spooled->patch, err);

@@ -302,6 +302,7 @@ static int hand_over(struct pfs_workspace *ws, struct pfs_spool_names *bytes, st
 		ws->sets_unsynced = false;
 		ws->oldest_ms = 0;
 		ws->doomed_bytes = 0;
+		ws->names_handed += atomic_exchange(&ws->names_queued, 0);
 		ws->flushes++;
 	}
 	return rc;
@@ -325,19 +326,41 @@ static void mark_unsynced(struct pfs_workspace *ws, const struct pfs_spool_names
 	pfs_rwlock_unlock(&ws->lock);
 }
 
+/* Of what was made and removed since the last flush nothing is to be said. */
+static int apply_shortened(struct pfs_workspace *ws, struct pfs_error *err)
+{
+	if (!pfs_journal_batch_shorten(&ws->writing))
+		return PFS_E_NOSPACE;
+	return pfs_journal_apply(ws->journal, &ws->writing, err);
+}
+
 /*
  * On a full disk the room set aside lets the journal say that files are gone,
  * which makes room; half of it, what was written while there was room for that.
  */
+static int apply_with_reserve(struct pfs_workspace *ws, struct pfs_error *err)
+{
+	if (ws->condemned.n)
+		pfs_spool_release(&ws->spool);
+	else
+		pfs_spool_release_half(&ws->spool);
+	/* Also what the attempts have left in the log, which some file systems do not write over in place. */
+	pfs_journal_fold(ws->journal);
+	return pfs_journal_apply(ws->journal, &ws->writing, err);
+}
+
 static int apply(struct pfs_workspace *ws, struct pfs_error *err)
 {
 	int rc = pfs_journal_apply(ws->journal, &ws->writing, err);
 
-	if (rc != PFS_E_NOSPACE ||
-	    !(ws->condemned.n ? pfs_spool_release(&ws->spool) : pfs_spool_release_half(&ws->spool)))
+	if (rc == PFS_E_NOSPACE)
+		rc = apply_shortened(ws, err);
+	if (rc != PFS_E_NOSPACE)
 		return rc;
-	pfs_journal_fold(ws->journal);
-	rc = pfs_journal_apply(ws->journal, &ws->writing, err);
+	rc = apply_with_reserve(ws, err);
+	/* The room goes back to where it was set aside, and not to who writes beside us. */
+	if (rc == PFS_E_NOSPACE)
+		pfs_journal_fold(ws->journal);
 	pfs_spool_reserve(&ws->spool);
 	return rc;
 }
@@ -354,9 +377,25 @@ static int make_durable(struct pfs_workspace *ws, struct pfs_spool_names *bytes,
 	if (rc < 0)
 		return rc;
 	ws->writing_sets = false;
+	ws->names_handed = 0;
 	pfs_journal_batch_fini(&ws->writing);
 	pfs_journal_batch_init(&ws->writing);
 	return 0;
+}
+
+#define RETRY_MS 200
+
+/* What a flush has found out for those who make names, and those who remove files. */
+static void note_room(struct pfs_workspace *ws, int rc)
+{
+	if (rc == PFS_E_NOSPACE) {
+		ws->retry_ms = pfs_clock_monotonic_ms() + RETRY_MS;
+		ws->full = true;
+	} else if (rc == 0) {
+		ws->full = false;
+		ws->retry_ms = 0;
+		ws->ease_bytes = 0;
+	}
 }
 
 int pfs_workspace_save(struct pfs_workspace *ws, struct pfs_error *err)
@@ -370,6 +409,7 @@ int pfs_workspace_save(struct pfs_workspace *ws, struct pfs_error *err)
 	pfs_rwlock_unlock(&ws->lock);
 	if (rc == 0)
 		rc = make_durable(ws, &bytes, err);
+	note_room(ws, rc);
 	if (rc < 0) {
 		mark_unsynced(ws, &bytes);
 	} else if (ws->condemned.n) {
@@ -396,11 +436,66 @@ bool pfs_workspace_make_room(struct pfs_workspace *ws)
 	return true;
 }
 
-#define TIGHT_BYTES (256ULL << 20)
+/* How many names may wait on a full disk: their rows fit into the half of the room set aside, unless the
+ * journal is so large that they lie far apart in it. */
+#define NAMES_WAIT_MAX 1024u
+#define NAMES_LOOK     32u /* after so many more the disk is looked at */
+#define FULL_BYTES     (16ULL << 20)
 
+/* Asking the disk each time would be felt. */
+static bool has_room_for_names(struct pfs_workspace *ws)
+{
+	unsigned n = atomic_load_explicit(&ws->names_queued, memory_order_relaxed) +
+		     atomic_load_explicit(&ws->names_handed, memory_order_relaxed);
+
+	if (n < NAMES_WAIT_MAX)
+		return true;
+	/* After a flush it wraps round, and the first one looks. */
+	if (n - atomic_load_explicit(&ws->names_looked, memory_order_relaxed) >= NAMES_LOOK) {
+		atomic_store_explicit(&ws->names_looked, n, memory_order_relaxed);
+		if (pfs_spool_free_bytes(&ws->spool) < FULL_BYTES)
+			ws->full = true;
+	}
+	return !ws->full;
+}
+
+int pfs_workspace_admit(struct pfs_workspace *ws, struct pfs_error *err)
+{
+	int rc;
+
+	if (has_room_for_names(ws))
+		return 0;
+	/* Whoever flushes now does so for all. */
+	pfs_lock(&ws->flush_lock);
+	pfs_unlock(&ws->flush_lock);
+	if (has_room_for_names(ws))
+		return 0;
+	if (pfs_clock_monotonic_ms() < ws->retry_ms)
+		return pfs_fail(err, PFS_E_NOSPACE,
+				"the disk is full, and what was made before is not written down");
+	rc = pfs_workspace_save(ws, err);
+	/* Of anything else whoever flushes is told. */
+	return rc == PFS_E_NOSPACE ? rc : 0;
+}
+
+#define TIGHT_BYTES    (256ULL << 20)
+#define EASE_BYTES_MIN (1ULL << 20)
+#define EASE_BYTES_MAX (64ULL << 20)
+
+/* What was in vain, since the journal has no room to say it, is not tried again at once. */
 void pfs_workspace_ease(struct pfs_workspace *ws)
 {
+	uint64_t enough = atomic_load_explicit(&ws->ease_bytes, memory_order_relaxed);
+
 	pfs_workspace_reap(ws, REAP_MAX);
-	if (ws->doomed_bytes >= (1 << 20) && pfs_spool_free_bytes(&ws->spool) < TIGHT_BYTES)
-		pfs_workspace_make_room(ws);
+	if (enough < EASE_BYTES_MIN)
+		enough = EASE_BYTES_MIN;
+	if (ws->doomed_bytes < enough ||
+	    (!ws->full && pfs_spool_free_bytes(&ws->spool) >= TIGHT_BYTES))
+		return;
+	if (pfs_workspace_make_room(ws))
+		enough = EASE_BYTES_MIN;
+	else if (enough < EASE_BYTES_MAX)
+		enough *= 2;
+	atomic_store_explicit(&ws->ease_bytes, enough, memory_order_relaxed);
 }

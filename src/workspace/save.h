@@ -15,6 +15,13 @@
 int pfs_workspace_save(struct pfs_workspace *ws, struct pfs_error *err);
 
 /*
+ * Before a name is made. Names need no room on a full disk, but the journal needs some
+ * to be told of them: PFS_E_NOSPACE while so many wait for that that it could not be
+ * told of removals either. Without locks.
+ */
+int pfs_workspace_admit(struct pfs_workspace *ws, struct pfs_error *err);
+
+/*
  * Remove up to `max` spool files that nobody needs. Removing is slow, so nobody
  * who waits for a flush or holds a lock does it. Without the lock.
  */

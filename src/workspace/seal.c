@@ -85,7 +85,9 @@ static int snapshot_dir(struct pfs_workspace *ws, struct pfs_sealing *s, size_t 
 	for (struct pfs_link *p = head->next; rc == 0 && p != head; p = p->next) {
 		struct pfs_slot *slot = PFS_OF_LINK(p, struct pfs_slot, pending);
 
-		slot->in_sealed = slot->node != NULL;
+		/* A preview is settled never. */
+		if (s->store == ws->store)
+			slot->in_sealed = slot->node != NULL;
 		if (!slot->node && !slot->in_base)
 			continue;
 		rc = add_item(s, slot->node, slot, err);
@@ -274,8 +276,8 @@ struct batch {
 	struct pfs_entry entries[EDITS_MAX];
 };
 
-static int edit_some(struct pfs_workspace *ws, struct pfs_sealing *s, struct pfs_id *dir,
-		     size_t first, size_t n, struct batch *b, struct pfs_error *err)
+static int edit_some(struct pfs_sealing *s, struct pfs_id *dir, size_t first, size_t n,
+		     struct batch *b, struct pfs_error *err)
 {
 	struct pfs_id result;
 	int rc = 0;
@@ -289,16 +291,16 @@ static int edit_some(struct pfs_workspace *ws, struct pfs_sealing *s, struct pfs
 			.entry = item->node ? &b->entries[i] : NULL,
 		};
 		if (item->node)
-			rc = make_entry(ws->store, item, &b->entries[i], err);
+			rc = make_entry(s->store, item, &b->entries[i], err);
 	}
 	if (rc == 0)
-		rc = pfs_tree_edit(ws->store, dir, b->edits, n, &result, err);
+		rc = pfs_tree_edit(s->store, dir, b->edits, n, &result, err);
 	if (rc == 0)
 		*dir = result;
 	return rc;
 }
 
-static int edit_trees(struct pfs_workspace *ws, struct pfs_sealing *s, struct pfs_error *err)
+static int edit_trees(struct pfs_sealing *s, struct pfs_error *err)
 {
 	struct batch *b = malloc(sizeof(*b));
 	int rc = 0;
@@ -313,7 +315,7 @@ static int edit_trees(struct pfs_workspace *ws, struct pfs_sealing *s, struct pf
 
 			rc = pfs_stop_check(err);
 			if (rc == 0)
-				rc = edit_some(ws, s, &item->dir, item->first + at, n, b, err);
+				rc = edit_some(s, &item->dir, item->first + at, n, b, err);
 		}
 	}
 	free(b);
@@ -336,13 +338,14 @@ void pfs_sealing_free(struct pfs_workspace *ws)
 	free(s);
 }
 
-static int begin(struct pfs_workspace *ws, struct pfs_error *err)
+static int begin(struct pfs_workspace *ws, struct pfs_store *store, struct pfs_error *err)
 {
 	pfs_sealing_free(ws);
 	ws->sealing = calloc(1, sizeof(*ws->sealing));
 	if (!ws->sealing)
 		return pfs_fail_nomem(err, "a seal");
 	pfs_buf_init(&ws->sealing->names, SIZE_MAX / 2);
+	ws->sealing->store = store;
 	pfs_rwlock_write(&ws->lock);
 	ws->sealing->generation = ++ws->seals;
 	pfs_rwlock_unlock(&ws->lock);
@@ -367,11 +370,11 @@ static int announce(struct pfs_workspace *ws, const struct pfs_commit_id *mark,
 	return late ? pfs_workspace_save(ws, err) : 0;
 }
 
-static int make_root(struct pfs_workspace *ws, enum pfs_chunk_how how, const struct pfs_id *against,
-		     struct pfs_error *err)
+static int make_root(struct pfs_workspace *ws, struct pfs_store *store, enum pfs_chunk_how how,
+		     const struct pfs_id *against, struct pfs_error *err)
 {
 	struct pfs_sealing *s;
-	int rc = begin(ws, err);
+	int rc = begin(ws, store, err);
 
 	for (int round = 0; rc == 0 && round < ROUNDS; round++) {
 		rc = pfs_chunk_round(ws, how, against, err);
@@ -385,7 +388,7 @@ static int make_root(struct pfs_workspace *ws, enum pfs_chunk_how how, const str
 	if (rc == 0)
 		rc = number_groups(ws, s, err);
 	if (rc == 0)
-		rc = edit_trees(ws, s, err);
+		rc = edit_trees(s, err);
 	if (rc < 0)
 		return rc;
 	s->root.dir = s->all.items[0].dir;
@@ -403,7 +406,8 @@ int pfs_workspace_seal(struct pfs_workspace *ws, const struct pfs_commit_id *mar
 		       struct pfs_sealed *out, struct pfs_error *err)
 {
 	struct pfs_sealing *s;
-	int rc = make_root(ws, mark ? PFS_CHUNK_ADOPT : PFS_CHUNK_COPY, NULL, err);
+	enum pfs_chunk_how how = mark ? PFS_CHUNK_ADOPT : PFS_CHUNK_COPY;
+	int rc = make_root(ws, ws->store, how, NULL, err);
 
 	if (rc == 0 && mark)
 		rc = announce(ws, mark, err);
@@ -419,13 +423,15 @@ int pfs_workspace_seal(struct pfs_workspace *ws, const struct pfs_commit_id *mar
 }
 
 int pfs_workspace_preview(struct pfs_workspace *ws, const struct pfs_id *against,
-			  struct pfs_sealed *out, struct pfs_error *err)
+			  struct pfs_store *aside, struct pfs_sealed *out, struct pfs_error *err)
 {
-	int rc = make_root(ws, PFS_CHUNK_GLANCE, against, err);
+	int rc = make_root(ws, aside, PFS_CHUNK_GLANCE, against, err);
 
 	if (rc < 0)
 		return give_up(ws, rc, err);
 	out->root = ws->sealing->root;
 	out->generation = ws->sealing->generation;
+	/* Nobody can settle it, and the store aside is the caller's. */
+	pfs_sealing_free(ws);
 	return 0;
 }

@@ -33,6 +33,7 @@ struct pfs_sealed_item {
 struct pfs_sealed_items PFS_VEC(struct pfs_sealed_item);
 
 struct pfs_sealing {
+	struct pfs_store *store; /* takes what is made; of a preview one aside */
 	uint64_t generation;
 	uint64_t flushes; /* of the workspace at the snapshot */
 	uint64_t moves;   /* likewise */

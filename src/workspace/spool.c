@@ -451,7 +451,7 @@ void pfs_spool_reserve(struct pfs_spool *s)
 	while (fd >= 0 && size > have) {
 		if (fallocate(fd, 0, 0, size) == 0)
 			have = size;
-		else if (errno == ENOSPC)
+		else if (errno == ENOSPC || errno == EDQUOT)
 			none = size;
 		else
 			break;

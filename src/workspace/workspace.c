@@ -202,7 +202,8 @@ int pfs_workspace_tick(struct pfs_workspace *ws, int64_t age_ms, struct pfs_erro
 	pfs_rwlock_read(&ws->lock);
 	oldest = ws->oldest_ms;
 	pfs_rwlock_unlock(&ws->lock);
-	if (oldest && pfs_clock_monotonic_ms() - oldest >= age_ms)
+	/* What was handed over to a flush that may yet fail is not written down. */
+	if (age_ms <= 0 || (oldest && pfs_clock_monotonic_ms() - oldest >= age_ms))
 		rc = pfs_workspace_save(ws, err);
 	pfs_workspace_reap(ws, REAP_PER_TICK);
 	/* A flush that gave the room up needs it all; it makes it again itself. */

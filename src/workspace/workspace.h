@@ -271,10 +271,12 @@ int pfs_workspace_settle(struct pfs_workspace *ws, const struct pfs_sealed *seal
 /*
  * The same for who asks what differs from the directory `against`, and does not
  * settle: a new file that is not there, or with another size, is not read, since
- * that it differs is known. Zeros stand for its bytes.
+ * that it differs is known. Zeros stand for its bytes. All that is made for it goes
+ * to `aside`, which lies beside the workspace's store (pfs_store_open_aside), and
+ * is read from there: the store itself gets nothing.
  */
 int pfs_workspace_preview(struct pfs_workspace *ws, const struct pfs_id *against,
-			  struct pfs_sealed *out, struct pfs_error *err);
+			  struct pfs_store *aside, struct pfs_sealed *out, struct pfs_error *err);
 
 /* Throw all changes away and stand on `base`. Nodes that are held stay usable but nameless where their name is gone. */
 int pfs_workspace_reset(struct pfs_workspace *ws, const struct pfs_root *base,

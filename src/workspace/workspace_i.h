@@ -47,7 +47,12 @@ struct pfs_workspace {
 	struct pfs_spool_names loose;  /* it never did, or does not any more */
 	_Atomic size_t n_loose;
 	_Atomic uint64_t doomed_bytes; /* of `doomed` */
-	_Atomic unsigned reapers;      /* threads that remove files now */
+	_Atomic uint64_t ease_bytes;   /* so many of them are worth a flush; 0: the least */
+	_Atomic unsigned names_queued, names_handed; /* that changed: queued, and in `writing` */
+	_Atomic unsigned names_looked; /* so many of them there were when the disk was looked at */
+	_Atomic bool full; /* the disk, or a quota: when names waited, or at the last flush */
+	_Atomic int64_t retry_ms; /* who makes a name on a full disk tries a flush then */
+	_Atomic unsigned reapers; /* threads that remove files now */
 	struct pfs_sealing *sealing;
 	uint64_t seals;
 	struct pfs_commit_id sealed; /* mark of a seal that the journal has, or is about to have */
