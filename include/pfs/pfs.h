@@ -51,6 +51,9 @@ PFS_API const char *pfs_instance_warning(struct pfs_instance *pfs);
 /* Persist what is older than a few seconds in workspaces; call it every second or so. */
 PFS_API int pfs_instance_tick(struct pfs_instance *pfs, struct pfs_error *err);
 
+/* The same now, with all that there is: what fails here a close would lose. */
+PFS_API int pfs_instance_flush(struct pfs_instance *pfs, struct pfs_error *err);
+
 /* "0.1.0" */
 PFS_API const char *pfs_version(void);
 

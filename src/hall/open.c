@@ -250,6 +250,11 @@ int pfs_instance_tick(struct pfs_instance *pfs, struct pfs_error *err)
 	return pfs_history_tick(pfs->history, err);
 }
 
+int pfs_instance_flush(struct pfs_instance *pfs, struct pfs_error *err)
+{
+	return pfs_history_flush(pfs->history, err);
+}
+
 int pfs_instance_scrub(struct pfs_instance *pfs, const struct pfs_scrub_options *options,
 		       struct pfs_scrub_state *out, struct pfs_error *err)
 {

@@ -98,6 +98,11 @@ int pfs_history_tick(struct pfs_history *h, struct pfs_error *err)
 	return pfs_seats_tick(&h->seats, JOURNAL_AGE_MS, IDLE_MS, err);
 }
 
+int pfs_history_flush(struct pfs_history *h, struct pfs_error *err)
+{
+	return pfs_seats_tick(&h->seats, 0, IDLE_MS, err);
+}
+
 struct pfs_store *pfs_history_store(struct pfs_history *h)
 {
 	return h->store;

@@ -30,6 +30,8 @@ void pfs_history_close(struct pfs_history **h);
 
 /* Journal what is older than a few seconds in open workspaces, close long unused ones. */
 int pfs_history_tick(struct pfs_history *h, struct pfs_error *err);
+/* The same with all of it. */
+int pfs_history_flush(struct pfs_history *h, struct pfs_error *err);
 
 /* A step of scrubbing, as pfs_instance_scrub(). */
 struct pfs_scrub_options;

@@ -84,6 +84,34 @@ static void start_closing(struct pfs_seats *s, struct pfs_seat *seat)
 	close_seat(s, seat);
 }
 
+/* Nobody uses it and nobody can: a flush now, since what fails when it is closed nobody is told of. */
+static bool is_written_down(struct pfs_seats *s, struct pfs_seat *seat)
+{
+	int rc;
+
+	assert(pfs_held(&s->lock) && seat->busy);
+	pfs_unlock(&s->lock);
+	rc = pfs_workspace_sync(seat->ws, NULL);
+	pfs_lock(&s->lock);
+	return rc == 0;
+}
+
+/* Close one that was idle for long; what cannot be written down yet stays, as if it had been used. */
+static void retire(struct pfs_seats *s, struct pfs_seat *seat)
+{
+	assert(pfs_held(&s->lock) && !seat->busy && seat->refs == 0);
+	seat->busy = true;
+	s->idle--;
+	if (seat->doomed || is_written_down(s, seat) || seat->doomed) {
+		close_seat(s, seat);
+		return;
+	}
+	seat->busy = false;
+	seat->idle_since_ms = pfs_clock_monotonic_ms();
+	s->idle++;
+	pthread_cond_broadcast(&s->changed);
+}
+
 /* The one that nobody has used for the longest time, not after `before`; NULL when there is none. */
 static struct pfs_seat *oldest_idle(struct pfs_seats *s, int64_t before_ms)
 {
@@ -204,7 +232,7 @@ static void drop_locked(struct pfs_seats *s, struct pfs_seat *seat)
 	if (seat->doomed)
 		start_closing(s, seat);
 	else if (s->idle > PFS_WORKSPACES_IDLE_MAX)
-		start_closing(s, oldest_idle(s, INT64_MAX));
+		retire(s, oldest_idle(s, INT64_MAX));
 }
 
 void pfs_seats_drop(struct pfs_seats *s, struct pfs_seat **seat)
@@ -282,7 +310,7 @@ static void close_unused(struct pfs_seats *s, int64_t before_ms)
 
 	pfs_lock(&s->lock);
 	while ((seat = oldest_idle(s, before_ms)))
-		start_closing(s, seat);
+		retire(s, seat);
 	pfs_unlock(&s->lock);
 }
 
@@ -292,7 +320,7 @@ int pfs_seats_tick(struct pfs_seats *s, int64_t age_ms, int64_t idle_ms, struct 
 		err; /* one branch's trouble is told, the others still get their turn */
 	struct pfs_seat **list;
 	size_t n = hold_all(s, true, false, &list);
-	int rc = 0;
+	int rc = list ? 0 : pfs_fail_nomem(err, "a list of workspaces");
 
 	for (size_t i = 0; i < n; i++) {
 		int one = pfs_workspace_tick(list[i]->ws, age_ms, first);
