@@ -17,6 +17,8 @@
 
 #include <pfs/pfs.h>
 
+#include <sys/types.h>
+
 struct pfs_mount;
 
 struct pfs_fuse_options {
@@ -83,10 +85,11 @@ void pfs_fuse_unmount(struct pfs_mount **m);
 struct pfs_fuse_held {
 	int device; /* /dev/fuse; when the last of its kind is closed, the mount is dead */
 	int state;  /* what the next process has to know: pfs-handover(5) */
+	dev_t dev;  /* of what is mounted; 0: not known */
 };
 #define PFS_FUSE_HELD_NONE \
 	{                  \
-		-1, -1     \
+		-1, -1, 0  \
 	}
 
 /* PFS_E_UNSUPPORTED: this mount cannot be given away, and why. */
@@ -109,6 +112,9 @@ int pfs_fuse_hold(struct pfs_mount **m, struct pfs_fuse_held *out, struct pfs_er
 int pfs_fuse_take(struct pfs_instance *pfs, const char *mountpoint,
 		  const struct pfs_fuse_options *o, struct pfs_fuse_held *held,
 		  struct pfs_mount **out, struct pfs_error *err);
+
+/* Nobody is to go on with what is held: take its mount away, and not what else is mounted there by now. */
+void pfs_fuse_leave(const char *mountpoint, const struct pfs_fuse_held *held);
 
 void pfs_fuse_drop(struct pfs_fuse_held *held); /* closes both; fine when there are none */
 

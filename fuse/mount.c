@@ -22,10 +22,14 @@
  *	freed     all threads joined, all inodes given back
  */
 
+void pfs_mount_quiet(void)
+{
+	pfs_view_quiet(true);
+}
+
 struct pfs_mount *pfs_mount_of(fuse_req_t req)
 {
-	/* What a request changes, the kernel knows. */
-	pfs_view_quiet(true);
+	pfs_mount_quiet();
 	return fuse_req_userdata(req);
 }
 
@@ -243,6 +247,11 @@ int pfs_fuse_take(struct pfs_instance *pfs, const char *mountpoint,
 	return rc < 0 ? pfs_wrap(err, rc, "go on with the mount of the last pfsd") : 0;
 }
 
+void pfs_fuse_leave(const char *mountpoint, const struct pfs_fuse_held *held)
+{
+	pfs_mountpoint_leave(mountpoint, held->dev, held->device);
+}
+
 void pfs_fuse_drop(struct pfs_fuse_held *held)
 {
 	pfs_fd_close(&held->device);
@@ -286,6 +295,7 @@ int pfs_fuse_hold(struct pfs_mount **mp, struct pfs_fuse_held *out, struct pfs_e
 		return rc;
 	*mp = NULL;
 	pfs_view_begin_hold(m->view);
+	held.dev = m->dev;
 	m->holding = true;
 	m->cancel_slow = true;
 	pfs_notify_stop(m);

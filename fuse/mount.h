@@ -34,6 +34,7 @@
 #define N_SOURCES   1024u
 #define N_LOOKED_UP 256u
 
+struct dir;
 struct inode;
 struct pfs_serve;
 struct slow;
@@ -41,6 +42,9 @@ struct pfs_handover_open;
 
 /* Requests that may take long, at once; more keep a thread of the session busy each. */
 #define SLOW_MAX 32u
+
+/* Parts of listings, of up to a megabyte each, that are prepared at once. */
+#define AHEAD_MAX 32u
 
 /*
  * An open file or directory. The kernel tells of the end of each, but not when
@@ -61,6 +65,7 @@ struct pfs_mount {
 	struct pfs_view *view;
 	struct pfs_fuse_options o;
 	char *mountpoint;
+	dev_t dev; /* of what is mounted there; 0: not known */
 	struct fuse_session *se;
 
 	struct pfs_serve *serve; /* NULL: libfuse's own loop serves */
@@ -106,8 +111,9 @@ struct pfs_mount {
 	/* A directory whose kept listing the kernel is to drop; 0: none. */
 	_Atomic fuse_ino_t bare;
 
-	/* Answers that are prepared before they are asked for. */
-	_Atomic unsigned n_ahead;
+	/* Directories of which an answer is prepared before it is asked for; protected by lock. */
+	struct dir *ahead[AHEAD_MAX];
+	unsigned n_ahead; /* and those that are being prepared; protected by lock */
 
 	/* Inodes that the kernel forgot since memory was given back. */
 	_Atomic size_t n_forgotten;
@@ -125,7 +131,13 @@ void pfs_mount_remove_opened(struct pfs_mount *m, struct opened *o);
 uint64_t pfs_mount_number(const struct opened *o);
 struct opened *pfs_mount_find_opened(struct pfs_mount *m, uint64_t number, uint32_t magic);
 
-/* The mount a request belongs to; marks the thread as one whose changes the kernel knows. */
+/*
+ * This thread answers requests: what they change the kernel knows, and is not told.
+ * To be said before anything is changed, by every operation that may be a thread's first.
+ */
+void pfs_mount_quiet(void);
+
+/* The mount a request belongs to; its thread is quiet. */
 struct pfs_mount *pfs_mount_of(fuse_req_t req);
 
 /* Answer with what `rc` means to the kernel; what is nobody's fault but ours is logged. */

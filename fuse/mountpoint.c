@@ -2,13 +2,16 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define DEAD_MOUNTS_MAX 1000u
@@ -84,6 +87,12 @@ static void type_at(const char *path, char out[TYPE_SIZE])
 		fclose(f);
 }
 
+/* "fuse": of a kernel that does not know the types of file systems in user space. */
+static bool may_be_ours(const char *type)
+{
+	return strcmp(type, "fuse.pfs") == 0 || strcmp(type, "fuse") == 0;
+}
+
 /* ---- what is in the way ---- */
 
 /*
@@ -104,8 +113,7 @@ static int clear_dead_mounts(struct pfs_mount *m, const char *path, struct pfs_e
 
 	for (unsigned i = 0; i < DEAD_MOUNTS_MAX && is_dead(path); i++) {
 		type_at(path, type);
-		/* "fuse": of a kernel that does not know the types of file systems in user space. */
-		if (strcmp(type, "fuse.pfs") != 0 && strcmp(type, "fuse") != 0)
+		if (!may_be_ours(type))
 			return pfs_fail(
 				err, PFS_E_BUSY,
 				"a dead mount of type %s is there, and is not ours: umount %s",
@@ -178,11 +186,11 @@ int pfs_mountpoint_take(struct pfs_mount *m, const char *path, const unsigned ch
 		return pfs_fail_nomem(err, "a path");
 	straighten(path, straight);
 	if (strcmp(straight, m->mountpoint) != 0) {
-		umount2(m->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+		pfs_mountpoint_leave(m->mountpoint, 0, -1);
 		return pfs_fail(err, PFS_E_CONFLICT, "it was mounted at %s", m->mountpoint);
 	}
 	type_at(path, type);
-	if (strcmp(type, "fuse.pfs") != 0 && strcmp(type, "fuse") != 0)
+	if (!may_be_ours(type))
 		return pfs_fail(err, PFS_E_CONFLICT, "%s is not mounted any more", m->mountpoint);
 	return 0;
 }
@@ -207,4 +215,36 @@ int pfs_mountpoint_prepare(struct pfs_mount *m, const char *path, struct pfs_err
 	if (rc == 0)
 		tell_what_is_hidden(m);
 	return rc;
+}
+
+/* ---- leaving ---- */
+
+/* The kernel has let go of it: it was unmounted, or somebody cut it off. */
+static bool is_gone(int device)
+{
+	struct pollfd p = { .fd = device };
+
+	return device >= 0 && poll(&p, 1, 0) > 0 && (p.revents & POLLERR);
+}
+
+static bool is_device(const char *path, dev_t dev)
+{
+	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+	struct statx st;
+
+	return statx(AT_FDCWD, path, flags, 0, &st) == 0 &&
+	       makedev(st.stx_dev_major, st.stx_dev_minor) == dev;
+}
+
+int pfs_mountpoint_leave(const char *path, dev_t dev, int device)
+{
+	bool gone = is_gone(device), ours;
+	char type[TYPE_SIZE];
+
+	type_at(path, type);
+	ours = may_be_ours(type) && (!dev || is_device(path, dev));
+	/* Its number may be another's by now. */
+	if (ours && gone)
+		ours = is_dead(path);
+	return ours ? umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) : 0;
 }

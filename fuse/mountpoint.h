@@ -18,4 +18,12 @@ int pfs_mountpoint_prepare(struct pfs_mount *m, const char *path, struct pfs_err
 int pfs_mountpoint_take(struct pfs_mount *m, const char *path, const unsigned char *was,
 			size_t was_len, struct pfs_error *err);
 
+/*
+ * Take away what is mounted at `path` if it is ours: not what somebody mounted there after ours
+ * was taken away, or on top of it. `dev` is the number of ours, 0 when it is not known; `device`
+ * the descriptor that it is asked by. Only what has its number when it is gone is asked
+ * anything, to see that it is dead. 0, or -1 with errno.
+ */
+int pfs_mountpoint_leave(const char *path, dev_t dev, int device);
+
 #endif

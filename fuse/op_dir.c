@@ -1,5 +1,7 @@
 #include "fuse/ops.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <linux/fuse.h>
 #include <stdatomic.h>
@@ -12,7 +14,7 @@ struct answer {
 	char *data; /* owned */
 	size_t len, size;
 	uint64_t pos, next; /* where it begins, and where the one after it does */
-	bool ready;         /* else it is none */
+	int64_t since_ms;   /* it is prepared; 0: it is none */
 };
 
 /*
@@ -34,11 +36,11 @@ struct dir {
 	uint64_t held;               /* position + 1; 0: none */
 	bool looked_up;              /* who reads it asks for its names one by one as well */
 	uint64_t ino;
-	struct answer ahead;
+	struct answer ahead; /* protected by the mount's lock: another directory may give it up */
 };
 
-/* Prepared answers at once, of up to a megabyte each: who leaves directories half read has no more. */
-#define AHEAD_MAX 32u
+/* Who has not asked for more in that time may never do so. */
+#define AHEAD_IDLE_MS 1000
 
 #define DIR_MAGIC 0x70667364u /* "dsfp" */
 
@@ -59,28 +61,105 @@ static void take_back(struct pfs_mount *m, const char *data, size_t len)
 	}
 }
 
-/* Nothing is prepared any more; what was is the caller's. */
-static struct answer take_ahead(struct dir *d)
+/* ---- answers that are prepared ---- */
+
+/* Where a directory, or NULL, is among those that have one. The mount's lock is held. */
+static struct dir **place_of(struct pfs_mount *m, const struct dir *d)
+{
+	struct dir **place = m->ahead;
+
+	while (*place != d)
+		place++;
+	return place;
+}
+
+/* Nothing is prepared any more; what was is the caller's. The mount's lock is held. */
+static struct answer take_locked(struct dir *d)
 {
 	struct answer a = d->ahead;
 
-	if (a.ready)
-		atomic_fetch_sub(&d->m->n_ahead, 1);
+	if (a.since_ms) {
+		*place_of(d->m, d) = NULL;
+		d->m->n_ahead--;
+	}
 	d->ahead = (struct answer){ 0 };
 	return a;
+}
+
+static struct answer take_ahead(struct dir *d)
+{
+	struct answer a;
+
+	pfs_lock(&d->m->lock);
+	a = take_locked(d);
+	pfs_unlock(&d->m->lock);
+	return a;
+}
+
+static void drop_answer(struct pfs_mount *m, struct answer *a)
+{
+	take_back(m, a->data, a->len);
+	free(a->data);
 }
 
 static void drop_ahead(struct dir *d)
 {
 	struct answer a = take_ahead(d);
 
-	take_back(d->m, a.data, a.len);
-	free(a.data);
+	drop_answer(d->m, &a);
 }
+
+/* Of the one that has waited longest, when that is too long. The mount's lock is held. */
+static struct answer take_idle(struct pfs_mount *m)
+{
+	struct dir *oldest = NULL;
+
+	for (unsigned i = 0; i < AHEAD_MAX; i++)
+		if (m->ahead[i] &&
+		    (!oldest || m->ahead[i]->ahead.since_ms < oldest->ahead.since_ms))
+			oldest = m->ahead[i];
+	if (!oldest || pfs_clock_monotonic_ms() - oldest->ahead.since_ms < AHEAD_IDLE_MS)
+		return (struct answer){ 0 };
+	return take_locked(oldest);
+}
+
+/* Room for one more; whoever reads on does not lose his to who does likewise. */
+static bool begin_ahead(struct pfs_mount *m)
+{
+	struct answer idle = { 0 };
+	bool room;
+
+	pfs_lock(&m->lock);
+	if (m->n_ahead == AHEAD_MAX)
+		idle = take_idle(m);
+	room = m->n_ahead < AHEAD_MAX;
+	m->n_ahead += room;
+	pfs_unlock(&m->lock);
+	drop_answer(m, &idle);
+	return room;
+}
+
+/* NULL: it could not be prepared. */
+static void end_ahead(struct dir *d, const struct answer *a)
+{
+	struct pfs_mount *m = d->m;
+
+	pfs_lock(&m->lock);
+	if (a) {
+		d->ahead = *a;
+		d->ahead.since_ms = pfs_clock_monotonic_ms();
+		*place_of(m, NULL) = d;
+	} else {
+		m->n_ahead--;
+	}
+	pfs_unlock(&m->lock);
+}
+
+/* ---- open directories ---- */
 
 static void dir_free(struct dir *d)
 {
-	free(d->ahead.data);
+	free(take_ahead(d).data);
 	pfs_listing_close(&d->listing);
 	pthread_mutex_destroy(&d->mutex);
 	free(d);
@@ -192,7 +271,7 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct dir *d = dir_of(req, fi);
 
 	(void)ino;
-	pfs_mount_of(req);
+	pfs_mount_quiet();
 	if (d)
 		dir_close(d);
 	fuse_reply_err(req, 0);
@@ -392,7 +471,7 @@ static int fill_page(struct page *p, struct dir *d, uint64_t pos, uint64_t *next
 static int make_answer(struct page *p, struct dir *d, uint64_t pos, struct answer *out,
 		       struct pfs_error *err)
 {
-	struct answer a = { .size = p->size, .pos = pos, .ready = true };
+	struct answer a = { .size = p->size, .pos = pos };
 	int rc;
 
 	p->len = 0;
@@ -417,22 +496,22 @@ static int make_answer(struct page *p, struct dir *d, uint64_t pos, struct answe
 static int find_answer(struct page *p, struct dir *d, uint64_t pos, struct answer *out,
 		       struct pfs_error *err)
 {
-	if (d->ahead.ready && p->plus && d->ahead.size == p->size && d->ahead.pos == pos) {
-		*out = take_ahead(d);
+	*out = take_ahead(d);
+	if (out->since_ms && p->plus && out->size == p->size && out->pos == pos)
 		return 0;
-	}
-	drop_ahead(d);
+	drop_answer(d->m, out);
+	*out = (struct answer){ 0 };
 	return make_answer(p, d, pos, out, err);
 }
 
 /* What will be asked for after `last`; not without need: it may come to nothing. */
 static void prepare_next(struct page *p, struct dir *d, const struct answer *last)
 {
-	if (!p->plus || !p->dir->immutable || last->len == 0)
+	struct answer a;
+
+	if (!p->plus || !p->dir->immutable || last->len == 0 || !begin_ahead(p->m))
 		return;
-	if (atomic_fetch_add(&p->m->n_ahead, 1) >= AHEAD_MAX ||
-	    make_answer(p, d, last->next, &d->ahead, NULL) < 0)
-		atomic_fetch_sub(&p->m->n_ahead, 1);
+	end_ahead(d, make_answer(p, d, last->next, &a, NULL) < 0 ? NULL : &a);
 }
 
 static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,

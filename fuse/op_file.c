@@ -46,7 +46,7 @@ static struct pfs_file *file_of(fuse_req_t req, const struct fuse_file_info *fi)
 {
 	struct handle *h = handle_of(req, fi);
 
-	pfs_mount_of(req);
+	pfs_mount_quiet();
 	if (!h)
 		fuse_reply_err(req, EBADF);
 	return h ? h->file : NULL;

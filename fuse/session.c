@@ -3,6 +3,7 @@
 #include "base/endian.h"
 #include "fuse/feature.h"
 #include "fuse/handover.h"
+#include "fuse/mountpoint.h"
 #include "fuse/notify.h"
 #include "fuse/ops.h"
 #include "fuse/serve.h"
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -327,7 +327,9 @@ void pfs_session_describe(struct pfs_mount *m)
 	struct stat st;
 
 	/* The first of all requests: when it is answered, so is init. */
-	if (stat(m->mountpoint, &st) == 0 && m->o.notify && !pfs_notify_can_forget_all(m)) {
+	if (stat(m->mountpoint, &st) == 0)
+		m->dev = st.st_dev;
+	if (m->dev && m->o.notify && !pfs_notify_can_forget_all(m)) {
 		m->branch_timeout_s = TIMEOUT_CAREFUL_S;
 		m->agreed.notify = false;
 	}
@@ -355,7 +357,7 @@ void pfs_session_unmount(struct pfs_mount *m)
 {
 	if (!m->se)
 		return;
-	if (umount2(m->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && !m->taken)
+	if (pfs_mountpoint_leave(m->mountpoint, m->dev, fuse_session_fd(m->se)) < 0 && !m->taken)
 		fuse_session_unmount(m->se);
 }
 

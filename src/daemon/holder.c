@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -51,7 +50,7 @@ static bool inherit_own(struct pfs_fuse_held *out)
 	unsetenv(GO_ON_ENV);
 	goes_on = true;
 	if (is_open(device) && is_open(state))
-		*out = (struct pfs_fuse_held){ device, state };
+		*out = (struct pfs_fuse_held){ device, state, 0 };
 	return true;
 }
 
@@ -66,7 +65,7 @@ static void inherit_stored(struct pfs_fuse_held *out)
 	    strcmp(names, FD_NAME ":" FD_NAME) == 0 && is_open(FIRST_FD) && is_open(FIRST_FD + 1)) {
 		bool swapped = fstat(FIRST_FD, &st) == 0 && S_ISREG(st.st_mode);
 
-		*out = (struct pfs_fuse_held){ FIRST_FD + swapped, FIRST_FD + !swapped };
+		*out = (struct pfs_fuse_held){ FIRST_FD + swapped, FIRST_FD + !swapped, 0 };
 		/* They are ours now: when we are killed nobody is to go on with what we left. */
 		pfs_socket_notify("FDSTOREREMOVE=1\nFDNAME=" FD_NAME);
 	}
@@ -140,7 +139,7 @@ static bool receive(int conn, struct pfs_fuse_held *out)
 	    control.head.cmsg_type != SCM_RIGHTS || control.head.cmsg_len != CMSG_LEN(sizeof(fds)))
 		return false;
 	memcpy(fds, CMSG_DATA(&control.head), sizeof(fds));
-	*out = (struct pfs_fuse_held){ fds[0], fds[1] };
+	*out = (struct pfs_fuse_held){ fds[0], fds[1], 0 };
 	return true;
 }
 
@@ -191,10 +190,18 @@ static void close_others(int dir, int listener, const struct pfs_fuse_held *held
 	close_range(FIRST_FD + 4, ~0U, 0);
 }
 
+static ino_t number_of_socket(int dir)
+{
+	struct stat st;
+
+	return fstatat(dir, SOCKET_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0;
+}
+
 static _Noreturn void hold(int dir, int listener, const char *mountpoint, unsigned seconds,
 			   const struct pfs_fuse_held *held)
 {
-	const struct pfs_fuse_held moved = { FIRST_FD, FIRST_FD + 1 };
+	const struct pfs_fuse_held moved = { FIRST_FD, FIRST_FD + 1, held->dev };
+	ino_t ours = number_of_socket(dir);
 	sigset_t set;
 	int signals;
 
@@ -210,8 +217,10 @@ static _Noreturn void hold(int dir, int listener, const char *mountpoint, unsign
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
 	if (!wait_for_next(FIRST_FD + 2, signals, &moved,
 			   pfs_clock_monotonic_ms() + (int64_t)seconds * 1000))
-		umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
-	unlinkat(FIRST_FD + 3, SOCKET_NAME, 0);
+		pfs_fuse_leave(mountpoint, &moved);
+	/* Whoever has it may hold it again by now, by a socket of its own: of another number, while we listen. */
+	if (number_of_socket(FIRST_FD + 3) == ours)
+		unlinkat(FIRST_FD + 3, SOCKET_NAME, 0);
 	_exit(0);
 }
 

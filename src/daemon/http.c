@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/text.h"
 
 #include <microhttpd.h>
 #include <errno.h>
@@ -133,13 +134,12 @@ static int add_header_va(struct pfs_reply *rp, struct pfs_error *err, const char
 			 const char *fmt, va_list ap)
 {
 	char *value;
+	int len = vasprintf(&value, fmt, ap);
 
-	if (vasprintf(&value, fmt, ap) < 0)
+	if (len < 0)
 		return pfs_fail_nomem(err, "a reply's header");
 	/* A name with a line break in it must not become a header of its own. */
-	for (char *p = value; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 127)
-			*p = '?';
+	pfs_text_tame(value, (size_t)len);
 	rp->headers[rp->n_headers].name = name;
 	rp->headers[rp->n_headers++].value = value;
 	return 0;

@@ -26,7 +26,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -49,6 +48,7 @@ struct program {
 	pthread_t planner, ticker;
 	bool has_planner, has_ticker;
 	bool has_socket_file;
+	bool took;              /* the mount from another process */
 	_Atomic bool unmounted; /* by somebody else */
 	char mount_path[4096];
 	char source[4096]; /* the data folder, as the table of mounts tells it */
@@ -252,6 +252,7 @@ static bool take_mount(struct program *p, const struct pfs_fuse_options *o)
 		return false;
 	if (pfs_fuse_take(p->daemon.instance, p->mount_path, o, &p->held, &p->mount, &err) == 0) {
 		pfs_log(PFS_LOG_INFO, "mount.taken path=%s", p->mount_path);
+		p->took = true;
 		return true;
 	}
 	pfs_log(PFS_LOG_ERROR, "mount.lost path=%s why=\"%s\"", p->mount_path, err.text);
@@ -445,7 +446,10 @@ static void stop(struct program *p, bool hold)
 	*d = (struct pfs_daemon){ 0 };
 }
 
-/* Nothing is let go before the program that is there now says that it can go on. */
+/*
+ * Nothing is let go before the program that is there now says that it can go on,
+ * nor while the disk has no room to write down what it would have to know.
+ */
 static bool may_reload(struct program *p)
 {
 	struct pfs_error err = { 0 };
@@ -453,6 +457,9 @@ static bool may_reload(struct program *p)
 
 	if (rc == 0)
 		rc = pfs_holder_check_program(p->argv, &err);
+	/* Last, since everybody goes on writing. */
+	if (rc == 0)
+		rc = pfs_instance_flush(p->daemon.instance, &err);
 	if (rc == 0)
 		return true;
 	pfs_log(PFS_LOG_ERROR, "pfsd.not_reloaded why=\"%s\"", err.text);
@@ -507,7 +514,7 @@ static void leave_mount(struct program *p)
 			p->options.hold_s);
 }
 
-/* What was left to us and we could not take: for the next one, or away, so that no dead mount is left. */
+/* What was left to us and we could not take, or serve: for the next one, or away, so that no dead mount is left. */
 static void give_up_mount(struct program *p)
 {
 	if (p->held.device < 0 ||
@@ -516,7 +523,7 @@ static void give_up_mount(struct program *p)
 	if (p->options.hold_s)
 		leave_mount(p);
 	else
-		umount2(p->mount_path, MNT_DETACH | UMOUNT_NOFOLLOW);
+		pfs_fuse_leave(p->mount_path, &p->held);
 }
 
 static int run(struct program *p)
@@ -537,7 +544,7 @@ static int run(struct program *p)
 	if (rc == 0)
 		rc = serve(p, &signals, &got, &err);
 	if (rc < 0) {
-		stop(p, false);
+		stop(p, p->took && is_held(p, END));
 		give_up_mount(p);
 		fprintf(stderr, "pfsd: %s\n", err.text);
 		return pfs_code_exit(rc);

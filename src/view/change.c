@@ -267,27 +267,46 @@ static bool read_events(struct pfs_view *v)
 	return n > 0;
 }
 
-/* One change of a workspace that somebody caches something of. */
-static bool take_from_workspaces(struct pfs_view *v, struct pfs_view_change *out)
+/* The next change of any workspace; whose it is, with a reference, NULL when there is none. Its node
+ * is the caller's. */
+static struct tenant *take_one(struct pfs_view *v, struct pfs_view_change *out,
+			       struct pfs_node **out_node)
 {
-	struct pfs_node_change c;
-	bool found = false;
+	struct pfs_node_change c = { 0 };
+	struct pfs_handle *h;
+	struct tenant *t;
 
 	pfs_lock(&v->lock);
-	for (struct tenant *t = v->tenants; t && !found; t = t->next)
-		while (!found && pfs_workspace_next_change(t->ws, &c) > 0) {
-			struct pfs_handle *h = c.lost ? NULL : pfs_node_tag(c.node);
-
-			found = c.lost || h;
-			out->lost = c.lost;
-			out->handle = h ? pfs_handle_ref_locked(h) : NULL;
-			if (h)
-				memcpy(out->name, c.name, sizeof(out->name));
-			if (c.node)
-				pfs_node_unref(&c.node);
-		}
+	for (t = v->tenants; t && pfs_workspace_next_change(t->ws, &c) <= 0;)
+		t = t->next;
+	if (t)
+		t->refs++;
+	h = t && !c.lost ? pfs_node_tag(c.node) : NULL;
+	out->lost = t && c.lost;
+	out->handle = h ? pfs_handle_ref_locked(h) : NULL;
+	if (h)
+		memcpy(out->name, c.name, sizeof(out->name));
 	pfs_unlock(&v->lock);
-	return found;
+	*out_node = t ? c.node : NULL;
+	return t;
+}
+
+/*
+ * One change of a workspace that somebody caches something of. A node may go with its
+ * last reference, which on a full disk is a flush: nobody is to wait for the view then.
+ */
+static bool take_from_workspaces(struct pfs_view *v, struct pfs_view_change *out)
+{
+	struct pfs_node *node;
+	struct tenant *t;
+
+	while ((t = take_one(v, out, &node))) {
+		pfs_node_unref(&node);
+		pfs_tenant_put(v, t);
+		if (out->lost || out->handle)
+			return true;
+	}
+	return false;
 }
 
 /* Wait until there may be more; false when the time is over or somebody woke us. */

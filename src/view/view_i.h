@@ -281,8 +281,8 @@ struct pfs_listing {
 	uint64_t pos;
 	struct pfs_id tree;            /* of a committed directory */
 	struct pfs_cursor *cursor;     /* NULL: the names above */
-	struct pfs_buf name;           /* the one the cursor's last item borrows */
-	const struct pfs_entry *entry; /* of that item, borrowed from the cursor; NULL: none */
+	const struct pfs_entry *entry; /* of its last item, borrowed from the cursor; NULL: none */
+	char name[PFS_NAME_SIZE_MAX + 1]; /* what that item borrows */
 };
 int pfs_listing_add(struct pfs_listing *l, const char *name, size_t len, enum pfs_type type,
 		    uint64_t ino, struct pfs_error *err);
