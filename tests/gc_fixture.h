@@ -3,8 +3,7 @@
 #define PFS_GC_FIXTURE_H
 
 #include "history/gc.h"
-#include "cold.h"
-#include "world.h"
+#include "house.h"
 #include "store/adoption.h"
 #include "store/packlog.h"
 #include "store/packset.h"
@@ -21,50 +20,10 @@
 #define DATA_TARGET (256u << 10)
 #define META_TARGET (32u << 10)
 
-struct house {
-	struct scratch dir;
-	struct world w;
-	struct pfs_history *h;
-};
-
-static inline void must(int rc, const struct pfs_error *err)
-{
-	cr_assert_eq(rc, 0, "%s", err->text);
-}
-
-static inline void house_up(struct house *s)
-{
-	struct pfs_error err = { 0 };
-	char path[300];
-
-	memset(&s->w, 0, sizeof(s->w));
-	snprintf(path, sizeof(path), "%s/store", s->dir.path);
-	must(pfs_store_open(path, &s->w.store, &err), &err);
-	store_without_cache(s->w.store);
-	snprintf(path, sizeof(path), "%s/meta.db", s->dir.path);
-	must(pfs_meta_open(path, &s->w.meta, &err), &err);
-	must(pfs_history_open(s->w.meta, s->w.store, s->dir.path, &s->w.h, &err), &err);
-	s->h = s->w.h;
-}
-
-static inline void house_down(struct house *s)
-{
-	pfs_history_close(&s->w.h);
-	pfs_meta_close(&s->w.meta);
-	pfs_store_close(&s->w.store);
-}
-
 static inline void house_open(struct house *s)
 {
 	pfs_packwriter_set_targets(DATA_TARGET, META_TARGET);
-	s->dir = scratch_new();
-	house_up(s);
-}
-
-static inline void house_fini(struct house *s)
-{
-	house_down(s);
-	scratch_fini(&s->dir);
+	house_make(s, true);
 }
 
 /* Text that is always the same for a seed and does not compress by much. */

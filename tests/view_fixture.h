@@ -75,9 +75,8 @@ static inline int make_dir(const char *parent, const char *name)
 	return rc;
 }
 
-static inline int put(const char *parent, const char *name, const char *text)
+static inline int put_in(struct pfs_handle *d, const char *name, const char *text)
 {
-	struct pfs_handle *d = at(parent);
 	struct pfs_handle *out = NULL;
 	struct pfs_file *f = NULL;
 	int rc = pfs_view_create(v, d, name, PFS_OPEN_WRITE | PFS_OPEN_TRUNCATE, 0644, &me, &out,
@@ -87,6 +86,14 @@ static inline int put(const char *parent, const char *name, const char *text)
 		rc = pfs_file_write(f, 0, text, strlen(text), &err);
 	pfs_file_close(&f, NULL);
 	pfs_handle_unref(&out);
+	return rc;
+}
+
+static inline int put(const char *parent, const char *name, const char *text)
+{
+	struct pfs_handle *d = at(parent);
+	int rc = put_in(d, name, text);
+
 	pfs_handle_unref(&d);
 	return rc;
 }

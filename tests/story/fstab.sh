@@ -125,6 +125,8 @@ pid=$(pfsd_of "$DATA")
 exec 9<"$MNT/r/b/f"
 kill -KILL "$pid"
 wait_for 20 gone "$DATA"
+# It has no name any more while it still lets go of what it has open: who comes then waits for that.
+ls "$MNT" >"$S/claim.out" 2>&1
 refuse "a mount whose pfsd was killed answers" ls "$MNT"
 says "that nobody is there" "not connected"
 claim "mounting again takes it away, though a file of it is open" mount -T "$S/fstab" "$MNT"
@@ -146,6 +148,61 @@ refuse "is not taken away" mount -T "$S/fstab" "$MNT"
 says "and the reason tells whose it is" "fuse.someone"
 same "it is still there" 1 "$(mounts)"
 umount -l "$MNT"
+
+# ---- what comes in its place
+# Of the same type, so that only its number tells it from ours, or that it is not dead.
+mount_other() {
+	mount -t fuse.pfs -o "listen=127.0.0.1:0,socket=$S/2,log=$S/log2,maintenance=off" "$S/data2" "$MNT" 9<&- || return 1
+	[ -d "$MNT/other" ] || mkdir "$MNT/other" "$MNT/other/b" || return 1
+	echo other >"$MNT/other/b/f"
+}
+leave_other() {
+	same "one mount is there" 1 "$(mounts)"
+	same "which is the other's" "$S/data2" "$(awk -v m="$MNT" '$2 == m { print $1 }' /proc/self/mounts)"
+	same "and answers" other "$(cat "$MNT/other/b/f")"
+	umount "$MNT"
+	claim "until it is unmounted itself" wait_for 20 gone "$S/data2"
+}
+
+claim "mounted once more" mount -T "$S/fstab" "$MNT"
+exec 9<"$MNT/r/b/f"
+umount -l "$MNT"
+claim "another pfs comes to where one was taken away that is in use" mount_other
+kill -TERM "$(pfsd_of "$DATA")"
+claim "pfsd that is told to end ends" wait_for 20 gone "$DATA"
+leave_other
+exec 9<&-
+
+claim "mounted, taken away in use" mount -T "$S/fstab" "$MNT"
+exec 9<"$MNT/r/b/f"
+umount -l "$MNT"
+claim "and another comes" mount_other
+exec 9<&-
+claim "pfsd ends when the last user is gone" wait_for 20 gone "$DATA"
+leave_other
+
+# The kernel gives the lowest number that is free, which here is that of the one before.
+claim "mounted, taken away in use, and nobody hears when that ends" mount -T "$S/fstab" "$MNT"
+exec 9<"$MNT/r/b"
+umount -l "$MNT"
+pid=$(pfsd_of "$DATA")
+kill -STOP "$pid"
+exec 9<&-
+claim "another comes, which may have its number" mount_other
+kill -CONT "$pid"
+claim "pfsd hears of it and ends" wait_for 20 gone "$DATA"
+leave_other
+
+claim "mounted, and something else on top" mount -T "$S/fstab" "$MNT"
+mount -t tmpfs else "$MNT" && echo mine >"$MNT/mine"
+kill -TERM "$(pfsd_of "$DATA")"
+claim "pfsd ends below another mount" wait_for 20 gone "$DATA"
+claim "which stays" test -f "$MNT/mine"
+umount "$MNT"
+claim "mounting again finds what it left" mount -T "$S/fstab" "$MNT"
+same "one mount is left again" 1 "$(mounts)"
+umount "$MNT"
+wait_for 20 gone "$DATA"
 
 echo hidden >"$MNT/below"
 claim "a folder that is not empty can be mounted on" mount -T "$S/fstab" "$MNT"

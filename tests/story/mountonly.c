@@ -10,7 +10,9 @@
  * NAME", "branch REPO NAME", "drop REPO NAME", "discard REPO BRANCH",
  * "datum NAME REPO COMMIT PATH OUTREPO OUTBRANCH", "undatum NAME". Each is
  * answered by "ok" or an error. "known" is answered by the number of inodes and
- * that of answers prepared for the kernel. The end of input unmounts.
+ * that of answers prepared for the kernel. "again" ends serving and closes the
+ * instance, then opens it and goes on with the mount, as the next process would.
+ * The end of input unmounts.
  */
 #include "fuse/fuse.h"
 #include "fuse/mount.h"
@@ -24,16 +26,42 @@
 
 static struct pfs_instance *pfs;
 static struct pfs_mount *mount_of_all;
+static struct pfs_fuse_options options = PFS_FUSE_OPTIONS_INIT;
+static const char *data, *mountpoint;
+static pthread_mutex_t ticking = PTHREAD_MUTEX_INITIALIZER;
 static volatile bool done;
 
 static void *tick(void *arg)
 {
 	(void)arg;
 	while (!done) {
+		pthread_mutex_lock(&ticking);
 		pfs_instance_tick(pfs, NULL);
+		pthread_mutex_unlock(&ticking);
 		usleep(500000);
 	}
 	return NULL;
+}
+
+/* What fails here leaves nothing to go on with. */
+static void again(void)
+{
+	struct pfs_fuse_held held = PFS_FUSE_HELD_NONE;
+	struct pfs_error err = { 0 };
+	int rc;
+
+	pthread_mutex_lock(&ticking);
+	rc = pfs_fuse_hold(&mount_of_all, &held, &err);
+	pfs_close(&pfs);
+	if (rc == 0)
+		rc = pfs_open(data, &pfs, &err);
+	if (rc == 0)
+		rc = pfs_fuse_take(pfs, mountpoint, &options, &held, &mount_of_all, &err);
+	if (rc < 0) {
+		fprintf(stderr, "%s\n", err.text);
+		exit(1);
+	}
+	pthread_mutex_unlock(&ticking);
 }
 
 static int find_branch(const char *repo, const char *branch, struct pfs_handle **out,
@@ -124,6 +152,13 @@ static int run(char **word, int n, struct pfs_error *err)
 		pfs_view_remove_datum(pfs_instance_view(pfs), word[1]);
 		return 0;
 	}
+	if (n == 1 && strcmp(word[0], "again") == 0) {
+		int rc = pfs_fuse_can_hold(mount_of_all, err);
+
+		if (rc == 0)
+			again();
+		return rc;
+	}
 	snprintf(err->text, sizeof(err->text), "no such command");
 	return PFS_E_INVALID;
 }
@@ -131,12 +166,13 @@ static int run(char **word, int n, struct pfs_error *err)
 static void tell_known(void)
 {
 	struct pfs_mount *m = mount_of_all;
-	unsigned n;
+	unsigned n, ahead;
 
 	pfs_lock(&m->lock);
 	n = m->inodes.n;
+	ahead = m->n_ahead;
 	pfs_unlock(&m->lock);
-	printf("%u %u\n", n, m->n_ahead);
+	printf("%u %u\n", n, ahead);
 }
 
 static void serve(void)
@@ -167,7 +203,7 @@ static void log_line(void *arg, const char *line)
 	fprintf(stderr, "%s\n", line);
 }
 
-static void read_options(int argc, char **argv, struct pfs_fuse_options *o)
+static void read_options(int argc, char **argv)
 {
 	for (int i = 3; i < argc; i++) {
 		char *value = strstr(argv[i], "=0");
@@ -176,23 +212,24 @@ static void read_options(int argc, char **argv, struct pfs_fuse_options *o)
 			*value = '\0';
 		if (strcmp(argv[i], "tick") == 0)
 			done = true;
-		else if (!value || !pfs_fuse_switch(o, argv[i], false))
+		else if (!value || !pfs_fuse_switch(&options, argv[i], false))
 			fprintf(stderr, "unknown option %s\n", argv[i]);
 	}
 }
 
 int main(int argc, char **argv)
 {
-	struct pfs_fuse_options o = PFS_FUSE_OPTIONS_INIT;
 	struct pfs_error err = { 0 };
 	pthread_t ticker;
 
 	if (argc < 3)
 		return 2;
-	read_options(argc, argv, &o);
-	o.log = log_line;
-	if (pfs_open(argv[1], &pfs, &err) < 0 ||
-	    pfs_fuse_mount(pfs, argv[2], &o, &mount_of_all, &err) < 0) {
+	read_options(argc, argv);
+	options.log = log_line;
+	data = argv[1];
+	mountpoint = argv[2];
+	if (pfs_open(data, &pfs, &err) < 0 ||
+	    pfs_fuse_mount(pfs, mountpoint, &options, &mount_of_all, &err) < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Whoever works in a mount while its pfsd is started anew.
 
+restart.py prepare DIR       makes what is there before.
 restart.py hold DIR COMMIT   opens one of everything in DIR, the folder of a branch, and
                              looks at all of it each time it reads a line: "ok", or what
                              is wrong.
@@ -13,6 +14,7 @@ import fcntl
 import mmap
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -23,6 +25,34 @@ BIG = 3 << 20
 def must(what, is_so):
     if not is_so:
         raise AssertionError(what)
+
+
+def told_alone(what, path):
+    """As who asks for nothing else is told: access times, asked for too, make the kernel look."""
+    return subprocess.check_output(["stat", "-c", what, path])
+
+
+def within(seconds, is_so):
+    """Whether it comes true, and was seen to, in that time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if is_so():
+            return time.monotonic() < end
+        time.sleep(0.02)
+    return False
+
+
+def prepare(top):
+    for d in ("sub", "many", "moved.0"):
+        os.makedirs(f"{top}/{d}")
+    texts = {"kept": "kept\n" * 1000, "doomed": "doomed\n", "sub/x": "x\n", "moved.0/y": "y\n", "big": "b" * BIG, "big2": "b" * BIG}
+    for name, text in texts.items():
+        with open(f"{top}/{name}", "w") as f:
+            f.write(text)
+    os.symlink("kept", f"{top}/link")
+    os.link(f"{top}/sub/x", f"{top}/hard")
+    for i in range(3000):
+        open(f"{top}/many/f{i:04}", "w").close()
 
 
 class Held:
@@ -47,6 +77,7 @@ class Held:
         self.tmp = os.open(top, os.O_TMPFILE | os.O_RDWR, 0o600)
         os.write(self.tmp, b"never had one")
         self.map_shared()
+        self.open_past(commit)
         self.map = mmap.mmap(self.read.fileno(), 0, prot=mmap.PROT_READ)
         self.listing = os.open(f"{top}/many", os.O_RDONLY | os.O_DIRECTORY)
         self.scan = os.scandir(f"{top}/many")
@@ -77,6 +108,21 @@ class Held:
         except OSError as e:
             must(f"a file can be mapped: {e}", e.errno == errno.ENODEV)
             self.shared = None
+
+    def open_past(self, commit):
+        """Files that are written without a request, or past what the kernel has cached."""
+        self.stored = []
+        for i in range(6 if self.shared else 0):
+            with open(f"{self.top}/stored{i}", "wb") as f:
+                f.write(bytes(8192))
+            fd = os.open(f"{self.top}/stored{i}", os.O_RDWR)
+            self.stored.append((f"{self.top}/stored{i}", fd, mmap.mmap(fd, 8192)))
+        for name in ("direct", "copied"):
+            os.close(os.open(f"{self.top}/{name}", os.O_WRONLY | os.O_CREAT))
+        self.direct = {"direct": os.open(f"{self.top}/direct", os.O_WRONLY | os.O_DIRECT)}
+        # Who reads a large committed file may be copying it: what he writes comes as requests.
+        with open(f"{commit}/big", "rb"):
+            self.direct["copied"] = os.open(f"{self.top}/copied", os.O_WRONLY | os.O_DIRECT)
 
     def start_child(self):
         """Somebody who stands in a directory, and somebody in one that is gone."""
@@ -180,6 +226,43 @@ class Held:
         self.message = os.open(f"{self.top}/.pfs/commit", os.O_RDWR)
         os.write(self.message, b"a message in two ")
 
+    def past(self):
+        self.look_at_times()
+        self.look_at_set_id()
+
+    def look_at_times(self):
+        """What is stored is told a second later while the file is open, and when it is closed at once."""
+        if not self.stored:
+            return
+        time.sleep(1.2)  # what the kernel was told is not believed any longer
+        path, fd, stored = self.stored.pop()
+        then = told_alone("%.9Y", path)
+        time.sleep(0.02)
+        stored[0] = 1
+        must("stat tells of what is stored", within(5, lambda: told_alone("%.9Y", path) > then))
+        for path, fd, stored in self.stored:
+            start = time.monotonic()
+            then = told_alone("%.9Y", path)
+            time.sleep(0.02)
+            stored[0] = 1
+            stored.close()
+            os.close(fd)
+            if within(start + 0.9 - time.monotonic(), lambda: told_alone("%.9Y", path) > then):
+                return
+        must("a file that is closed has its time at once", False)
+
+    def look_at_set_id(self):
+        """Who may not set them takes them away by a direct write, and nobody is told that they are there."""
+        for name, fd in self.direct.items():
+            os.chmod(f"{self.top}/{name}", 0o4777)
+            must("it has the bit", told_alone("%a", f"{self.top}/{name}") == b"4777\n")
+            if os.fork() == 0:
+                os.setresgid(65534, 65534, 65534)
+                os.setresuid(65534, 65534, 65534)
+                os._exit(os.pwritev(fd, [mmap.mmap(-1, 4096)], 0) != 4096)
+            must("somebody writes", os.wait()[1] == 0)
+            must(f"{name}: and the bit is gone", within(5, lambda: told_alone("%a", f"{self.top}/{name}") == b"777\n"))
+
     def end(self):
         """A listing begun before all of it goes on where it was, and a message is committed whole."""
         for name in os.listdir(f"{self.top}/many"):
@@ -207,7 +290,7 @@ def hold(top, commit):
     print("ready", flush=True)
     for line in sys.stdin:
         try:
-            {"look": held.look, "say": held.say, "end": held.end}[line.strip()]()
+            {"look": held.look, "past": held.past, "say": held.say, "end": held.end}[line.strip()]()
             print("ok", flush=True)
             if line.strip() == "end":
                 return
@@ -284,4 +367,4 @@ def wait(path):
 
 
 if __name__ == "__main__":
-    {"hold": hold, "write": write, "wait": wait}[sys.argv[1]](*sys.argv[2:])
+    {"prepare": prepare, "hold": hold, "write": write, "wait": wait}[sys.argv[1]](*sys.argv[2:])

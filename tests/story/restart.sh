@@ -58,21 +58,7 @@ look() {
 # shellcheck disable=SC2086
 start $HOLD
 B=$MNT/r/master
-mkdir -p "$B/sub" "$B/many" "$B/moved.0"
-python3 - "$B" <<'PY'
-import os, sys
-b = sys.argv[1]
-open(f"{b}/kept", "w").write("kept\n" * 1000)
-open(f"{b}/doomed", "w").write("doomed\n")
-open(f"{b}/sub/x", "w").write("x\n")
-open(f"{b}/moved.0/y", "w").write("y\n")
-for n in ("big", "big2"):
-    open(f"{b}/{n}", "w").write("b" * (3 << 20))
-os.symlink("kept", f"{b}/link")
-os.link(f"{b}/sub/x", f"{b}/hard")
-for i in range(3000):
-    open(f"{b}/many/f{i:04}", "w").close()
-PY
+python3 "$W" prepare "$B"
 echo first >"$B/.pfs/commit"
 ID=$(cat "$B/.pfs/head")
 
@@ -119,8 +105,16 @@ refuse "one that cannot have its port" "$PFSD" --data "$DATA" --mount "$MNT" --l
 # shellcheck disable=SC2086
 start $HOLD
 claim "leaves the mount to the next one: what was open works" look look
+claim "pfsd is stopped" stop_pfsd
+echo >"$S/file"
+# shellcheck disable=SC2086
+refuse "nor does one that cannot have its socket" "$PFSD" --data "$DATA" --mount "$MNT" --listen "127.0.0.1:$PORT" --socket "$S/file/sock" $HOLD
+# shellcheck disable=SC2086
+start $HOLD
+claim "take it away: what was open works" look look
 claim "in place after that" reload
 claim "what was open works" look look
+claim "what is written past it is told" look past
 claim "half a message is written" look say
 claim "in place" reload
 claim "and stopped and started" stop_and_start

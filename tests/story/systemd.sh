@@ -139,21 +139,7 @@ drop_in ExecStart= "ExecStart=$BIN --without io_uring --hold 30"
 claim "started again, with --hold" inside systemctl start pfsd
 
 B=/pfs/r/master
-inside mkdir -p $B/sub $B/many $B/moved.0
-inside python3 - $B <<'PY'
-import os, sys
-b = sys.argv[1]
-open(f"{b}/kept", "w").write("kept\n" * 1000)
-open(f"{b}/doomed", "w").write("doomed\n")
-open(f"{b}/sub/x", "w").write("x\n")
-open(f"{b}/moved.0/y", "w").write("y\n")
-for n in ("big", "big2"):
-    open(f"{b}/{n}", "w").write("b" * (3 << 20))
-os.symlink("kept", f"{b}/link")
-os.link(f"{b}/sub/x", f"{b}/hard")
-for i in range(3000):
-    open(f"{b}/many/f{i:04}", "w").close()
-PY
+inside python3 /run/story/restart.py prepare $B
 inside sh -c "echo first >$B/.pfs/commit"
 ID=$(inside cat $B/.pfs/head)
 mkfifo "$S/to" "$S/from"

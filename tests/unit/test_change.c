@@ -1,79 +1,11 @@
-#include "../scratch.h"
+#include "../view_fixture.h"
 
-#include <pfs/pfs.h>
-
-#include <criterion/criterion.h>
 #include <pthread.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 /* What the view tells who caches, and what it shows of pipelines' branches and running datums. */
 
-static struct scratch dir;
-static struct pfs_instance *pfs;
-static struct pfs_view *v;
-static struct pfs_history *h;
 static struct pfs_pipelines *p;
-static struct pfs_error err;
-static const struct pfs_who me = { 7, 8 };
-
-#define OK(call) cr_assert_geq((call), 0, "%s", err.text)
-
-static struct pfs_handle *at(const char *path)
-{
-	struct pfs_handle *out = NULL;
-
-	OK(pfs_view_walk(v, path, &out, NULL, &err));
-	return out;
-}
-
-static int walk(const char *path)
-{
-	struct pfs_handle *out = NULL;
-	int rc = pfs_view_walk(v, path, &out, NULL, &err);
-
-	pfs_handle_unref(&out);
-	return rc;
-}
-
-static int put_in(struct pfs_handle *d, const char *name, const char *text)
-{
-	struct pfs_handle *out = NULL;
-	struct pfs_file *f = NULL;
-	int rc = pfs_view_create(v, d, name, PFS_OPEN_WRITE | PFS_OPEN_TRUNCATE, 0644, &me, &out,
-				 NULL, &f, &err);
-
-	if (rc == 0)
-		rc = pfs_file_write(f, 0, text, strlen(text), &err);
-	pfs_file_close(&f, NULL);
-	pfs_handle_unref(&out);
-	return rc;
-}
-
-static int put(const char *parent, const char *name, const char *text)
-{
-	struct pfs_handle *d = at(parent);
-	int rc = put_in(d, name, text);
-
-	pfs_handle_unref(&d);
-	return rc;
-}
-
-static const char *text_of(const char *path)
-{
-	static char text[4096];
-	struct pfs_handle *f = at(path);
-	struct pfs_file *file = NULL;
-	size_t n = 0;
-
-	OK(pfs_view_open(v, f, PFS_OPEN_READ, &file, &err));
-	OK(pfs_file_read(file, 0, text, sizeof(text) - 1, &n, &err));
-	text[n] = '\0';
-	OK(pfs_file_close(&file, &err));
-	pfs_handle_unref(&f);
-	return text;
-}
 
 static struct pfs_commit_id commit_data(const char *text)
 {
@@ -84,24 +16,15 @@ static struct pfs_commit_id commit_data(const char *text)
 	return id;
 }
 
-static void setup(void)
+static void setup_data(void)
 {
-	dir = scratch_new();
-	OK(pfs_open(dir.path, &pfs, &err));
-	v = pfs_instance_view(pfs);
-	h = pfs_instance_history(pfs);
+	setup();
 	p = pfs_instance_pipelines(pfs);
 	OK(pfs_repo_create(h, "data", &err));
 	OK(pfs_branch_create(h, "data", "master", NULL, &err));
 }
 
-static void teardown(void)
-{
-	pfs_close(&pfs);
-	scratch_fini(&dir);
-}
-
-TestSuite(change, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(change, .init = setup_data, .fini = teardown, .timeout = 60);
 
 /* Read changes until one names `name` in `of` ("": itself); false when none comes in time. */
 static bool told(struct pfs_handle *of, const char *name)

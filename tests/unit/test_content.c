@@ -668,6 +668,45 @@ Test(content, refuses_sequences_that_lie)
 	}
 }
 
+/* The same bytes are read before and after another place failed, wherever a node is wrong. */
+Test(content, a_place_that_cannot_be_read_does_not_change_the_one_before)
+{
+	static const unsigned char masks[] = { 1, 2, 3, 0x40, 0xff };
+	static unsigned char data[2][1000];
+	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = PFS_BUF_INIT(100000);
+	struct pfs_seqnode_entry leaf[2];
+	size_t failed = 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		fill(data[i], sizeof(data[i]));
+		leaf[i] = (struct pfs_seqnode_entry){ .bytes = sizeof(data[i]), .chunks = 1 };
+		cr_assert_eq(pfs_store_put(st, PFS_KIND_CHUNK, data[i], sizeof(data[i]),
+					   &leaf[i].id, NULL),
+			     0);
+	}
+	cr_assert_eq(pfs_seqnode_encode(leaf, 2, 0, 0, &b, NULL), 0);
+	for (size_t i = 0; i < b.len * sizeof(masks); i++) {
+		PFS_AUTO(pfs_content_reader_close) struct pfs_content_reader *r = NULL;
+		struct pfs_content c = { .size = 2000, .form = PFS_CONTENT_SEQ };
+		unsigned char got[100] = { 0 }, again[100] = { 0 };
+		unsigned char *at = &b.data[i / sizeof(masks)], mask = masks[i % sizeof(masks)];
+		size_t len;
+		int rc;
+
+		*at ^= mask;
+		cr_assert_eq(pfs_store_put(st, PFS_KIND_SEQNODE, b.data, b.len, &c.id, NULL), 0);
+		*at ^= mask;
+		if (pfs_content_reader_open(st, &c, &r, NULL) < 0 ||
+		    pfs_content_read(r, 0, got, 100, &len, NULL) < 0)
+			continue;
+		rc = pfs_content_read(r, 1000, again, 100, &len, NULL);
+		failed += rc < 0;
+		cr_expect_eq(pfs_content_read(r, 0, again, 100, &len, NULL), 0, "byte %zu", i / 5);
+		cr_expect_eq(memcmp(got, again, 100), 0, "byte %zu", i / 5);
+	}
+	cr_expect_gt(failed, 0);
+}
+
 /* --- pfs-tree(5), EXAMPLES ------------------------------------------------ */
 
 static void load_golden(const char *path, struct pfs_buf *out)

@@ -2,6 +2,8 @@
 #include "store/health.h"
 #include "store/packset.h"
 #include "store/renew.h"
+#include "store/store_i.h"
+#include "base/limits.h"
 #include "store/packwriter.h"
 #include "../scratch.h"
 
@@ -409,8 +411,8 @@ static struct pfs_id fill_piece(unsigned char out[6000], unsigned i)
 	return id;
 }
 
-/* A file of `n` pieces, of which there are only `kinds`. */
-static void adopt_pieces(unsigned n, unsigned kinds)
+/* A file of these pieces, a digit each. */
+static void adopt_pieces(const char *pieces)
 {
 	struct pfs_adoption *a = NULL;
 	struct pfs_error err = { 0 };
@@ -422,10 +424,10 @@ static void adopt_pieces(unsigned n, unsigned kinds)
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	cr_assert(fd >= 0);
 	cr_assert_eq(pfs_adoption_begin(st, &a, &err), 0, "%s", err.text);
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; pieces[i]; i++) {
 		struct pfs_store_item item = { .data = data, .len = sizeof(data) };
 
-		fill_piece(data, i % kinds);
+		fill_piece(data, (unsigned)(pieces[i] - '0'));
 		cr_assert_eq(write(fd, data, sizeof(data)), sizeof(data));
 		cr_assert_eq(pfs_adoption_add(a, i * sizeof(data), &item, 1, &err), 0, "%s",
 			     err.text);
@@ -443,7 +445,7 @@ Test(health, of_an_adopted_file_with_damage_the_rest_is_moved)
 	struct pfs_id id;
 	struct told t;
 
-	adopt_pieces(4, 4);
+	adopt_pieces("0123");
 	pfs_store_stats(st, &stats);
 	cr_assert_eq(stats.adopted_files, 1);
 	damage("piece 2");
@@ -470,18 +472,52 @@ Test(health, of_an_adopted_file_with_damage_the_rest_is_moved)
 	}
 }
 
-static void damage_piece_at(unsigned i)
+/* The file of adopted bytes (".pk"), or the table beside it. */
+static int open_adopted(const char *suffix)
 {
 	char pattern[400];
 	glob_t found;
 	int fd;
 
-	snprintf(pattern, sizeof(pattern), "%s/packs/a/*/*.pk", dir.path);
+	snprintf(pattern, sizeof(pattern), "%s/packs/a/*/*%s", dir.path, suffix);
 	cr_assert_eq(glob(pattern, 0, NULL, &found), 0);
-	fd = open(found.gl_pathv[0], O_WRONLY | O_CLOEXEC);
+	fd = open(found.gl_pathv[0], O_RDWR | O_CLOEXEC);
+	cr_assert_geq(fd, 0);
+	globfree(&found);
+	return fd;
+}
+
+static void damage_piece_at(unsigned i)
+{
+	int fd = open_adopted(".pk");
+
 	cr_assert_eq(pwrite(fd, "bad", 3, i * 6000 + 3000), 3);
 	close(fd);
-	globfree(&found);
+}
+
+/* A table that is in order, and does not tell of what it told of last. */
+static void forget_last_piece(void)
+{
+	PFS_AUTO(pfs_packfooter_fini) struct pfs_packfooter was = { 0 }, now = { 0 };
+	unsigned char header[PFS_PACKHDR_SIZE], *footer;
+	struct pfs_packwalk walk = { 0 };
+	struct pfs_packentry e;
+	int fd = open_adopted(".pt");
+	size_t len;
+
+	pfs_packfooter_init(&was, PFS_PACK_ADOPTED);
+	pfs_packfooter_init(&now, PFS_PACK_ADOPTED);
+	cr_assert_eq(pread(fd, header, sizeof(header), 0), sizeof(header));
+	cr_assert_eq(pfs_pack_load_footer(fd, (uint64_t)lseek(fd, 0, SEEK_END), &was, NULL), 0);
+	while (pfs_packfooter_records(&now) + 1 < pfs_packfooter_records(&was)) {
+		cr_assert(pfs_packfooter_next(&was, &walk, &e));
+		cr_assert_eq(pfs_packfooter_add_piece(&now, &e, NULL), 0);
+	}
+	cr_assert_eq(pfs_pack_make_footer(header, &now, sizeof(header), &footer, &len, NULL), 0);
+	cr_assert_eq(ftruncate(fd, sizeof(header)), 0);
+	cr_assert_eq(pwrite(fd, footer, len, sizeof(header)), len);
+	free(footer);
+	close(fd);
 }
 
 static void expect_piece(unsigned i)
@@ -505,7 +541,7 @@ Test(health, an_adopted_file_with_damage_in_one_of_the_places_of_a_piece_is_rewr
 		struct pfs_id id = fill_piece(data, 0);
 		struct told t;
 
-		adopt_pieces(4, 3);
+		adopt_pieces("0120");
 		damage_piece_at(place);
 		cr_expect_eq(examine(true, false, &t), 1);
 		cr_expect_eq(t.lost, 0);
@@ -533,7 +569,7 @@ Test(health, a_piece_is_lost_when_each_of_its_places_is_damaged)
 	struct pfs_id id = fill_piece(data, 0);
 	struct told t;
 
-	adopt_pieces(4, 3);
+	adopt_pieces("0120");
 	damage_piece_at(0);
 	damage_piece_at(3);
 	for (int again = 0; again < 2; again++) {
@@ -565,6 +601,52 @@ static void index_all(void)
 	}
 }
 
+/* As many doubts as are remembered, all of the first pack: of more only the table knows. */
+static void fill_doubts(void)
+{
+	struct pfs_store_parts parts;
+	struct pfs_place place = { 0 };
+	size_t pos = 0;
+
+	cr_assert(pfs_store_parts(st, &parts));
+	place.pack = pfs_packset_next(parts.set, &pos)->number;
+	for (unsigned i = 0; i < PFS_DOUBTS_MAX; i++) {
+		struct pfs_id id = { { 1 } };
+
+		memcpy(id.bytes + 1, &i, sizeof(i));
+		pfs_packset_doubt_twin(parts.set, &id, &place);
+	}
+	cr_assert_eq(pfs_packset_count_doubts(parts.set), PFS_DOUBTS_MAX);
+}
+
+/* A piece that is damaged in two places leaves once, whoever knows of them: the one untold is not to go with it. */
+Test(health, a_damaged_pack_stays_when_more_is_found_in_it_than_it_tells_of)
+{
+	for (int filled = 0; filled < 2; filled++) {
+		struct pfs_id untold;
+		unsigned char data[6000];
+		struct told t;
+
+		untold = fill_piece(data, 3);
+		adopt_pieces("01203");
+		if (filled)
+			fill_doubts();
+		damage_piece_at(0);
+		damage_piece_at(3);
+		cr_expect_eq(examine(true, false, &t), 1);
+		cr_expect_eq(t.lost, 1);
+		forget_last_piece();
+		renew(true, &t);
+		cr_expect(t.mended == 0 && t.lost == 1, "%s", t.text);
+		cr_expect_not_null(strstr(t.text, "does not tell where all"), "%s", t.text);
+		cr_expect(pfs_store_has(st, PFS_KIND_CHUNK, &untold));
+		for (unsigned i = 1; i < 4; i++)
+			expect_piece(i);
+		teardown();
+		setup();
+	}
+}
+
 /* Runs tell of one place, the list of a pack that is read often of another. */
 Test(health, what_is_there_after_a_check_can_be_read_wherever_it_is_told_to_be)
 {
@@ -579,7 +661,7 @@ Test(health, what_is_there_after_a_check_can_be_read_wherever_it_is_told_to_be)
 		teardown();
 		setup();
 		id = fill_piece(data, 0);
-		adopt_pieces(4, 3);
+		adopt_pieces("0120");
 		index_all();
 		damage_piece_at(place);
 		cr_expect_eq(examine(true, false, &t), 1);
@@ -605,7 +687,7 @@ Test(health, a_piece_that_is_whole_in_one_place_is_there_after_another_was_lost)
 		teardown();
 		setup();
 		id = fill_piece(data, 0);
-		adopt_pieces(4, 3);
+		adopt_pieces("0120");
 		index_all();
 		for (unsigned k = 0; k < 4; k++)
 			expect_piece(1 + k % 2);

@@ -596,14 +596,14 @@ static void op_names(struct pair *p)
 }
 
 /* A preview differs from the base where the seal does, and in the same way. */
-static void check_preview(struct pair *p, const struct pfs_id *base, const struct pfs_id *early,
-			  const struct pfs_id *late)
+static void check_preview(struct pair *p, struct pfs_store *aside, const struct pfs_id *base,
+			  const struct pfs_id *early, const struct pfs_id *late)
 {
 	PFS_AUTO(pfs_compare_close) struct pfs_compare *a = NULL, *b = NULL;
 	struct pfs_difference x, y;
 	int more;
 
-	SAME(p, pfs_compare_open(p->st, base, early, true, &a, &err), 0, "compare");
+	SAME(p, pfs_compare_open(aside, base, early, true, &a, &err), 0, "compare");
 	SAME(p, pfs_compare_open(p->st, base, late, true, &b, &err), 0, "compare");
 	do {
 		more = pfs_compare_next(b, &y, &err);
@@ -619,18 +619,35 @@ static void check_preview(struct pair *p, const struct pfs_id *base, const struc
 	SAME(p, more, 0, "differences");
 }
 
+/* And it leaves nothing in the store. */
+static struct pfs_sealed preview(struct pair *p, struct pfs_store *aside, const struct pfs_id *base)
+{
+	struct pfs_store_stats before, after;
+	struct pfs_sealed early;
+
+	pfs_store_stats(p->st, &before);
+	SAME(p, pfs_workspace_preview(p->ws, base, aside, &early, &err), 0, "preview");
+	pfs_store_stats(p->st, &after);
+	SAME(p, after.objects, before.objects, "objects of the store");
+	SAME(p, after.object_bytes, before.object_bytes, "bytes of the store");
+	SAME(p, after.put_duplicates, before.put_duplicates, "puts");
+	return early;
+}
+
 /* Commit, with changes between its halves, settled or not. */
 static void op_commit(struct pair *p)
 {
 	struct thing *then = thing_copy(p->root);
 	struct pfs_commit_id id = { { 1, p->commits & 255, p->commits >> 8 } };
 	struct pfs_id base = p->ws->base.dir;
+	PFS_AUTO(pfs_store_close) struct pfs_store *aside = NULL;
 	struct pfs_sealed early, sealed;
 
 	p->commits++;
-	SAME(p, pfs_workspace_preview(p->ws, &base, &early, &err), 0, "preview");
+	SAME(p, pfs_store_open_aside(p->st, &aside, &err), 0, "a store aside");
+	early = preview(p, aside, &base);
 	SAME(p, pfs_workspace_seal(p->ws, &id, &sealed, &err), 0, "seal");
-	check_preview(p, &base, &early.root.dir, &sealed.root.dir);
+	check_preview(p, aside, &base, &early.root.dir, &sealed.root.dir);
 	for (unsigned n = roll(3) ? 0 : roll(15); n > 0; n--)
 		op_names(p);
 	check_tree(p, then, &sealed.root.dir);

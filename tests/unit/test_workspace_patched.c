@@ -5,7 +5,9 @@
 #include "workspace_fixture.h"
 #include "workspace/workspace_i.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <seccomp.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 
@@ -273,6 +275,41 @@ Test(workspace_patched, holes_are_found_where_they_were_punched)
 	OK(pfs_workspace_allocate(o, FALLOC_FL_KEEP_SIZE, 0, 2 * BIG, &err));
 	cr_expect_eq(attr_of(&f, n).size_bytes, BIG);
 	pfs_workspace_close_file(&o);
+	pfs_node_unref(&n);
+	end(&f);
+}
+
+/* From here on, and to the end of this process, the kernel does not tell where data is: so does a bad disk. */
+static void fail_to_seek(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+	cr_assert(filter);
+	OK(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EIO), SCMP_SYS(lseek), 1,
+			    SCMP_A2(SCMP_CMP_EQ, SEEK_DATA)));
+	OK(seccomp_load(filter));
+	seccomp_release(filter);
+}
+
+Test(workspace_patched, what_cannot_be_sought_is_no_hole)
+{
+	static unsigned char bytes[LARGEST];
+	struct fixture f = begin();
+	struct pfs_node *n = commit_big(&f, LARGEST, bytes);
+	struct pfs_sealed s;
+	struct pfs_open *o;
+	uint64_t at;
+
+	for (size_t i = 0; i < 2 * MIB; i++)
+		bytes[i] ^= 1;
+	OK(pfs_workspace_open_file(f.ws, n, true, false, &o, &err));
+	OK(pfs_workspace_write(o, 0, bytes, 2 * MIB, &err));
+	fail_to_seek();
+	FAILS(PFS_E_IO, pfs_workspace_seek(o, 0, SEEK_DATA, &at, &err));
+	pfs_workspace_close_file(&o);
+	s = commit(&f);
+	check_commit(&f, &s, bytes, LARGEST);
+	check_file(&f, n, bytes, LARGEST);
 	pfs_node_unref(&n);
 	end(&f);
 }

@@ -4,6 +4,7 @@
  */
 #include "workspace_fixture.h"
 #include "base/buf.h"
+#include "workspace/reach.h"
 
 #include <stdlib.h>
 
@@ -18,30 +19,52 @@ static char letter(const struct pfs_difference *d)
 }
 
 /* "+path -path Mpath mpath " */
-static char *differences(struct fixture *f, const struct pfs_root *base,
+static char *differences(struct pfs_store *in, const struct pfs_root *base,
 			 const struct pfs_sealed *now)
 {
 	PFS_AUTO(pfs_compare_close) struct pfs_compare *cmp = NULL;
 	PFS_AUTO(pfs_buf_fini) struct pfs_buf out = PFS_BUF_INIT(1 << 20);
 	struct pfs_difference d;
+	int rc;
 
-	OK(pfs_compare_open(f->st, &base->dir, &now->root.dir, true, &cmp, &err));
-	while (pfs_compare_next(cmp, &d, &err) == 1)
+	OK(pfs_compare_open(in, &base->dir, &now->root.dir, true, &cmp, &err));
+	while ((rc = pfs_compare_next(cmp, &d, &err)) == 1)
 		OK(pfs_buf_printf(&out, &err, "%c%s ", letter(&d), d.path));
+	OK(rc);
 	OK(pfs_buf_add(&out, "", 1, &err));
 	return strdup((const char *)out.data);
+}
+
+/* A preview, of which nothing is left in the store. */
+static struct pfs_sealed preview(struct fixture *f, const struct pfs_root *base,
+				 struct pfs_store **out_aside)
+{
+	struct pfs_store_stats before, after;
+	struct pfs_sealed s;
+
+	OK(pfs_store_open_aside(f->st, out_aside, &err));
+	pfs_store_stats(f->st, &before);
+	OK(pfs_workspace_preview(f->ws, &base->dir, *out_aside, &s, &err));
+	pfs_store_stats(f->st, &after);
+	cr_expect_eq(after.objects, before.objects);
+	cr_expect_eq(after.object_bytes, before.object_bytes);
+	cr_expect_eq(after.pack_bytes, before.pack_bytes);
+	cr_expect_eq(after.put_objects, before.put_objects);
+	cr_expect_eq(after.put_duplicates, before.put_duplicates);
+	return s;
 }
 
 /* The preview, which has to say what the seal says and is expected. */
 static void expect(struct fixture *f, const struct pfs_root *base, const char *want)
 {
+	PFS_AUTO(pfs_store_close) struct pfs_store *aside = NULL;
 	struct pfs_sealed early, late;
 	char *before, *after;
 
-	OK(pfs_workspace_preview(f->ws, &base->dir, &early, &err));
-	before = differences(f, base, &early);
+	early = preview(f, base, &aside);
+	before = differences(aside, base, &early);
 	late = seal(f);
-	after = differences(f, base, &late);
+	after = differences(f->st, base, &late);
 	cr_expect_str_eq(before, after);
 	cr_expect_str_eq(before, want);
 	free(before);
@@ -180,13 +203,13 @@ Test(preview, compares_with_what_it_is_asked_about)
 	end(&f);
 }
 
-static void put_large(struct fixture *f)
+static void put_large(struct fixture *f, uint64_t seed)
 {
 	struct pfs_node *n = make(f, f->root, PFS_ENTRY_FILE, "large");
 	unsigned char *bytes = malloc(LARGE);
 	struct pfs_open *o;
 
-	scratch_fill(bytes, LARGE, 7);
+	scratch_fill(bytes, LARGE, seed);
 	OK(pfs_workspace_open_file(f->ws, n, true, false, &o, &err));
 	OK(pfs_workspace_write(o, 0, bytes, LARGE, &err));
 	pfs_workspace_close_file(&o);
@@ -194,20 +217,46 @@ static void put_large(struct fixture *f)
 	free(bytes);
 }
 
-/* Bytes that need not be known are not read, so the store does not get them; and nobody can commit that. */
+/* Bytes that need not be known are not read; and nobody can commit that. */
 Test(preview, leaves_bytes_alone)
 {
 	struct pfs_root base = { .attrs.mode = 0755 };
 	struct fixture f = begin_on_disk();
-	struct pfs_store_stats before, after;
+	PFS_AUTO(pfs_store_close) struct pfs_store *aside = NULL;
+	struct pfs_store_stats made;
 	struct pfs_sealed s;
 
-	put_large(&f);
-	pfs_store_stats(f.st, &before);
-	OK(pfs_workspace_preview(f.ws, &base.dir, &s, &err));
-	pfs_store_stats(f.st, &after);
-	cr_expect_lt(after.object_bytes - before.object_bytes, 65536);
+	put_large(&f, 7);
+	s = preview(&f, &base, &aside);
+	pfs_store_stats(aside, &made);
+	cr_expect_lt(made.object_bytes, 65536);
 	FAILS(PFS_E_CONFLICT, pfs_workspace_settle(f.ws, &s, &err));
 	expect(&f, &base, "+large ");
+	end(&f);
+}
+
+static int is_stored(void *arg, enum pfs_kind kind, const struct pfs_id *id, struct pfs_error *e)
+{
+	struct fixture *f = arg;
+
+	cr_expect(pfs_store_has(f->st, kind, id), "an object of kind %d", (int)kind);
+	return 0;
+}
+
+/* What a preview made of a file is known to the workspace, but not to who collects what it needs. */
+Test(preview, is_nothing_that_a_collection_keeps)
+{
+	PFS_AUTO(pfs_store_close) struct pfs_store *aside = NULL;
+	struct fixture f = begin_on_disk();
+	struct pfs_root base;
+
+	put_large(&f, 7);
+	base = commit(&f).root;
+	OK(pfs_workspace_remove_name(f.ws, f.root, NAME("large"), false, &err));
+	put_large(&f, 8);
+	preview(&f, &base, &aside);
+	OK(pfs_workspace_reach(f.ws, is_stored, &f, &err));
+	expect(&f, &base, "Mlarge ");
+	OK(pfs_workspace_reach(f.ws, is_stored, &f, &err));
 	end(&f);
 }
