@@ -16,7 +16,7 @@ import subprocess
 import tarfile
 
 from beside import Place, contest, guests, ready
-from files import newest
+from files import newest, search
 from ground import GIB, PROJECT, drop_caches, run, timed, tool, wait_for
 
 
@@ -186,13 +186,6 @@ def git_everywhere(g, native, others):
 
 def status(place):
     quietly("git", "status", "--porcelain", cwd=place)
-
-
-def search(place):
-    """For what is in no file: every byte is read."""
-    done = subprocess.run(["grep", "-r", "pfs was here", str(place)], check=False, stdout=subprocess.DEVNULL)
-    if done.returncode != 1:
-        raise RuntimeError(f"grep -r: {done.returncode}")
 
 
 def source(g):

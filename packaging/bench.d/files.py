@@ -1,5 +1,6 @@
 """The mount against the native file system and the guests beside it: one large file, many small ones."""
 import shutil
+import subprocess
 
 from beside import Place, contest, guests, ready
 from ground import GIB, run, timed, tool
@@ -7,6 +8,13 @@ from ground import GIB, run, timed, tool
 
 def seconds(*command):
     return float(run(tool("bench_fs"), *command))
+
+
+def search(place):
+    """For what is in no file: every byte is read."""
+    done = subprocess.run(["grep", "-r", "pfs was here", str(place)], check=False, stdout=subprocess.DEVNULL)
+    if done.returncode != 1:
+        raise RuntimeError(f"grep -r: {done.returncode}")
 
 
 def newest(g, what, places, pattern):
@@ -42,11 +50,8 @@ def sequential(g):
     contest(g, "random 4 KiB read, committed, warm", random_read, [committed, *others], ">= 0.9", "k/s", warm=True)
 
 
-def small(g):
-    n = g.size(100000, 3000)
-    g.open()
-    places = [Place(g.branch("small")), Place(g.native), *guests(g, "small", 4 * GIB)]
-
+def many(n):
+    """Making n small files in a new folder, and looking at those of one."""
     def create(folder, i):
         # Nothing is removed in between: ext4 finds new inodes slowly where many were just given back.
         target = folder / f"c{i}"
@@ -56,6 +61,15 @@ def small(g):
     def stat(folder, _):
         return seconds("stat", folder, n)
 
+    return create, stat
+
+
+def small(g):
+    n = g.size(100000, 3000)
+    g.open()
+    places = [Place(g.branch("small")), Place(g.native), *guests(g, "small", 4 * GIB)]
+
+    create, stat = many(n)
     places = contest(g, f"create {n} files of 1 KiB", create, places, "<= 3", "s", 3)
     branch = places[0].folder
     places = newest(g, "stat", places, "c*")
@@ -83,4 +97,18 @@ def small(g):
     g.row(f"commit of 1 changed file among {n} / git", ours, theirs, "-", "ms")
 
 
-SEQUENTIAL, SMALL = (sequential,), (small,)
+def few(g):
+    """So few that passthrough_hp has a descriptor for each: what FUSE itself asks for them."""
+    n = g.size(4000, 500)
+    g.open()
+    places = [Place(g.branch("few")), Place(g.native), *guests(g, "few", 2 * GIB)]
+
+    create, stat = many(n)
+    places = contest(g, f"create {n} files of 1 KiB", create, places, "<= 3", "s", 3)
+    places = newest(g, "few", places, "c*")
+    contest(g, f"grep -r of {n} files, uncommitted, warm", lambda folder, _: timed(search, folder), places, "<= 1.5",
+            "s", warm=True)
+    contest(g, f"stat {n} files, repeated", stat, places, "<= 1.1", "s", warm=True)
+
+
+SEQUENTIAL, SMALL = (sequential,), (small, few)
