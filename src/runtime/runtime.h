@@ -16,8 +16,9 @@ struct pfs_runtime;
 
 /*
  * Connect to containerd's unix socket at `address`. `owner` ([A-Za-z0-9._-],
- * at most 40 bytes) labels what we make; `state_dir` is a folder for FIFOs and
- * logs, made when missing. Connecting is lazy and repeated when the daemon was
+ * at most 40 bytes) labels what we make; `state_dir` is a folder for FIFOs,
+ * made when missing, of this owner alone: a sweep empties it of what does not
+ * run here. Connecting is lazy and repeated when the daemon was
  * restarted; this call itself checks that somebody answers.
  */
 int pfs_runtime_open(const char *address, const char *owner, const char *state_dir,

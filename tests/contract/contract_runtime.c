@@ -564,16 +564,37 @@ static void *run_background(void *arg)
 	return NULL;
 }
 
+/* As containerd's own tool sees it, however long a busy machine takes to start it. */
+static void wait_until_running(const struct world *w, const char *id)
+{
+	char command[512];
+
+	snprintf(command, sizeof(command),
+		 "for i in $(seq 300); do ctr -a %s -n pfs tasks ls | grep -q '^%s .*RUNNING' && "
+		 "exit 0; sleep 0.1; done; exit 1",
+		 w->socket, id);
+	EXPECT(system(command) == 0, "%s does not run", id);
+}
+
+static pthread_t start_in_background(struct background *b, struct world *w, const char *id,
+				     const char *line)
+{
+	pthread_t thread;
+
+	b->w = w;
+	b->run.id = id;
+	b->line = line;
+	pthread_create(&thread, NULL, run_background, b);
+	wait_until_running(w, id);
+	return thread;
+}
+
 static void does_not_notice_that_containerd_was_killed(struct world *w)
 {
 	struct timespec second = { .tv_sec = 1 };
 	struct background *b = calloc(1, sizeof(*b));
-	pthread_t thread;
+	pthread_t thread = start_in_background(b, w, "survivor", "sleep 4; echo survived; exit 5");
 
-	b->w = w;
-	b->line = "sleep 4; echo survived; exit 5";
-	pthread_create(&thread, NULL, run_background, b);
-	nanosleep(&second, NULL);
 	stop_containerd(w, SIGKILL);
 	nanosleep(&second, NULL);
 	start_containerd(w);
@@ -608,8 +629,6 @@ static void an_absent_containerd_is_an_io_error(struct world *w)
 /* A runner that dies while its container runs. */
 static void die_while_running(struct world *w, const char *id)
 {
-	struct timespec while_it_starts = { .tv_sec = 3 };
-	char command[512];
 	pid_t child = fork();
 
 	if (child == 0) {
@@ -622,26 +641,20 @@ static void die_while_running(struct world *w, const char *id)
 			run(&own, &r, "sleep 1000", &t, &result, NULL);
 		_exit(1);
 	}
-	nanosleep(&while_it_starts, NULL);
+	wait_until_running(w, id);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
-	snprintf(command, sizeof(command), "ctr -a %s -n pfs tasks ls -q | grep -qx %s", w->socket,
-		 id);
-	EXPECT(system(command) == 0, "%s does not outlive its runner", id);
+	wait_until_running(w, id); /* it outlives its runner */
 }
 
 static void sweeps_what_a_dead_runner_left_and_spares_the_living(struct world *w)
 {
-	struct timespec second = { .tv_sec = 1 };
 	struct background *b = calloc(1, sizeof(*b));
 	struct pfs_error err = { 0 };
 	pthread_t thread;
 
 	die_while_running(w, "orphan");
-	b->w = w;
-	b->line = "sleep 4; exit 8";
-	pthread_create(&thread, NULL, run_background, b);
-	nanosleep(&second, NULL);
+	thread = start_in_background(b, w, "living", "sleep 4; exit 8");
 	EXPECT(pfs_runtime_sweep(w->rt, &err) == 0, "%s", err.text);
 	pthread_join(thread, NULL);
 	EXPECT(b->rc == 0 && b->result.exit_status == 8, "%d %s: status %d", b->rc, b->err.text,
@@ -667,7 +680,6 @@ static void does_not_touch_what_somebody_else_owns(struct world *w)
 {
 	struct world other = *w;
 	struct background *b = calloc(1, sizeof(*b));
-	struct timespec second = { .tv_sec = 1 };
 	struct pfs_run r = { .id = "theirs" };
 	struct pfs_run_result result;
 	struct pfs_error err = { 0 };
@@ -675,12 +687,9 @@ static void does_not_touch_what_somebody_else_owns(struct world *w)
 	pthread_t thread;
 	int rc;
 
+	snprintf(other.state, sizeof(other.state), "%s/stranger", w->dir);
 	EXPECT(open_runtime(&other, "stranger", &other.rt) == 0, "open");
-	b->w = &other;
-	b->run.id = "theirs";
-	b->line = "sleep 3; exit 2";
-	pthread_create(&thread, NULL, run_background, b);
-	nanosleep(&second, NULL);
+	thread = start_in_background(b, &other, "theirs", "sleep 4; exit 2");
 	EXPECT(pfs_runtime_sweep(w->rt, &err) == 0, "%s", err.text);
 	rc = run(w, &r, "true", &t, &result, &err);
 	EXPECT(rc == PFS_E_EXISTS, "%d %s", rc, err.text);
