@@ -1,7 +1,6 @@
+#include "../treenode_fixture.h"
 #include "tree/tree.h"
-#include "format/treenode.h"
 
-#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -331,32 +330,13 @@ Test(compare, directories_may_be_as_deep_as_paths_get_and_no_deeper)
 
 /* --- trees that lie ------------------------------------------------------ */
 
-static struct pfs_id put_node(const struct pfs_treenode_entry *e, size_t n, unsigned level)
-{
-	PFS_AUTO(pfs_buf_fini) struct pfs_buf b = PFS_BUF_INIT(1 << 20);
-	struct pfs_id id = { 0 };
-	struct pfs_error err = { 0 };
-
-	cr_assert_eq(pfs_treenode_encode(e, n, level, 0, &b, &err), 0, "%s", err.text);
-	cr_assert_eq(pfs_store_put(st, PFS_KIND_DIRNODE, b.data, b.len, &id, NULL), 0);
-	return id;
-}
-
-static struct pfs_treenode_entry child(const char *name, struct pfs_id id, uint64_t direct)
-{
-	return (struct pfs_treenode_entry){ .name = name,
-					    .name_len = strlen(name),
-					    .id = id,
-					    .direct = direct,
-					    .entries = direct };
-}
-
 Test(compare, trees_whose_nodes_do_not_fit_together_are_corrupt_to_everybody)
 {
 	struct pfs_treenode_entry ab[2] = { { .name = "a", .name_len = 1 },
 					    { .name = "b", .name_len = 1 } };
 	struct pfs_treenode_entry c = { .name = "c", .name_len = 1 }, inner[2];
-	struct pfs_id leaf = put_node(ab, 2, 0), leaf_c = put_node(&c, 1, 0), mid, zero = { 0 };
+	struct pfs_id leaf = put_node(st, ab, 2, 0), leaf_c = put_node(st, &c, 1, 0), mid,
+		      zero = { 0 };
 	struct {
 		const char *why;
 		struct pfs_id root;
@@ -364,22 +344,22 @@ Test(compare, trees_whose_nodes_do_not_fit_together_are_corrupt_to_everybody)
 
 	inner[0] = child("b", leaf, 2);
 	inner[1] = child("c", leaf_c, 1);
-	mid = put_node(inner, 2, 1);
+	mid = put_node(st, inner, 2, 1);
 	rows[0].why = "a level is skipped";
-	rows[0].root = put_node(inner, 2, 2);
+	rows[0].root = put_node(st, inner, 2, 2);
 	rows[1].why = "more names than its parent says";
 	inner[0] = child("b", leaf, 3);
-	rows[1].root = put_node(inner, 2, 1);
+	rows[1].root = put_node(st, inner, 2, 1);
 	rows[2].why = "another last name than its parent says";
 	inner[0] = child("bb", leaf, 2);
-	rows[2].root = put_node(inner, 2, 1);
+	rows[2].root = put_node(st, inner, 2, 1);
 	rows[3].why = "the same names twice";
 	inner[0] = child("b", leaf, 2);
 	inner[1] = child("d", leaf, 2);
-	rows[3].root = put_node(inner, 2, 1);
+	rows[3].root = put_node(st, inner, 2, 1);
 	rows[4].why = "a level points at its own height";
 	inner[0] = child("c", mid, 3);
-	rows[4].root = put_node(inner, 1, 1);
+	rows[4].root = put_node(st, inner, 1, 1);
 	for (size_t i = 0; i < 5; i++) {
 		PFS_AUTO(pfs_compare_close) struct pfs_compare *cmp = NULL;
 		PFS_AUTO(pfs_cursor_close) struct pfs_cursor *cur = NULL;

@@ -2,10 +2,9 @@
  * A cursor, and whatever walks as it does, over directories that cannot be read
  * throughout: what was met once is met again by whoever goes on.
  */
+#include "../treenode_fixture.h"
 #include "tree/tree.h"
-#include "format/treenode.h"
 
-#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,30 +188,6 @@ Test(cursor, what_cannot_be_read_is_met_again_by_every_step_until_another_place_
 
 /* --- nodes that are what their id says, and no nodes -------------------------- */
 
-static struct pfs_id put(const struct pfs_buf *b)
-{
-	struct pfs_id id = { 0 };
-
-	cr_assert_eq(pfs_store_put(st, PFS_KIND_DIRNODE, b->data, b->len, &id, NULL), 0);
-	return id;
-}
-
-static void encode(const struct pfs_treenode_entry *e, size_t n, unsigned level, struct pfs_buf *b)
-{
-	struct pfs_error err = { 0 };
-
-	cr_assert_eq(pfs_treenode_encode(e, n, level, 0, b, &err), 0, "%s", err.text);
-}
-
-static struct pfs_treenode_entry child(const char *name, struct pfs_id id, uint64_t direct)
-{
-	return (struct pfs_treenode_entry){ .name = name,
-					    .name_len = strlen(name),
-					    .id = id,
-					    .direct = direct,
-					    .entries = direct };
-}
-
 /* A root over two nodes, the first of which is wrong somewhere: each of its bytes in turn. */
 Test(cursor, an_entry_that_cannot_be_read_is_met_again)
 {
@@ -229,19 +204,17 @@ Test(cursor, an_entry_that_cannot_be_read_is_met_again)
 	}
 	encode(items, 20, 0, &first);
 	encode(&z, 1, 0, &second);
-	inner[1] = child("z", put(&second), 1);
+	inner[1] = child("z", put(st, &second), 1);
 	for (size_t at = 0; at < first.len; at++) {
-		PFS_AUTO(pfs_buf_fini) struct pfs_buf b = PFS_BUF_INIT(1 << 20);
 		PFS_AUTO(pfs_cursor_close) struct pfs_cursor *c = NULL;
 		struct pfs_id root;
 		char where[64];
 		size_t n;
 
 		first.data[at] ^= 0xff;
-		inner[0] = child("n29", put(&first), 20);
+		inner[0] = child("n29", put(st, &first), 20);
 		first.data[at] ^= 0xff;
-		encode(inner, 2, 1, &b);
-		root = put(&b);
+		root = put_node(st, inner, 2, 1);
 		sprintf(where, "byte %zu is wrong", at);
 		cr_assert_eq(pfs_cursor_open(st, &root, &c, NULL), 0);
 		n = step(c, where);
