@@ -133,6 +133,16 @@ int pfs_fail(struct pfs_error *err, int code, const char *fmt, ...)
 	return code;
 }
 
+/* Behind what `used` bytes say already; of a reason that is too long the end is left out. */
+static void add_reason(struct pfs_error *err, int used, const char *reason)
+{
+	const size_t least = sizeof(": ");
+	size_t room = used < 0 || (size_t)used > sizeof(err->text) ? 0 : sizeof(err->text) - used;
+
+	if (room > least)
+		snprintf(err->text + used, room, ": %.*s", (int)(room - least), reason);
+}
+
 int pfs_fail_errno(struct pfs_error *err, int sys, const char *fmt, ...)
 {
 	int code = pfs_code_of_errno(sys);
@@ -146,8 +156,7 @@ int pfs_fail_errno(struct pfs_error *err, int sys, const char *fmt, ...)
 	va_start(ap, fmt);
 	used = vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
-	if (used >= 0 && (size_t)used < sizeof(err->text))
-		snprintf(err->text + used, sizeof(err->text) - used, ": %s", strerror(sys));
+	add_reason(err, used, strerror(sys));
 	return code;
 }
 
@@ -163,8 +172,7 @@ int pfs_wrap(struct pfs_error *err, int rc, const char *fmt, ...)
 	va_start(ap, fmt);
 	used = vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
-	if (used >= 0 && (size_t)used < sizeof(err->text))
-		snprintf(err->text + used, sizeof(err->text) - used, ": %s", inner);
+	add_reason(err, used, inner);
 	return rc;
 }
 
