@@ -73,8 +73,9 @@ int pfs_fuse_mount(struct pfs_instance *pfs, const char *mountpoint,
 		   const struct pfs_fuse_options *o, struct pfs_mount **out, struct pfs_error *err);
 
 /*
- * Take it away, whoever uses it: they get ENOTCONN. Returns when no thread of
- * the mount runs any more. Stores NULL; NULL inside is fine.
+ * Take it away, whoever uses it: they get ENOTCONN. Below what somebody mounted on
+ * top of it, it stays, dead. Returns when no thread of the mount runs any more.
+ * Stores NULL; NULL inside is fine.
  */
 void pfs_fuse_unmount(struct pfs_mount **m);
 
@@ -98,7 +99,7 @@ int pfs_fuse_can_hold(const struct pfs_mount *m, struct pfs_error *err);
 /*
  * End serving, and give away what is left. The instance has to be closed then; its
  * workspaces are durable. Stores NULL in any case but PFS_E_UNSUPPORTED: when it
- * fails later, the mount is taken away.
+ * fails later, the mount is taken away, as by pfs_fuse_unmount().
  */
 int pfs_fuse_hold(struct pfs_mount **m, struct pfs_fuse_held *out, struct pfs_error *err);
 
