@@ -86,11 +86,10 @@ void pfs_fuse_unmount(struct pfs_mount **m);
 struct pfs_fuse_held {
 	int device; /* /dev/fuse; when the last of its kind is closed, the mount is dead */
 	int state;  /* what the next process has to know: pfs-handover(5) */
-	dev_t dev;  /* of what is mounted; 0: not known */
 };
 #define PFS_FUSE_HELD_NONE \
 	{                  \
-		-1, -1, 0  \
+		-1, -1     \
 	}
 
 /* PFS_E_UNSUPPORTED: this mount cannot be given away, and why. */

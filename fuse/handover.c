@@ -10,7 +10,8 @@
 #define MAGIC_SIZE    8u
 #define CRC_AT        12u
 #define SIZE_AT       16u
-#define HEADER_SIZE   24u
+#define DEVICE_AT     24u
+#define HEADER_SIZE   PFS_HANDOVER_HEADER
 #define PATH_SIZE_MAX 4096u
 
 enum { IMMUTABLE = 1, VOLATILE = 2, WATCHED = 4, THROUGH = 8, ALL = 15 };
@@ -104,6 +105,7 @@ int pfs_handover_encode(const struct pfs_handover *h, struct pfs_buf *out, struc
 		return rc;
 	pfs_put_le32(out->data + start + MAGIC_SIZE, PFS_HANDOVER_VERSION);
 	pfs_put_le64(out->data + start + SIZE_AT, out->len - start);
+	pfs_put_le64(out->data + start + DEVICE_AT, h->device);
 	pfs_put_le32(out->data + start + CRC_AT, checksum(out->data + start, out->len - start));
 	return 0;
 }
@@ -188,6 +190,7 @@ static int take_all(const unsigned char *data, size_t len, struct pfs_handover *
 	struct pfs_bytes b = { data + HEADER_SIZE, data + len, false };
 	int rc;
 
+	h->device = pfs_get_le64(data + DEVICE_AT);
 	h->mountpoint = pfs_bytes_long(&b, PATH_SIZE_MAX, &h->mountpoint_len);
 	h->hello = pfs_bytes_long(&b, PFS_HANDOVER_HELLO_MAX, &h->hello_len);
 	h->features = pfs_bytes_u32(&b);
@@ -216,4 +219,12 @@ int pfs_handover_decode(const void *data, size_t len, struct pfs_handover *out,
 	}
 	*out = h;
 	return 0;
+}
+
+uint64_t pfs_handover_device(const unsigned char header[PFS_HANDOVER_HEADER])
+{
+	bool ours = memcmp(header, MAGIC, MAGIC_SIZE) == 0 &&
+		    pfs_get_le32(header + MAGIC_SIZE) == PFS_HANDOVER_VERSION;
+
+	return ours ? pfs_get_le64(header + DEVICE_AT) : 0;
 }

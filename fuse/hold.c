@@ -104,6 +104,7 @@ static int fill(struct pfs_mount *m, struct holding *w, struct pfs_error *err)
 {
 	int rc;
 
+	w->h.device = m->dev;
 	w->h.mountpoint = (const unsigned char *)m->mountpoint;
 	w->h.mountpoint_len = strlen(m->mountpoint);
 	w->h.hello = m->hello_data;
@@ -159,6 +160,16 @@ int pfs_hold_read(int state, void **data, struct pfs_handover *out, struct pfs_e
 }
 
 /* Takes `h`, which is NULL for what stands for nothing any more. */
+dev_t pfs_hold_device(int state)
+{
+	unsigned char header[PFS_HANDOVER_HEADER];
+	size_t got;
+
+	if (pfs_io_pread(state, header, sizeof(header), 0, &got, NULL) < 0 || got < sizeof(header))
+		return 0;
+	return (dev_t)pfs_handover_device(header);
+}
+
 static int restore_inode(struct pfs_mount *m, const struct pfs_handover_inode *in,
 			 struct pfs_handle *h, struct pfs_error *err)
 {

@@ -151,7 +151,7 @@ static int take(struct pfs_mount *m, const char *mountpoint, const struct pfs_fu
 	int rc = pfs_hold_read(held->state, &data, &h, err);
 
 	if (rc == 0)
-		rc = pfs_mountpoint_take(m, mountpoint, h.mountpoint, h.mountpoint_len, err);
+		rc = pfs_mountpoint_take(m, mountpoint, &h, err);
 	if (rc == 0) {
 		pfs_feature_set_bits(&m->o, h.features);
 		m->taken = true;
@@ -191,13 +191,12 @@ static int start(struct pfs_mount *m, const char *mountpoint, struct pfs_error *
 static void set_readahead(const struct pfs_mount *m)
 {
 	char path[64], text[16];
-	struct stat st;
 	FILE *f;
 
-	if (!m->o.readahead_kb || stat(m->mountpoint, &st) < 0)
+	if (!m->o.readahead_kb || !m->dev)
 		return;
-	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev),
-		 minor(st.st_dev));
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(m->dev),
+		 minor(m->dev));
 	snprintf(text, sizeof(text), "%u", m->o.readahead_kb);
 	f = fopen(path, "we");
 	if (!f)
@@ -249,7 +248,7 @@ int pfs_fuse_take(struct pfs_instance *pfs, const char *mountpoint,
 
 void pfs_fuse_leave(const char *mountpoint, const struct pfs_fuse_held *held)
 {
-	pfs_mountpoint_leave(mountpoint, held->dev, held->device);
+	pfs_mountpoint_leave(mountpoint, pfs_hold_device(held->state), held->device);
 }
 
 void pfs_fuse_drop(struct pfs_fuse_held *held)
@@ -295,7 +294,6 @@ int pfs_fuse_hold(struct pfs_mount **mp, struct pfs_fuse_held *out, struct pfs_e
 		return rc;
 	*mp = NULL;
 	pfs_view_begin_hold(m->view);
-	held.dev = m->dev;
 	m->holding = true;
 	m->cancel_slow = true;
 	pfs_notify_stop(m);

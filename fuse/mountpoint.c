@@ -176,21 +176,35 @@ static void tell_what_is_hidden(struct pfs_mount *m)
 		closedir(dir);
 }
 
-int pfs_mountpoint_take(struct pfs_mount *m, const char *path, const unsigned char *was,
-			size_t was_len, struct pfs_error *err)
+/* What is on top at `path` is ours: by its number, which no other has while ours is there; else by its type. */
+static bool is_ours(const char *path, dev_t dev)
 {
-	char straight[2 * PATH_MAX], type[TYPE_SIZE];
+	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+	char type[TYPE_SIZE];
+	struct statx st;
 
-	m->mountpoint = strndup((const char *)was, was_len);
+	if (dev)
+		return statx(AT_FDCWD, path, flags, 0, &st) == 0 &&
+		       makedev(st.stx_dev_major, st.stx_dev_minor) == dev;
+	type_at(path, type);
+	return may_be_ours(type);
+}
+
+int pfs_mountpoint_take(struct pfs_mount *m, const char *path, const struct pfs_handover *h,
+			struct pfs_error *err)
+{
+	char straight[2 * PATH_MAX];
+
+	m->dev = (dev_t)h->device;
+	m->mountpoint = strndup((const char *)h->mountpoint, h->mountpoint_len);
 	if (!m->mountpoint)
 		return pfs_fail_nomem(err, "a path");
 	straighten(path, straight);
 	if (strcmp(straight, m->mountpoint) != 0) {
-		pfs_mountpoint_leave(m->mountpoint, 0, -1);
+		pfs_mountpoint_leave(m->mountpoint, m->dev, -1);
 		return pfs_fail(err, PFS_E_CONFLICT, "it was mounted at %s", m->mountpoint);
 	}
-	type_at(path, type);
-	if (!may_be_ours(type))
+	if (!is_ours(m->mountpoint, m->dev))
 		return pfs_fail(err, PFS_E_CONFLICT, "%s is not mounted any more", m->mountpoint);
 	return 0;
 }
@@ -227,24 +241,12 @@ static bool is_gone(int device)
 	return device >= 0 && poll(&p, 1, 0) > 0 && (p.revents & POLLERR);
 }
 
-static bool is_device(const char *path, dev_t dev)
-{
-	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
-	struct statx st;
-
-	return statx(AT_FDCWD, path, flags, 0, &st) == 0 &&
-	       makedev(st.stx_dev_major, st.stx_dev_minor) == dev;
-}
-
 int pfs_mountpoint_leave(const char *path, dev_t dev, int device)
 {
-	bool gone = is_gone(device), ours;
-	char type[TYPE_SIZE];
+	bool ours = is_ours(path, dev);
 
-	type_at(path, type);
-	ours = may_be_ours(type) && (!dev || is_device(path, dev));
 	/* Its number may be another's by now. */
-	if (ours && gone)
+	if (ours && is_gone(device))
 		ours = is_dead(path);
 	return ours ? umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) : 0;
 }

@@ -2,6 +2,7 @@
 #ifndef PFS_FUSE_MOUNTPOINT_H
 #define PFS_FUSE_MOUNTPOINT_H
 
+#include "fuse/handover.h"
 #include "fuse/mount.h"
 
 /*
@@ -11,12 +12,12 @@
 int pfs_mountpoint_prepare(struct pfs_mount *m, const char *path, struct pfs_error *err);
 
 /*
- * A mount that another process had at `was` (not terminated) goes on: the same
- * path, and it is still there. Nothing is asked of the mount itself, which nobody
- * serves just now. PFS_E_CONFLICT.
+ * The mount that another process had goes on: at the same path, and still there.
+ * Nothing is asked of the mount itself, which nobody serves just now. Sets
+ * mount->mountpoint and mount->dev. PFS_E_CONFLICT.
  */
-int pfs_mountpoint_take(struct pfs_mount *m, const char *path, const unsigned char *was,
-			size_t was_len, struct pfs_error *err);
+int pfs_mountpoint_take(struct pfs_mount *m, const char *path, const struct pfs_handover *h,
+			struct pfs_error *err);
 
 /*
  * Take away what is mounted at `path` if it is ours: not what somebody mounted there after ours

@@ -327,7 +327,7 @@ void pfs_session_describe(struct pfs_mount *m)
 	struct stat st;
 
 	/* The first of all requests: when it is answered, so is init. */
-	if (stat(m->mountpoint, &st) == 0)
+	if (!m->taken && stat(m->mountpoint, &st) == 0)
 		m->dev = st.st_dev;
 	if (m->dev && m->o.notify && !pfs_notify_can_forget_all(m)) {
 		m->branch_timeout_s = TIMEOUT_CAREFUL_S;

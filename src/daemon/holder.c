@@ -50,7 +50,7 @@ static bool inherit_own(struct pfs_fuse_held *out)
 	unsetenv(GO_ON_ENV);
 	goes_on = true;
 	if (is_open(device) && is_open(state))
-		*out = (struct pfs_fuse_held){ device, state, 0 };
+		*out = (struct pfs_fuse_held){ device, state };
 	return true;
 }
 
@@ -65,7 +65,7 @@ static void inherit_stored(struct pfs_fuse_held *out)
 	    strcmp(names, FD_NAME ":" FD_NAME) == 0 && is_open(FIRST_FD) && is_open(FIRST_FD + 1)) {
 		bool swapped = fstat(FIRST_FD, &st) == 0 && S_ISREG(st.st_mode);
 
-		*out = (struct pfs_fuse_held){ FIRST_FD + swapped, FIRST_FD + !swapped, 0 };
+		*out = (struct pfs_fuse_held){ FIRST_FD + swapped, FIRST_FD + !swapped };
 		/* They are ours now: when we are killed nobody is to go on with what we left. */
 		pfs_socket_notify("FDSTOREREMOVE=1\nFDNAME=" FD_NAME);
 	}
@@ -139,7 +139,7 @@ static bool receive(int conn, struct pfs_fuse_held *out)
 	    control.head.cmsg_type != SCM_RIGHTS || control.head.cmsg_len != CMSG_LEN(sizeof(fds)))
 		return false;
 	memcpy(fds, CMSG_DATA(&control.head), sizeof(fds));
-	*out = (struct pfs_fuse_held){ fds[0], fds[1], 0 };
+	*out = (struct pfs_fuse_held){ fds[0], fds[1] };
 	return true;
 }
 
@@ -200,7 +200,7 @@ static ino_t number_of_socket(int dir)
 static _Noreturn void hold(int dir, int listener, const char *mountpoint, unsigned seconds,
 			   const struct pfs_fuse_held *held)
 {
-	const struct pfs_fuse_held moved = { FIRST_FD, FIRST_FD + 1, held->dev };
+	const struct pfs_fuse_held moved = { FIRST_FD, FIRST_FD + 1 };
 	ino_t ours = number_of_socket(dir);
 	sigset_t set;
 	int signals;

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADER_SIZE 24u
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static void look(const uint8_t *data, size_t len)
@@ -34,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	uint8_t *whole;
 
 	look(data, len);
-	if (len < HEADER_SIZE)
+	if (len < PFS_HANDOVER_HEADER)
 		return 0;
 	whole = malloc(len);
 	if (!whole)

@@ -216,6 +216,28 @@ claim "nobody holds it then" wait_for 5 sh -c "! test -e '$DATA/hold.sock'"
 start $HOLD
 claim "and mounted again" test -f "$B/kept"
 
+# ---- somebody else mounts there meanwhile ----
+# Another pfs, so that only the number of the device tells one from the other.
+lazily() { python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).umount2(sys.argv[1].encode(), 2))' "$MNT"; }
+exec 7<"$B/kept"
+stop_pfsd
+claim "a held mount is unmounted with a file of it open" lazily
+"$PFSD" --data "$S/other" --mount "$MNT" --listen none --socket "$S/other.sock" >"$S/other.log" 2>&1 7<&- 8>&- 9<&- &
+OTHER=$!
+claim "another pfsd mounts there" wait_for 20 grep -q pfsd.ready "$S/other.log"
+mkdir "$MNT/theirs"
+# shellcheck disable=SC2086
+refuse "what is there is not taken for what was held" \
+	timeout 20 "$PFSD" --data "$DATA" --mount "$MNT" --listen none --socket "$SOCK" $HOLD 7<&- 8>&- 9<&-
+says "which is said" "is not mounted any more"
+claim "the other one has its mount still" test -d "$MNT/theirs"
+kill "$OTHER" && wait "$OTHER"
+exec 7<&-
+claim "until it ends" sh -c "! mountpoint -q '$MNT'"
+# shellcheck disable=SC2086
+start $HOLD
+claim "then it is mounted again" test -f "$B/kept"
+
 # ---- another place, no place ----
 stop_pfsd
 OLD=$MNT
