@@ -36,14 +36,18 @@ for i in range(100000):
 EOF
 }
 
-# Fills the disk until it stays full. What was removed may give its room back later:
-# when the kernel lets go of the last file of it, and with the disk's own journal.
+# Fills the disk until it stays full, three times in a row. What was removed may give its
+# room back later: when the kernel lets go of the last file of it, and with the disk's own
+# journal.
 brim() {
 	last=
-	for turn in 1 2 3 4 5 6 7 8 9 10; do
+	full=0
+	for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
 		last=$(fill "$1/$turn")
 		sync -f "$S/small"
-		[ "$(find "$1/$turn" -size 300000c | wc -l)" = 0 ] && [ "$turn" -ge 3 ] && break
+		full=$((full + 1))
+		[ "$(find "$1/$turn" -size 300000c | wc -l)" = 0 ] || full=0
+		[ "$full" -ge 3 ] && break
 		sleep 0.2
 	done
 	echo "$last"
@@ -60,6 +64,19 @@ try:
 except OSError as e:
     print(errno.errorcode[e.errno])
 EOF
+}
+
+# Some room may have come back: then all is written down, and pfsd is started anew.
+stays() {
+	for try in 1 2 3 4 5; do
+		ready=$(grep -c pfsd.ready "$S/pfsd.log")
+		kill -HUP "$PFSD_PID"
+		wait_for 15 sh -c "grep -q pfsd.not_reloaded '$S/pfsd.log' || [ \$(grep -c pfsd.ready '$S/pfsd.log') -gt $ready ]"
+		grep -q pfsd.not_reloaded "$S/pfsd.log" && return 0
+		brim "$top/again/$try" >/dev/null
+		names "$top/names/$try" >/dev/null
+	done
+	return 1
 }
 
 # The errno of writing `count` bytes at an offset of a file and syncing them.
@@ -160,8 +177,7 @@ same "full again" ENOSPC "$(brim "$top/again")"
 # More names than can be written down are refused, and pfsd does not let go of them.
 same "names are ENOSPC, too" ENOSPC "$(names "$top/names")"
 exec 7<"$top/d/1"
-kill -HUP "$PFSD_PID"
-claim "pfsd is not started anew while it cannot say what is there" wait_for 15 grep -q "pfsd.not_reloaded" "$S/pfsd.log"
+claim "pfsd is not started anew while it cannot say what is there" stays
 if grep "pfsd.not_reloaded.*cannot send requests again" "$S/pfsd.log" >"$S/claim.out"; then
 	echo "skipped: $(cat "$S/claim.out")"
 else
