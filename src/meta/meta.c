@@ -43,6 +43,7 @@ int pfs_meta_open(const char *path, struct pfs_meta **out, struct pfs_error *err
 
 	if (!m)
 		return pfs_fail_nomem(err, "the metadata");
+	m->room = (struct pfs_pageroom)PFS_PAGEROOM_INIT;
 	pfs_lock_init(&m->write_lock, PFS_RANK_META);
 	pfs_lock_init(&m->read_lock, PFS_RANK_META_READ);
 	pfs_lock_init(&m->event_lock, PFS_RANK_META_READ);
@@ -55,6 +56,7 @@ int pfs_meta_open(const char *path, struct pfs_meta **out, struct pfs_error *err
 	rc = open_connections(m, err);
 	if (rc < 0)
 		return rc;
+	pfs_pageroom_open(&m->room, m->writer.sq);
 	m->writer.in_use = true;
 	for (int i = 0; i < PFS_META_READERS; i++)
 		m->readers[i].in_use = true;
@@ -71,6 +73,7 @@ void pfs_meta_close(struct pfs_meta **mp)
 		return;
 	for (int i = 0; i < PFS_META_READERS; i++)
 		pfs_db_close(&m->readers[i]);
+	pfs_pageroom_close(&m->room);
 	pfs_db_close(&m->writer);
 	pthread_cond_destroy(&m->event_came);
 	pthread_cond_destroy(&m->reader_free);

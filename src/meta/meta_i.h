@@ -9,6 +9,7 @@
 #include "meta/meta.h"
 #include "meta/txn.h"
 #include "base/lock.h"
+#include "page/pageroom.h"
 
 #define PFS_META_READERS 4
 
@@ -18,6 +19,7 @@ struct pfs_meta {
 
 	struct pfs_lock write_lock; /* PFS_RANK_META */
 	struct pfs_db writer;       /* protected by write_lock */
+	struct pfs_pageroom room;   /* protected by write_lock */
 
 	struct pfs_lock read_lock; /* PFS_RANK_META_READ */
 	pthread_cond_t reader_free;

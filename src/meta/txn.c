@@ -58,6 +58,8 @@ int pfs_txn_commit(struct pfs_txn **txnp, struct pfs_error *err)
 
 	if (rc == 0)
 		rc = pfs_db_exec(&m->writer, "COMMIT", err);
+	if (rc == 0)
+		pfs_pageroom_keep(&m->room);
 	pfs_txn_abort(txnp);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "commit a transaction");

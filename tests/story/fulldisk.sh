@@ -53,6 +53,15 @@ brim() {
 	echo "$last"
 }
 
+# Takes every block that there is, past pfs.
+outside() {
+	for turn in 1 2 3; do
+		cat /dev/zero >>"$S/small/outside" 2>/dev/null
+		sync -f "$S/small"
+	done
+	claim "hardly a block is left" test "$(df --output=avail "$S/small" | tail -n 1)" -lt 64
+}
+
 # Makes names until they are refused; says by what errno.
 names() {
 	python3 - "$1" <<'EOF'
@@ -165,7 +174,8 @@ start_pfsd --without io_uring --maintenance off
 claim "the first commit is whole after a crash on a full disk" whole
 claim "what was synced is there" kept
 
-# Garbage goes without room for more.
+# Garbage goes without room for more: not a block is left, also of what others want.
+outside
 claim "a repo is deleted on a full disk" cli delete repo gone --force
 claim "and collected" cli gc --thorough
 claim "which gave room" test "$(df --output=avail "$S/small" | tail -n 1)" -gt 5000

@@ -1,0 +1,42 @@
+#include "page/pageroom.h"
+#include "base/io.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#define ROOM_MIN (512u << 10)
+#define ROOM     (1u << 20)
+
+void pfs_pageroom_open(struct pfs_pageroom *r, sqlite3 *db)
+{
+	const char *name = sqlite3_db_filename(db, "main");
+
+	if (!name || !*name)
+		return;
+	/* Locks, which closing a descriptor would drop, are on other files than the log. */
+	r->fd = pfs_io_open_file(AT_FDCWD, sqlite3_filename_wal(name), O_RDWR, NULL);
+	pfs_pageroom_keep(r);
+}
+
+void pfs_pageroom_keep(struct pfs_pageroom *r)
+{
+	struct stat st;
+	uint64_t size;
+
+	if (r->fd < 0 || fstat(r->fd, &st) < 0)
+		return;
+	size = (uint64_t)st.st_size;
+	/* What is cut off a file takes with it what lies behind its end. */
+	if (size < r->size)
+		r->end = 0;
+	r->size = size;
+	if (r->end >= size + ROOM_MIN)
+		return;
+	if (fallocate(r->fd, FALLOC_FL_KEEP_SIZE, (off_t)size, ROOM) == 0)
+		r->end = size + ROOM;
+}
+
+void pfs_pageroom_close(struct pfs_pageroom *r)
+{
+	pfs_fd_close(&r->fd);
+}

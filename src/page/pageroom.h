@@ -1,0 +1,36 @@
+/*
+ * Room on the disk for the log of a database, taken before it is needed: on a full
+ * disk a transaction that lets go of something has to be written, too.
+ *
+ * It lies behind the end of the log, which does not become longer by it. Where a
+ * file system cannot do that, or has no room, nothing is taken.
+ *
+ * Threads: those of the connection that writes.
+ */
+#ifndef PFS_PAGE_PAGEROOM_H
+#define PFS_PAGE_PAGEROOM_H
+
+#include "page/room.h"
+#include <sqlite3.h>
+#include <stdint.h>
+
+struct pfs_pageroom {
+	int fd;        /* of the log; -1: none */
+	uint64_t size; /* of the log when it was looked at last */
+	uint64_t end;  /* so far there is room */
+};
+#define PFS_PAGEROOM_INIT \
+	{                 \
+		.fd = -1  \
+	}
+
+/* For the log of `db`, whose file lives as long as the connection. */
+void pfs_pageroom_open(struct pfs_pageroom *r, sqlite3 *db);
+
+/* After each transaction, or many: half a megabyte at least is kept. */
+void pfs_pageroom_keep(struct pfs_pageroom *r);
+
+/* Before the connection is closed; safe when it was not opened, and twice. */
+void pfs_pageroom_close(struct pfs_pageroom *r);
+
+#endif
