@@ -62,6 +62,9 @@ python3 "$W" prepare "$B"
 echo first >"$B/.pfs/commit"
 ID=$(cat "$B/.pfs/head")
 
+# Before Linux 6.9 nothing of this can be.
+reload || ! logged "pfsd.not_reloaded.*cannot send requests again" 1 || skip "this kernel cannot send requests again"
+
 mkfifo "$S/to" "$S/from"
 python3 "$W" hold "$B" "$MNT/r/$ID" <"$S/to" >"$S/from" &
 HOLDER=$!
