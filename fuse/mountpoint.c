@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +13,13 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEAD_MOUNTS_MAX 1000u
 #define TYPE_SIZE       64u
+#define ANSWER_MS       5000
 #ifndef FUSE_SUPER_MAGIC
 #define FUSE_SUPER_MAGIC 0x65735546
 #endif
@@ -125,6 +129,36 @@ static int clear_dead_mounts(struct pfs_mount *m, const char *path, struct pfs_e
 	return 0;
 }
 
+/*
+ * Whoever asks a mount that waits for its next pfsd waits with it, and nothing but
+ * the end of the process ends that: so a child asks.
+ */
+static int check_answers(const char *path, struct pfs_error *err)
+{
+	const struct timespec turn = { .tv_nsec = 10 * 1000000L };
+	pid_t child = fork();
+	int left = ANSWER_MS / 10;
+	struct statfs fs;
+
+	if (child < 0)
+		return pfs_fail_errno(err, errno, "fork");
+	if (child == 0) {
+		statfs(path, &fs);
+		_exit(0);
+	}
+	for (; left > 0 && waitpid(child, NULL, WNOHANG) == 0; left--)
+		nanosleep(&turn, NULL);
+	if (left > 0)
+		return 0;
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	return pfs_fail(
+		err, PFS_E_BUSY,
+		"a mount is there that does not answer; if it waits for the pfsd of another "
+		"data folder, start that one, or fusermount3 -uz %s",
+		path);
+}
+
 /* On top of a mount that lives we would hide it, and end with it in the way. */
 static int check_unmounted(const char *path, struct pfs_error *err)
 {
@@ -212,8 +246,10 @@ int pfs_mountpoint_take(struct pfs_mount *m, const char *path, const struct pfs_
 int pfs_mountpoint_prepare(struct pfs_mount *m, const char *path, struct pfs_error *err)
 {
 	struct stat st;
-	int rc = clear_dead_mounts(m, path, err);
+	int rc = check_answers(path, err);
 
+	if (rc == 0)
+		rc = clear_dead_mounts(m, path, err);
 	if (rc == 0)
 		rc = check_unmounted(path, err);
 	if (rc < 0)

@@ -219,6 +219,15 @@ claim "nobody holds it then" wait_for 5 sh -c "! test -e '$DATA/hold.sock'"
 start $HOLD
 claim "and mounted again" test -f "$B/kept"
 
+# ---- somebody else comes meanwhile ----
+stop_pfsd
+refuse "a pfsd of another data folder does not wait where another is waited for" \
+	timeout 20 "$PFSD" --data "$S/other" --mount "$MNT" --listen none --socket "$S/other.sock"
+says "and says so" "does not answer"
+# shellcheck disable=SC2086
+start $HOLD
+claim "the right one goes on" test -f "$B/kept"
+
 # ---- somebody else mounts there meanwhile ----
 # Another pfs, so that only the number of the device tells one from the other.
 lazily() { python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).umount2(sys.argv[1].encode(), 2))' "$MNT"; }
