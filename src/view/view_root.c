@@ -226,14 +226,24 @@ static int repo_mkdir(struct pfs_handle *repo, const char *name, uint16_t mode,
 	return rc;
 }
 
+/* What may be the name of a branch may also be the beginning of a commit's. */
+static bool is_commit(struct pfs_handle *repo, const char *name)
+{
+	PFS_AUTO(pfs_handle_unref) struct pfs_handle *h = NULL;
+	struct pfs_branch b;
+
+	if (pfs_path_check_branch(name, NULL) < 0)
+		return true;
+	return pfs_branch_inspect(repo->view->history, pfs_handle_name(repo), name, &b, NULL) ==
+		       PFS_E_NOTFOUND &&
+	       repo_lookup(repo, name, strlen(name), &h, NULL) == 0;
+}
+
 static int repo_rmdir(struct pfs_handle *repo, const char *name, struct pfs_error *err)
 {
-	int rc = pfs_path_check_branch(name, NULL);
-
-	if (rc == 0)
-		return pfs_branch_delete(repo->view->history, pfs_handle_name(repo), name, false,
-					 err);
-	return pfs_fail(err, PFS_E_READONLY, "\"%s\" is a commit, and those stay", name);
+	if (is_commit(repo, name))
+		return pfs_fail(err, PFS_E_READONLY, "\"%s\" is a commit, and those stay", name);
+	return pfs_branch_delete(repo->view->history, pfs_handle_name(repo), name, false, err);
 }
 
 static int repo_symlink(struct pfs_handle *repo, const char *name, const char *target,
@@ -251,7 +261,7 @@ static int repo_rename(struct pfs_handle *from, const char *name, struct pfs_han
 {
 	int rc;
 
-	if (pfs_path_check_branch(name, NULL) < 0)
+	if (is_commit(from, name))
 		return pfs_fail(err, PFS_E_READONLY, "\"%s\" is a commit, and those stay", name);
 	if (from != to)
 		return pfs_fail(err, PFS_E_UNSUPPORTED,

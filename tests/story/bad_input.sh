@@ -74,6 +74,9 @@ same "opening a commit's file for writing is EROFS" EROFS "$(errno_of "open(f'{t
 same "creating in a commit is EROFS" EROFS "$(errno_of "open(f'{top}/data/{first}/new', 'w')")"
 same "removing from a commit is EROFS" EROFS "$(errno_of "os.unlink(f'{top}/data/{first}/kept')")"
 same "mkdir in a commit is EROFS" EROFS "$(errno_of "os.mkdir(f'{top}/data/{first}/d')")"
+short=$(echo "$first" | cut -c 1-8)
+same "removing a commit by the beginning of its id is EROFS" EROFS "$(errno_of "os.rmdir(f'{top}/data/$short')")"
+same "renaming it is EROFS" EROFS "$(errno_of "os.rename(f'{top}/data/$short', f'{top}/data/zz')")"
 same "renaming in a commit is EROFS" EROFS "$(errno_of "os.rename(f'{top}/data/{first}/kept', f'{top}/data/{first}/k')")"
 same "truncating a commit's file is EROFS" EROFS "$(errno_of "os.truncate(f'{top}/data/{first}/kept', 0)")"
 same "chmod in a commit is EROFS" EROFS "$(errno_of "os.chmod(f'{top}/data/{first}/kept', 0o600)")"
