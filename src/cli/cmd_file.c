@@ -37,8 +37,13 @@ static int sink_write(void *arg, const void *data, size_t len)
 {
 	struct sink *s = arg;
 
+	int rc;
+
 	s->taken += len;
-	return pfs_io_write(s->fd, data, len, &s->err);
+	rc = pfs_io_write(s->fd, data, len, &s->err);
+	if (rc < 0 && s->fd == STDOUT_FILENO)
+		pfs_print_end_if_unread(s->err.sys);
+	return rc;
 }
 
 static int get_to_fd(struct pfs_cli *cli, const struct pfs_target *t, int fd, struct pfs_error *err)

@@ -2,6 +2,7 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,10 +161,19 @@ char *pfs_print_span(const char *from, const char *to, int64_t now_s, char out[P
 	return out;
 }
 
+void pfs_print_end_if_unread(int error)
+{
+	if (error != EPIPE)
+		return;
+	signal(SIGPIPE, SIG_DFL);
+	raise(SIGPIPE);
+}
+
 int pfs_print_bytes(const void *data, size_t len, struct pfs_error *err)
 {
 	if (fwrite(data, 1, len, stdout) == len)
 		return 0;
+	pfs_print_end_if_unread(errno);
 	return pfs_fail_errno(err, errno, "write to standard output");
 }
 
@@ -171,5 +181,6 @@ int pfs_print_flush(struct pfs_error *err)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return 0;
+	pfs_print_end_if_unread(errno);
 	return pfs_fail_errno(err, errno, "write to standard output");
 }

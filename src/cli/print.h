@@ -43,6 +43,9 @@ char *pfs_print_span(const char *from, const char *to, int64_t now_s, char out[P
 /* To standard output, shown as base/text.h says. */
 void pfs_print_text(const char *text);
 
+/* Nobody reads what is written (EPIPE): end by SIGPIPE without a word, as others do in a pipe. */
+void pfs_print_end_if_unread(int error);
+
 /* Standard output, all of it. */
 int pfs_print_bytes(const void *data, size_t len, struct pfs_error *err);
 int pfs_print_flush(struct pfs_error *err);

@@ -102,6 +102,9 @@ exits "a commit is not written" 18 pfs put file books@$C1:/x -f hello
 claim "list commit of a repo" pfs list commit books
 says "has the message" "first of all"
 same "list commit of a revision and its past" 2 "$(pfs list commit books@master --raw | wc -l)"
+same "who reads no further hears nothing" "" "$({ pfs get file books@master:/large | head -c 1 >/dev/null; } 2>&1)"
+same "nor by a list" "" "$({ { sleep 0.3; pfs list commit books; } | true; } 2>&1)"
+same "nor by one of objects" "" "$({ { sleep 0.3; pfs list commit books --raw; } | true; } 2>&1)"
 same "list commit -n" 1 "$(pfs list commit books@master -n 1 --raw | wc -l)"
 claim "list commit of an id" pfs list commit $C1
 says "is the commit" "$C1"
