@@ -1,16 +1,19 @@
 #include "fuse/feature.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define OVERLAYFS_MAGIC 0x794c7630
 
 /*
- * In the order in which they are told, and in which pfs-handover(5) has them: new ones go to the end. Those without a capability are between
- * us and the kernel's cache, or attributes that we answer for.
+ * In the order in which they are told, and in which pfs-handover(5) has them: new ones
+ * go to the end. Those without a capability are between us and the kernel's cache, or
+ * attributes that we answer for.
  */
 static const struct feature {
 	const char *name;
@@ -101,9 +104,20 @@ static bool kernel_has_uring(void)
 	return state == 'Y';
 }
 
+/* Only who may do all may lend files to the kernel. */
+static bool may_lend(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	return syscall(SYS_capget, &head, sets) == 0 &&
+	       (sets[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN));
+}
+
 void pfs_feature_want(struct pfs_mount *m)
 {
 	m->agreed = m->o;
+	m->agreed.passthrough = m->o.passthrough && may_lend();
 	m->agreed.io_uring = m->o.io_uring && kernel_has_uring();
 }
 

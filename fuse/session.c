@@ -146,11 +146,12 @@ int pfs_session_open(struct pfs_mount *m, struct pfs_error *err)
 	fuse_session_destroy(m->se);
 	m->se = NULL;
 	if (access("/dev/fuse", F_OK) < 0)
-		return pfs_fail(err, PFS_E_UNSUPPORTED, "mount %s: this machine has no /dev/fuse",
-				m->mountpoint);
+		return pfs_fail(err, PFS_E_UNSUPPORTED, "this machine has no /dev/fuse");
 	if (geteuid() != 0)
-		return pfs_fail(err, PFS_E_DENIED, "mount %s: only root may", m->mountpoint);
-	return pfs_fail_errno(err, rc ? rc : EIO, "mount %s", m->mountpoint);
+		return pfs_fail(err, PFS_E_DENIED,
+				"fusermount3 refuses: who is not root needs the line "
+				"user_allow_other in /etc/fuse.conf, and a folder of his own");
+	return pfs_fail_errno(err, rc ? rc : EIO, "the kernel refuses");
 }
 
 /* ---- taking over ---- */
