@@ -25,18 +25,23 @@ verdict() { last | sed 's/[ :;].*//'; }
 # flip FILE: one bit in the middle of what the store keeps of this file, which does not compress.
 flip() {
 	python3 - "$DATA/store" "$1" <<'EOP'
-import os, sys
+import os, sys, time
 want = open(sys.argv[2], "rb").read()
 want = want[len(want) // 2:len(want) // 2 + 64]
-for top, _, names in os.walk(sys.argv[1]):
-    for name in names:
-        path = os.path.join(top, name)
-        at = open(path, "rb").read().find(want)
-        if at >= 0:
-            with open(path, "r+b") as f:
-                f.seek(at + 32)
-                f.write(bytes([want[32] ^ 1]))
-            sys.exit(0)
+for turn in range(10):
+    for top, _, names in os.walk(sys.argv[1]):
+        for name in names:
+            path = os.path.join(top, name)
+            try:
+                at = open(path, "rb").read().find(want)
+            except FileNotFoundError:
+                continue
+            if at >= 0:
+                with open(path, "r+b") as f:
+                    f.seek(at + 32)
+                    f.write(bytes([want[32] ^ 1]))
+                sys.exit(0)
+    time.sleep(0.2) # pfsd moves it just now
 sys.exit("not in the store")
 EOP
 }
