@@ -74,8 +74,10 @@ int pfs_db_exec(struct pfs_db *db, const char *sql, struct pfs_error *err)
 
 static int configure(struct pfs_db *db, bool read_only, struct pfs_error *err)
 {
-	int rc;
+	int keep = 1, rc;
 
+	/* The files beside it stay, empty, so that they need no room when it is opened on a full disk. */
+	sqlite3_file_control(db->sq, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
 	sqlite3_extended_result_codes(db->sq, 1);
 	sqlite3_busy_timeout(db->sq, BUSY_TIMEOUT_MS);
 	if (read_only)

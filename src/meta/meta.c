@@ -73,8 +73,10 @@ void pfs_meta_close(struct pfs_meta **mp)
 		return;
 	for (int i = 0; i < PFS_META_READERS; i++)
 		pfs_db_close(&m->readers[i]);
-	pfs_pageroom_close(&m->room);
 	pfs_db_close(&m->writer);
+	/* Closing has emptied the log, and with it went the room that the next one may need. */
+	pfs_pageroom_keep(&m->room);
+	pfs_pageroom_close(&m->room);
 	pthread_cond_destroy(&m->event_came);
 	pthread_cond_destroy(&m->reader_free);
 	pfs_lock_fini(&m->event_lock);

@@ -24,13 +24,13 @@ struct pfs_pageroom {
 		.fd = -1  \
 	}
 
-/* For the log of `db`, whose file lives as long as the connection. */
+/* For the log of `db`, which must not be removed when the last connection is closed. */
 void pfs_pageroom_open(struct pfs_pageroom *r, sqlite3 *db);
 
 /* After each transaction, or many: half a megabyte at least is kept. */
 void pfs_pageroom_keep(struct pfs_pageroom *r);
 
-/* Before the connection is closed; safe when it was not opened, and twice. */
+/* Safe when it was not opened, and twice. */
 void pfs_pageroom_close(struct pfs_pageroom *r);
 
 #endif

@@ -6,10 +6,14 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define RESERVED_AT 20 /* in page 1: how many bytes SQLite leaves free in each page */
 #define SALTS_AT    8  /* in the head of a frame */
 #define SUM_AT      16
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 /* What SQLite calls a file: ours, and behind it the one of the layer below. */
 struct page_file {
@@ -260,9 +264,26 @@ static int page_device(sqlite3_file *file)
 	return real(file)->pMethods->xDeviceCharacteristics(real(file));
 }
 
+/*
+ * The layer below writes a byte of each 4 KiB, which leaves holes where blocks are
+ * smaller: on a full disk a store into one would end the process.
+ */
+static bool fill_holes(void volatile *at, int size)
+{
+	return madvise((void *)(uintptr_t)at, (size_t)size, MADV_POPULATE_WRITE) == 0 ||
+	       errno != EFAULT; /* a kernel before Linux 5.14 does not know */
+}
+
 static int page_shm_map(sqlite3_file *file, int region, int size, int extend, void volatile **out)
 {
-	return real(file)->pMethods->xShmMap(real(file), region, size, extend, out);
+	int rc = real(file)->pMethods->xShmMap(real(file), region, size, extend, out);
+
+	if (rc == SQLITE_IOERR_SHMSIZE && (errno == ENOSPC || errno == EDQUOT))
+		return SQLITE_FULL;
+	if (rc != SQLITE_OK || !*out || fill_holes(*out, size))
+		return rc;
+	*out = NULL;
+	return SQLITE_FULL;
 }
 
 static int page_shm_lock(sqlite3_file *file, int at, int n, int flags)

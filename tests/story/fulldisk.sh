@@ -174,8 +174,15 @@ start_pfsd --without io_uring --maintenance off
 claim "the first commit is whole after a crash on a full disk" whole
 claim "what was synced is there" kept
 
-# Garbage goes without room for more: not a block is left, also of what others want.
+# Ended, and started when somebody else has taken what was left.
+claim "pfsd ends" stop_pfsd
 outside
+start_pfsd --without io_uring --maintenance off
+claim "it starts where there is no room" whole
+claim "with all that was there" kept
+outside
+
+# Garbage goes without room for more.
 claim "a repo is deleted on a full disk" cli delete repo gone --force
 claim "and collected" cli gc --thorough
 claim "which gave room" test "$(df --output=avail "$S/small" | tail -n 1)" -gt 5000
