@@ -113,8 +113,11 @@ int pfs_fuse_take(struct pfs_instance *pfs, const char *mountpoint,
 		  const struct pfs_fuse_options *o, struct pfs_fuse_held *held,
 		  struct pfs_mount **out, struct pfs_error *err);
 
-/* Nobody is to go on with what is held: take its mount away, and not what else is mounted there by now. */
-void pfs_fuse_leave(const char *mountpoint, const struct pfs_fuse_held *held);
+/*
+ * Nobody is to go on with what is held: take its mount away from where it was, and not
+ * what else is mounted there by now. What is damaged is left, dead.
+ */
+void pfs_fuse_leave(const struct pfs_fuse_held *held);
 
 void pfs_fuse_drop(struct pfs_fuse_held *held); /* closes both; fine when there are none */
 

@@ -11,7 +11,7 @@
 #define CRC_AT        12u
 #define SIZE_AT       16u
 #define DEVICE_AT     24u
-#define HEADER_SIZE   PFS_HANDOVER_HEADER
+#define HEADER_SIZE   32u
 #define PATH_SIZE_MAX 4096u
 
 enum { IMMUTABLE = 1, VOLATILE = 2, WATCHED = 4, THROUGH = 8, ALL = 15 };
@@ -219,12 +219,4 @@ int pfs_handover_decode(const void *data, size_t len, struct pfs_handover *out,
 	}
 	*out = h;
 	return 0;
-}
-
-uint64_t pfs_handover_device(const unsigned char header[PFS_HANDOVER_HEADER])
-{
-	bool ours = memcmp(header, MAGIC, MAGIC_SIZE) == 0 &&
-		    pfs_get_le32(header + MAGIC_SIZE) == PFS_HANDOVER_VERSION;
-
-	return ours ? pfs_get_le64(header + DEVICE_AT) : 0;
 }

@@ -13,7 +13,6 @@
 #include "base/buf.h"
 
 #define PFS_HANDOVER_VERSION   2u
-#define PFS_HANDOVER_HEADER    32u
 #define PFS_HANDOVER_SIZE_MAX  ((size_t)4 << 30)
 #define PFS_HANDOVER_HELLO_MAX 4096u /* the kernel's first request has some 100 bytes */
 
@@ -61,8 +60,5 @@ int pfs_handover_encode(const struct pfs_handover *h, struct pfs_buf *out, struc
  */
 int pfs_handover_decode(const void *data, size_t len, struct pfs_handover *out,
 			struct pfs_error *err);
-
-/* What the first PFS_HANDOVER_HEADER bytes say of `device`: the mount may be asked for without the rest. */
-uint64_t pfs_handover_device(const unsigned char header[PFS_HANDOVER_HEADER]);
 
 #endif

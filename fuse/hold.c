@@ -160,16 +160,6 @@ int pfs_hold_read(int state, void **data, struct pfs_handover *out, struct pfs_e
 }
 
 /* Takes `h`, which is NULL for what stands for nothing any more. */
-dev_t pfs_hold_device(int state)
-{
-	unsigned char header[PFS_HANDOVER_HEADER];
-	size_t got;
-
-	if (pfs_io_pread(state, header, sizeof(header), 0, &got, NULL) < 0 || got < sizeof(header))
-		return 0;
-	return (dev_t)pfs_handover_device(header);
-}
-
 static int restore_inode(struct pfs_mount *m, const struct pfs_handover_inode *in,
 			 struct pfs_handle *h, struct pfs_error *err)
 {

@@ -11,9 +11,6 @@ int pfs_hold_write(struct pfs_mount *m, struct pfs_error *err);
 /* Read it; `out` borrows from `data`, which the caller frees. */
 int pfs_hold_read(int state, void **data, struct pfs_handover *out, struct pfs_error *err);
 
-/* The number of the mount that is handed over by that file; 0: not known. */
-dev_t pfs_hold_device(int state);
-
 /* Inodes and open files as they were, before any thread of the mount runs. */
 int pfs_hold_restore(struct pfs_mount *m, const struct pfs_handover *h, struct pfs_error *err);
 

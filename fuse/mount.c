@@ -8,6 +8,7 @@
 #include "fuse/notify.h"
 #include "fuse/session.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,9 +247,17 @@ int pfs_fuse_take(struct pfs_instance *pfs, const char *mountpoint,
 	return rc < 0 ? pfs_wrap(err, rc, "go on with the mount of the last pfsd") : 0;
 }
 
-void pfs_fuse_leave(const char *mountpoint, const struct pfs_fuse_held *held)
+void pfs_fuse_leave(const struct pfs_fuse_held *held)
 {
-	pfs_mountpoint_leave(mountpoint, pfs_hold_device(held->state), held->device);
+	PFS_AUTO(pfs_handover_fini) struct pfs_handover h = { 0 };
+	char path[PATH_MAX];
+	void *data = NULL;
+
+	if (pfs_hold_read(held->state, &data, &h, NULL) < 0)
+		return;
+	snprintf(path, sizeof(path), "%.*s", (int)h.mountpoint_len, (const char *)h.mountpoint);
+	pfs_mountpoint_leave(path, (dev_t)h.device, held->device);
+	free(data);
 }
 
 void pfs_fuse_drop(struct pfs_fuse_held *held)

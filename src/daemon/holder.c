@@ -197,7 +197,7 @@ static ino_t number_of_socket(int dir)
 	return fstatat(dir, SOCKET_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0;
 }
 
-static _Noreturn void hold(int dir, int listener, const char *mountpoint, unsigned seconds,
+static _Noreturn void hold(int dir, int listener, unsigned seconds,
 			   const struct pfs_fuse_held *held)
 {
 	const struct pfs_fuse_held moved = { FIRST_FD, FIRST_FD + 1 };
@@ -217,7 +217,7 @@ static _Noreturn void hold(int dir, int listener, const char *mountpoint, unsign
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
 	if (!wait_for_next(FIRST_FD + 2, signals, &moved,
 			   pfs_clock_monotonic_ms() + (int64_t)seconds * 1000))
-		pfs_fuse_leave(mountpoint, &moved);
+		pfs_fuse_leave(&moved);
 	/* Whoever has it may hold it again by now, by a socket of its own: of another number, while we listen. */
 	if (number_of_socket(FIRST_FD + 3) == ours)
 		unlinkat(FIRST_FD + 3, SOCKET_NAME, 0);
@@ -247,8 +247,8 @@ static int listen_in(int dir, struct pfs_error *err)
 	return rc;
 }
 
-static int start_holder(const char *data, const char *mountpoint, unsigned seconds,
-			const struct pfs_fuse_held *held, struct pfs_error *err)
+static int start_holder(const char *data, unsigned seconds, const struct pfs_fuse_held *held,
+			struct pfs_error *err)
 {
 	PFS_AUTO(pfs_fd_close) int listener = -1;
 	PFS_AUTO(pfs_fd_close) int dir = -1;
@@ -264,7 +264,7 @@ static int start_holder(const char *data, const char *mountpoint, unsigned secon
 	if (pid < 0)
 		return pfs_fail_errno(err, errno, "fork");
 	if (pid == 0)
-		hold(dir, listener, mountpoint, seconds, held);
+		hold(dir, listener, seconds, held);
 	return 0;
 }
 
@@ -297,17 +297,17 @@ static bool has_store(void)
 	return getenv("NOTIFY_SOCKET") && (!max || atoi(max) >= 2);
 }
 
-int pfs_holder_keep(const char *data, const char *mountpoint, unsigned seconds,
-		    struct pfs_fuse_held *held, struct pfs_error *err)
+int pfs_holder_keep(const char *data, unsigned seconds, struct pfs_fuse_held *held,
+		    struct pfs_error *err)
 {
 	int rc = 0;
 
 	if (has_store())
 		rc = pfs_socket_notify_with("FDSTORE=1\nFDNAME=" FD_NAME, &held->device, 2, err);
 	else
-		rc = start_holder(data, mountpoint, seconds, held, err);
+		rc = start_holder(data, seconds, held, err);
 	pfs_fuse_drop(held);
-	return rc < 0 ? pfs_wrap(err, rc, "hold %s", mountpoint) : 0;
+	return rc < 0 ? pfs_wrap(err, rc, "hold the mount") : 0;
 }
 
 /* ---- the next program ---- */

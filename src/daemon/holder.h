@@ -25,8 +25,8 @@ bool pfs_holder_goes_on(void);
 void pfs_holder_fetch(const char *data, struct pfs_fuse_held *out);
 
 /* Find somebody who keeps `held` for so long; takes it, also when it fails. */
-int pfs_holder_keep(const char *data, const char *mountpoint, unsigned seconds,
-		    struct pfs_fuse_held *held, struct pfs_error *err);
+int pfs_holder_keep(const char *data, unsigned seconds, struct pfs_fuse_held *held,
+		    struct pfs_error *err);
 
 /* Where our program is, as it was started; once, before the current directory changes. */
 int pfs_holder_find_program(const char *argv0, struct pfs_error *err);

@@ -272,6 +272,8 @@ static int mount_instance(struct program *p, struct pfs_error *err)
 	if (p->held.device < 0)
 		pfs_holder_fetch(p->options.data, &p->held);
 	if (p->options.no_mount) {
+		if (p->held.device >= 0)
+			pfs_fuse_leave(&p->held);
 		pfs_fuse_drop(&p->held);
 		p->daemon.no_mount_why = "it was started with --no-mount";
 		return 0;
@@ -422,6 +424,7 @@ static void end_mount(struct program *p, bool hold)
 static void stop(struct program *p, bool hold)
 {
 	struct pfs_daemon *d = &p->daemon;
+	struct pfs_error err = { 0 };
 
 	d->stopping = true;
 	if (d->history)
@@ -439,6 +442,8 @@ static void stop(struct program *p, bool hold)
 	pfs_keeper_stop(&d->keeper);
 	end_mount(p, hold);
 	if (d->instance) {
+		if (pfs_instance_flush(d->instance, &err) < 0)
+			pfs_log(PFS_LOG_ERROR, "pfsd.not_written why=\"%s\"", err.text);
 		pfs_lock_fini(&d->planning);
 		pfs_close(&d->instance);
 	}
@@ -507,7 +512,7 @@ static void leave_mount(struct program *p)
 
 	if (p->held.device < 0)
 		return;
-	if (pfs_holder_keep(p->options.data, p->mount_path, p->options.hold_s, &p->held, &err) < 0)
+	if (pfs_holder_keep(p->options.data, p->options.hold_s, &p->held, &err) < 0)
 		pfs_log(PFS_LOG_ERROR, "mount.lost path=%s why=\"%s\"", p->mount_path, err.text);
 	else
 		pfs_log(PFS_LOG_INFO, "mount.held path=%s seconds=%u", p->mount_path,
@@ -523,7 +528,7 @@ static void give_up_mount(struct program *p)
 	if (p->options.hold_s)
 		leave_mount(p);
 	else
-		pfs_fuse_leave(p->mount_path, &p->held);
+		pfs_fuse_leave(&p->held);
 }
 
 static int run(struct program *p)

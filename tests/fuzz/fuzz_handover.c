@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HEADER_SIZE 32u
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static void look(const uint8_t *data, size_t len)
@@ -32,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	uint8_t *whole;
 
 	look(data, len);
-	if (len < PFS_HANDOVER_HEADER)
+	if (len < HEADER_SIZE)
 		return 0;
 	whole = malloc(len);
 	if (!whole)
