@@ -522,8 +522,10 @@ static int rename_names(struct pfs_workspace *ws, struct pfs_probe *from, struct
 	PFS_AUTO(pfs_crossing_fini) struct pfs_crossing crossing = { 0 };
 	struct pfs_probe *back = how->exchange ? to : NULL;
 	struct base_count count;
-	int rc;
+	int rc = pfs_workspace_admit(ws, err);
 
+	if (rc < 0)
+		return rc;
 	do {
 		rc = pfs_crossing_find(ws, from, back, &crossing, err);
 		if (rc == 0)

@@ -365,13 +365,26 @@ static int apply(struct pfs_workspace *ws, struct pfs_error *err)
 	return rc;
 }
 
+/* The room set aside is for sets of attributes, too, or nothing could be said before they are written. */
+static int sync_sets(struct pfs_workspace *ws, struct pfs_error *err)
+{
+	int rc = pfs_store_sync(ws->store, err);
+
+	if (rc != PFS_E_NOSPACE)
+		return rc;
+	pfs_spool_release(&ws->spool);
+	rc = pfs_store_sync(ws->store, err);
+	pfs_spool_reserve(&ws->spool);
+	return rc;
+}
+
 static int make_durable(struct pfs_workspace *ws, struct pfs_spool_names *bytes,
 			struct pfs_error *err)
 {
 	int rc = pfs_spool_sync(&ws->spool, bytes->items, bytes->n, err);
 
 	if (rc == 0 && ws->writing_sets)
-		rc = pfs_store_sync(ws->store, err);
+		rc = sync_sets(ws, err);
 	if (rc == 0 && ws->writing.n)
 		rc = apply(ws, err);
 	if (rc < 0)
@@ -441,6 +454,7 @@ bool pfs_workspace_make_room(struct pfs_workspace *ws)
 #define NAMES_WAIT_MAX 1024u
 #define NAMES_LOOK     32u /* after so many more the disk is looked at */
 #define FULL_BYTES     (16ULL << 20)
+#define SETS_ROOM      (4ULL << 20) /* what waits to be written in the store, and as much again */
 
 /* Asking the disk each time would be felt. */
 static bool has_room_for_names(struct pfs_workspace *ws)
@@ -457,6 +471,13 @@ static bool has_room_for_names(struct pfs_workspace *ws)
 			ws->full = true;
 	}
 	return !ws->full;
+}
+
+int pfs_workspace_admit_set(struct pfs_workspace *ws, size_t len, struct pfs_error *err)
+{
+	if (pfs_spool_free_bytes(&ws->spool) < SETS_ROOM + len)
+		return pfs_fail(err, PFS_E_NOSPACE, "the disk is full");
+	return pfs_workspace_admit(ws, err);
 }
 
 int pfs_workspace_admit(struct pfs_workspace *ws, struct pfs_error *err)

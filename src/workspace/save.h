@@ -15,11 +15,14 @@
 int pfs_workspace_save(struct pfs_workspace *ws, struct pfs_error *err);
 
 /*
- * Before a name is made. Names need no room on a full disk, but the journal needs some
- * to be told of them: PFS_E_NOSPACE while so many wait for that that it could not be
- * told of removals either. Without locks.
+ * Before a name is made or moved, or what was committed is changed. That needs no room on
+ * a full disk, but the journal needs some to be told of it: PFS_E_NOSPACE while so many
+ * wait for that that it could not be told of removals either. Without locks.
  */
 int pfs_workspace_admit(struct pfs_workspace *ws, struct pfs_error *err);
+
+/* The same before a set of attributes with `len` more bytes, which the store has to write down. */
+int pfs_workspace_admit_set(struct pfs_workspace *ws, size_t len, struct pfs_error *err);
 
 /*
  * Remove up to `max` spool files that nobody needs. Removing is slow, so nobody

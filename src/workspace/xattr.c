@@ -3,6 +3,7 @@
  * a tree does; to change it is to put another one. So a seal has nothing to do
  * for them, and a flush makes sets durable before the rows that name them.
  */
+#include "workspace/save.h"
 #include "workspace/workspace_i.h"
 #include "base/clock.h"
 #include "store/session.h"
@@ -120,8 +121,9 @@ int pfs_workspace_set_xattr(struct pfs_workspace *ws, struct pfs_node *n, const 
 			    struct pfs_error *err)
 {
 	const struct change c = { name, value ? value : "", len, how };
+	int rc = pfs_workspace_admit_set(ws, len, err);
 
-	return change_set(ws, n, &c, err);
+	return rc < 0 ? rc : change_set(ws, n, &c, err);
 }
 
 int pfs_workspace_remove_xattr(struct pfs_workspace *ws, struct pfs_node *n, const char *name,
