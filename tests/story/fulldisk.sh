@@ -75,6 +75,24 @@ except OSError as e:
 EOF
 }
 
+# Changes each of the committed files of a folder until that is refused; says by what errno.
+change() {
+	python3 - "$@" <<'EOF'
+import errno, os, sys
+folder, how = sys.argv[1:]
+changes = {
+    "rename": lambda path: os.rename(path, path + " renamed"),
+    "chmod": lambda path: os.chmod(path, 0o600),
+    "setxattr": lambda path: os.setxattr(path, "user.large", os.urandom(60000)),
+}
+try:
+    for name in sorted(os.listdir(folder)):
+        changes[how](f"{folder}/{name}")
+except OSError as e:
+    print(errno.errorcode[e.errno])
+EOF
+}
+
 # Some room may have come back: then all is written down, and pfsd is started anew.
 stays() {
 	for try in 1 2 3 4 5; do
@@ -95,7 +113,10 @@ import errno, os, sys
 try:
     fd = os.open(sys.argv[1], os.O_WRONLY)
     for i in range(int(sys.argv[3])):
-        os.pwrite(fd, os.urandom(1 << 20), int(sys.argv[2]) + i * (1 << 20))
+        data, at = os.urandom(1 << 20), int(sys.argv[2]) + i * (1 << 20)
+        while data: # what fits is written, and told by the count
+            n = os.pwrite(fd, data, at)
+            data, at = data[n:], at + n
     os.fsync(fd)
 except OSError as e:
     print(errno.errorcode[e.errno])
@@ -135,6 +156,8 @@ commit_code() { curl -s -o "$S/claim.out" -w '%{http_code}' -XPOST --unix-socket
 mkdir "$MNT/data" "$top" "$MNT/gone" "$MNT/gone/master" "$top/d"
 head -c 20000000 /dev/urandom >"$top/huge"
 for i in 1 2 3 4 5 6 7 8 9; do head -c 30000 /dev/urandom >"$top/d/$i"; done
+mkdir "$top/many"
+(cd "$top/many" && seq -f "a-committed-file-with-a-name-of-some-length-%05g" 4000 | xargs touch)
 echo one >"$top/.pfs/commit"
 first=$(cat "$top/.pfs/commit")
 sum "$MNT/data/$first" >"$S/first.sums"
@@ -193,6 +216,9 @@ claim "the branch is as it was" kept
 same "full again" ENOSPC "$(brim "$top/again")"
 # More names than can be written down are refused, and pfsd does not let go of them.
 same "names are ENOSPC, too" ENOSPC "$(names "$top/names")"
+same "so are renames" ENOSPC "$(change "$top/many" rename)"
+same "other modes" ENOSPC "$(change "$top/many" chmod)"
+same "and large attributes" ENOSPC "$(change "$top/many" setxattr)"
 exec 7<"$top/d/1"
 claim "pfsd is not started anew while it cannot say what is there" stays
 if grep "pfsd.not_reloaded.*cannot send requests again" "$S/pfsd.log" >"$S/claim.out"; then
@@ -206,6 +232,7 @@ claim "what could not be written down can be removed" rm -r "$top/names"
 claim "storing into a new file through a mapping fails, and does not hang" fails_at_once store "$top/again/mapped" 40000000 1
 claim "... into a large committed one, too" fails_at_once store "$top/huge" 20000000 2
 rm -r "$top/again"
+claim "what is removed gives its room back all the same" wait_for 10 sh -c "[ \$(df --output=avail '$S/small' | tail -n 1) -gt 8000 ]"
 # What was stored into the committed file is in memory still, and needs room, too.
 rm -r "$top/more" && mkdir "$top/more"
 claim "storing goes on when there is room" store "$top/mapped" 3000000 3
