@@ -442,7 +442,8 @@ static void stop(struct program *p, bool hold)
 	pfs_keeper_stop(&d->keeper);
 	end_mount(p, hold);
 	if (d->instance) {
-		if (pfs_instance_flush(d->instance, &err) < 0)
+		/* What is held was written down with it, files without names too, which a flush would let go. */
+		if (p->held.device < 0 && pfs_instance_flush(d->instance, &err) < 0)
 			pfs_log(PFS_LOG_ERROR, "pfsd.not_written why=\"%s\"", err.text);
 		pfs_lock_fini(&d->planning);
 		pfs_close(&d->instance);
