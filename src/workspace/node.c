@@ -352,6 +352,9 @@ void pfs_node_touch(struct pfs_node *n)
 
 	n->stamp = ++n->ws->stamp;
 	n->dirty = true;
+	/* Its name is counted when it waits, too. */
+	if (was_dirty && n->place && pfs_link_alone(&n->queued))
+		atomic_fetch_add_explicit(&n->ws->names_queued, 1, memory_order_relaxed);
 	pfs_node_queue(n);
 	/* Invariant 1: else they are pending. */
 	for (struct pfs_slot *s = was_dirty ? NULL : n->place; s; s = s->next_place)

@@ -365,15 +365,17 @@ static int set_attrs(struct pfs_node *n, unsigned which, const struct pfs_node_a
 	return 0;
 }
 
-/* What nothing was to be said of until now is one more that waits for the journal. */
-static int admit_change(struct pfs_workspace *ws, struct pfs_node *n, struct pfs_error *err)
+/* One more that waits for the journal, if it does not yet. To cut what has bytes here makes room. */
+static int admit_change(struct pfs_workspace *ws, struct pfs_node *n, unsigned which,
+			struct pfs_error *err)
 {
-	bool said;
+	bool free;
 
 	pfs_rwlock_read(&ws->lock);
-	said = n->dirty;
+	free = !pfs_link_alone(&n->queued) ||
+	       (which == PFS_NODE_SIZE && n->type == PFS_ENTRY_FILE && n->file.spooled);
 	pfs_rwlock_unlock(&ws->lock);
-	return said ? 0 : pfs_workspace_admit(ws, err);
+	return free ? 0 : pfs_workspace_admit(ws, err);
 }
 
 int pfs_workspace_setattr(struct pfs_workspace *ws, struct pfs_node *n, unsigned which,
@@ -384,9 +386,8 @@ int pfs_workspace_setattr(struct pfs_workspace *ws, struct pfs_node *n, unsigned
 	if ((which & PFS_NODE_MTIME) && set->attrs.mtime_nsec > 999999999)
 		return pfs_fail(err, PFS_E_INVALID, "a time of %u nanoseconds",
 				set->attrs.mtime_nsec);
-	/* To cut a file is a way to make room, and to look at one needs none. */
-	if (which & ~(unsigned)(PFS_NODE_SIZE | PFS_NODE_ATIME))
-		rc = admit_change(ws, n, err);
+	if (which & ~(unsigned)PFS_NODE_ATIME)
+		rc = admit_change(ws, n, which, err);
 	if (rc == 0 && (which & PFS_NODE_SIZE))
 		rc = pfs_file_resize(n, set->size_bytes, err);
 	if (rc == 0 && (which & ~(unsigned)PFS_NODE_SIZE)) {

@@ -132,11 +132,14 @@ int pfs_workspace_remove_xattr(struct pfs_workspace *ws, struct pfs_node *n, con
 	const struct change c = { .name = name };
 	struct pfs_id set;
 	bool root;
+	int rc;
 
 	look(ws, n, &set, &root);
 	if (pfs_id_is_zero(&set))
 		return pfs_fail(err, PFS_E_NOTFOUND, "no attribute \"%.256s\"", name);
-	return change_set(ws, n, &c, err);
+	/* What remains is a new set. */
+	rc = pfs_workspace_admit_set(ws, 0, err);
+	return rc < 0 ? rc : change_set(ws, n, &c, err);
 }
 
 int pfs_workspace_get_xattr(struct pfs_workspace *ws, struct pfs_node *n, const char *name,
