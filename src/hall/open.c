@@ -312,6 +312,22 @@ static void tell_lost(void *arg, const char *what)
 
 static const char *const ends[] = { "", "-wal", "-shm" };
 
+/* The log of one that was closed is in it; what is left beside it is empty. */
+static int remove_beside(const char *path, struct pfs_error *err)
+{
+	char beside[PATH_SIZE + 16];
+	struct stat st;
+
+	for (size_t i = 1; i < sizeof(ends) / sizeof(*ends); i++) {
+		snprintf(beside, sizeof(beside), "%s%s", path, ends[i]);
+		if (i == 1 && stat(beside, &st) == 0 && st.st_size > 0)
+			return pfs_fail(err, PFS_E_NOSPACE,
+					"%s: not all of its log is in it; is the disk full?", path);
+		unlink(beside);
+	}
+	return 0;
+}
+
 /* <path>.damaged-N: the first that nothing has yet, or the one before. */
 static void find_name(const char *path, bool taken, char out[PATH_SIZE + 32])
 {
@@ -386,6 +402,8 @@ static int make_anew(struct pfs_instance *pfs, const char *path, struct hearer *
 	}
 	find_name(path, false, aside);
 	rc = pfs_meta_rescue(path, made, tell_lost, h, err);
+	if (rc == 0)
+		rc = remove_beside(made, err);
 	if (rc == 0)
 		rc = rename_file(made, rescued, err);
 	if (rc == 0)

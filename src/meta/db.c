@@ -7,6 +7,11 @@
 
 #define BUSY_TIMEOUT_MS 10000
 
+static bool is_full(int error)
+{
+	return error == ENOSPC || error == EDQUOT;
+}
+
 static int code_of(sqlite3 *sq, int extended)
 {
 	if (extended == SQLITE_CONSTRAINT_UNIQUE || extended == SQLITE_CONSTRAINT_PRIMARYKEY)
@@ -20,7 +25,7 @@ static int code_of(sqlite3 *sq, int extended)
 	case SQLITE_FULL:
 		return PFS_E_NOSPACE;
 	case SQLITE_IOERR:
-		return sqlite3_system_errno(sq) == ENOSPC ? PFS_E_NOSPACE : PFS_E_IO;
+		return is_full(sqlite3_system_errno(sq)) ? PFS_E_NOSPACE : PFS_E_IO;
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		return PFS_E_CORRUPT;
@@ -76,7 +81,7 @@ static int configure(struct pfs_db *db, bool read_only, struct pfs_error *err)
 {
 	int keep = 1, rc;
 
-	/* The files beside it stay, empty, so that they need no room when it is opened on a full disk. */
+	/* The files beside it stay: on a full disk they are needed, and what they had is free. */
 	sqlite3_file_control(db->sq, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
 	sqlite3_extended_result_codes(db->sq, 1);
 	sqlite3_busy_timeout(db->sq, BUSY_TIMEOUT_MS);

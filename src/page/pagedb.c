@@ -358,6 +358,11 @@ int pfs_pagedb_fail(sqlite3 *db, struct pfs_error *err)
 
 void pfs_pagedb_rest(sqlite3 *db)
 {
+	const char *path = sqlite3_db_filename(db, "main");
+
+	/* An empty one would lose the room that is kept behind its end. */
+	if (path && *path && size_of(sqlite3_filename_wal(path)) == 0)
+		return;
 	sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	pfs_pagevfs_damage(db);
 }

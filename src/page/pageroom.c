@@ -6,6 +6,7 @@
 
 #define ROOM_MIN (512u << 10)
 #define ROOM     (1u << 20)
+#define STEP     (64u << 10) /* so much longer it is before it is tried again */
 
 void pfs_pageroom_open(struct pfs_pageroom *r, sqlite3 *db)
 {
@@ -28,12 +29,14 @@ void pfs_pageroom_keep(struct pfs_pageroom *r)
 	size = (uint64_t)st.st_size;
 	/* What is cut off a file takes with it what lies behind its end. */
 	if (size < r->size)
-		r->end = 0;
+		r->end = r->again = 0;
 	r->size = size;
-	if (r->end >= size + ROOM_MIN)
+	if (r->end >= size + ROOM_MIN || size < r->again)
 		return;
 	if (fallocate(r->fd, FALLOC_FL_KEEP_SIZE, (off_t)size, ROOM) == 0)
 		r->end = size + ROOM;
+	else
+		r->again = size + STEP;
 }
 
 void pfs_pageroom_close(struct pfs_pageroom *r)

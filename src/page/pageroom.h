@@ -3,7 +3,7 @@
  * disk a transaction that lets go of something has to be written, too.
  *
  * It lies behind the end of the log, which does not become longer by it. Where a
- * file system cannot do that, or has no room, nothing is taken.
+ * file system cannot do that nothing is taken, and where there is less room that is.
  *
  * Threads: those of the connection that writes.
  */
@@ -15,9 +15,10 @@
 #include <stdint.h>
 
 struct pfs_pageroom {
-	int fd;        /* of the log; -1: none */
-	uint64_t size; /* of the log when it was looked at last */
-	uint64_t end;  /* so far there is room */
+	int fd;         /* of the log; -1: none */
+	uint64_t size;  /* of the log when it was looked at last */
+	uint64_t end;   /* so far there is room */
+	uint64_t again; /* when it is so long, it is tried again */
 };
 #define PFS_PAGEROOM_INIT \
 	{                 \
