@@ -152,7 +152,7 @@ static int take(struct pfs_mount *m, const char *mountpoint, const struct pfs_fu
 	int rc = pfs_hold_read(held->state, &data, &h, err);
 
 	if (rc == 0)
-		rc = pfs_mountpoint_take(m, mountpoint, &h, err);
+		rc = pfs_mountpoint_take(m, mountpoint, &h, held->device, err);
 	if (rc == 0) {
 		pfs_feature_set_bits(&m->o, h.features);
 		m->taken = true;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
@@ -143,20 +144,25 @@ static int check_answers(const char *path, struct pfs_error *err)
 	if (child < 0)
 		return pfs_fail_errno(err, errno, "fork");
 	if (child == 0) {
+		/* What we have open is not to stay open in it, if we are killed. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close_range(0, ~0U, 0);
 		statfs(path, &fs);
 		_exit(0);
 	}
-	for (; left > 0 && waitpid(child, NULL, WNOHANG) == 0; left--)
+	for (; left > 0 && waitpid(child, NULL, WNOHANG) == 0; left--) {
+		/* It does not go if somebody works on its request. */
+		if (left == ANSWER_MS / 50)
+			kill(child, SIGKILL);
 		nanosleep(&turn, NULL);
-	if (left > 0)
+	}
+	if (left > ANSWER_MS / 50)
 		return 0;
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
-	return pfs_fail(
-		err, PFS_E_BUSY,
-		"a mount is there that does not answer; if it waits for the pfsd of another "
-		"data folder, start that one, or fusermount3 -uz %s",
-		path);
+	return pfs_fail(err, PFS_E_BUSY,
+			"a mount is there that does not answer in time; if it waits for the pfsd "
+			"of another "
+			"data folder, start that one, or fusermount3 -uz %s",
+			path);
 }
 
 /* On top of a mount that lives we would hide it, and end with it in the way. */
@@ -210,22 +216,31 @@ static void tell_what_is_hidden(struct pfs_mount *m)
 		closedir(dir);
 }
 
-/* What is on top at `path` is ours: by its number, which no other has while ours is there; else by its type. */
+/* The kernel has let go of it: it was unmounted, or somebody cut it off. */
+static bool is_gone(int device)
+{
+	struct pollfd p = { .fd = device };
+
+	return device >= 0 && poll(&p, 1, 0) > 0 && (p.revents & POLLERR);
+}
+
+/* What is on top at `path` may be ours by its type, and has our number, which no other has while ours is there. */
 static bool is_ours(const char *path, dev_t dev)
 {
 	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
 	char type[TYPE_SIZE];
 	struct statx st;
 
-	if (dev)
-		return statx(AT_FDCWD, path, flags, 0, &st) == 0 &&
-		       makedev(st.stx_dev_major, st.stx_dev_minor) == dev;
 	type_at(path, type);
-	return may_be_ours(type);
+	/* Without a table of mounts the number has to do. */
+	if (!may_be_ours(type) && (type[0] || !dev))
+		return false;
+	return !dev || (statx(AT_FDCWD, path, flags, 0, &st) == 0 &&
+			makedev(st.stx_dev_major, st.stx_dev_minor) == dev);
 }
 
 int pfs_mountpoint_take(struct pfs_mount *m, const char *path, const struct pfs_handover *h,
-			struct pfs_error *err)
+			int device, struct pfs_error *err)
 {
 	char straight[2 * PATH_MAX];
 
@@ -235,10 +250,10 @@ int pfs_mountpoint_take(struct pfs_mount *m, const char *path, const struct pfs_
 		return pfs_fail_nomem(err, "a path");
 	straighten(path, straight);
 	if (strcmp(straight, m->mountpoint) != 0) {
-		pfs_mountpoint_leave(m->mountpoint, m->dev, -1);
+		pfs_mountpoint_leave(m->mountpoint, m->dev, device);
 		return pfs_fail(err, PFS_E_CONFLICT, "it was mounted at %s", m->mountpoint);
 	}
-	if (!is_ours(m->mountpoint, m->dev))
+	if (is_gone(device) || !is_ours(m->mountpoint, m->dev))
 		return pfs_fail(err, PFS_E_CONFLICT, "%s is not mounted any more", m->mountpoint);
 	return 0;
 }
@@ -268,14 +283,6 @@ int pfs_mountpoint_prepare(struct pfs_mount *m, const char *path, struct pfs_err
 }
 
 /* ---- leaving ---- */
-
-/* The kernel has let go of it: it was unmounted, or somebody cut it off. */
-static bool is_gone(int device)
-{
-	struct pollfd p = { .fd = device };
-
-	return device >= 0 && poll(&p, 1, 0) > 0 && (p.revents & POLLERR);
-}
 
 int pfs_mountpoint_leave(const char *path, dev_t dev, int device)
 {

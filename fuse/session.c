@@ -149,8 +149,8 @@ int pfs_session_open(struct pfs_mount *m, struct pfs_error *err)
 		return pfs_fail(err, PFS_E_UNSUPPORTED, "this machine has no /dev/fuse");
 	if (geteuid() != 0)
 		return pfs_fail(err, PFS_E_DENIED,
-				"fusermount3 refuses: who is not root needs the line "
-				"user_allow_other in /etc/fuse.conf, and a folder of his own");
+				"fusermount3 is not there, or refuses: who is not root needs the "
+				"line user_allow_other in /etc/fuse.conf, and a folder of his own");
 	return pfs_fail_errno(err, rc ? rc : EIO, "the kernel refuses");
 }
 
