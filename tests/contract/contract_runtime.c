@@ -570,7 +570,8 @@ static void wait_until_running(const struct world *w, const char *id)
 	char command[512];
 
 	snprintf(command, sizeof(command),
-		 "for i in $(seq 300); do ctr -a %s -n pfs tasks ls | grep -q '^%s .*RUNNING' && "
+		 "end=$(($(date +%%s) + 30)); while [ $(date +%%s) -lt $end ]; do ctr -a %s -n pfs "
+		 "tasks ls | grep -q '^%s .*RUNNING' && "
 		 "exit 0; sleep 0.1; done; exit 1",
 		 w->socket, id);
 	EXPECT(system(command) == 0, "%s does not run", id);
@@ -593,7 +594,7 @@ static void does_not_notice_that_containerd_was_killed(struct world *w)
 {
 	struct timespec second = { .tv_sec = 1 };
 	struct background *b = calloc(1, sizeof(*b));
-	pthread_t thread = start_in_background(b, w, "survivor", "sleep 4; echo survived; exit 5");
+	pthread_t thread = start_in_background(b, w, "survivor", "sleep 8; echo survived; exit 5");
 
 	stop_containerd(w, SIGKILL);
 	nanosleep(&second, NULL);
@@ -654,7 +655,7 @@ static void sweeps_what_a_dead_runner_left_and_spares_the_living(struct world *w
 	pthread_t thread;
 
 	die_while_running(w, "orphan");
-	thread = start_in_background(b, w, "living", "sleep 4; exit 8");
+	thread = start_in_background(b, w, "living", "sleep 8; exit 8");
 	EXPECT(pfs_runtime_sweep(w->rt, &err) == 0, "%s", err.text);
 	pthread_join(thread, NULL);
 	EXPECT(b->rc == 0 && b->result.exit_status == 8, "%d %s: status %d", b->rc, b->err.text,
@@ -689,7 +690,7 @@ static void does_not_touch_what_somebody_else_owns(struct world *w)
 
 	snprintf(other.state, sizeof(other.state), "%s/stranger", w->dir);
 	EXPECT(open_runtime(&other, "stranger", &other.rt) == 0, "open");
-	thread = start_in_background(b, &other, "theirs", "sleep 4; exit 2");
+	thread = start_in_background(b, &other, "theirs", "sleep 8; exit 2");
 	EXPECT(pfs_runtime_sweep(w->rt, &err) == 0, "%s", err.text);
 	rc = run(w, &r, "true", &t, &result, &err);
 	EXPECT(rc == PFS_E_EXISTS, "%d %s", rc, err.text);
