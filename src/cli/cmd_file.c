@@ -36,7 +36,6 @@ struct sink {
 static int sink_write(void *arg, const void *data, size_t len)
 {
 	struct sink *s = arg;
-
 	int rc;
 
 	s->taken += len;
