@@ -160,8 +160,7 @@ static int check_answers(const char *path, struct pfs_error *err)
 		return 0;
 	return pfs_fail(err, PFS_E_BUSY,
 			"a mount is there that does not answer in time; if it waits for the pfsd "
-			"of another "
-			"data folder, start that one, or fusermount3 -uz %s",
+			"of another data folder, start that one, or fusermount3 -uz %s",
 			path);
 }
 

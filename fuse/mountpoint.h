@@ -12,9 +12,10 @@
 int pfs_mountpoint_prepare(struct pfs_mount *m, const char *path, struct pfs_error *err);
 
 /*
- * The mount that another process had goes on: at the same path, and still there,
- * as `device` tells, the descriptor that it is asked by. Nothing is asked of the mount itself, which nobody serves just now. Sets
- * mount->mountpoint and mount->dev. PFS_E_CONFLICT.
+ * The mount that another process had goes on: at the same path, and still there, as
+ * `device` tells, the descriptor that it is asked by. Nothing is asked of the mount
+ * itself, which nobody serves just now. Sets mount->mountpoint and mount->dev.
+ * PFS_E_CONFLICT.
  */
 int pfs_mountpoint_take(struct pfs_mount *m, const char *path, const struct pfs_handover *h,
 			int device, struct pfs_error *err);
