@@ -312,19 +312,28 @@ static void tell_lost(void *arg, const char *what)
 
 static const char *const ends[] = { "", "-wal", "-shm" };
 
+/* The database itself is the first of its ends. */
+static void remove_ends(const char *path, size_t first)
+{
+	char end[PATH_SIZE + 16];
+
+	for (size_t i = first; i < sizeof(ends) / sizeof(*ends); i++) {
+		snprintf(end, sizeof(end), "%s%s", path, ends[i]);
+		unlink(end);
+	}
+}
+
 /* The log of one that was closed is in it; what is left beside it is empty. */
 static int remove_beside(const char *path, struct pfs_error *err)
 {
-	char beside[PATH_SIZE + 16];
+	char log[PATH_SIZE + 16];
 	struct stat st;
 
-	for (size_t i = 1; i < sizeof(ends) / sizeof(*ends); i++) {
-		snprintf(beside, sizeof(beside), "%s%s", path, ends[i]);
-		if (i == 1 && stat(beside, &st) == 0 && st.st_size > 0)
-			return pfs_fail(err, PFS_E_NOSPACE,
-					"%s: not all of its log is in it; is the disk full?", path);
-		unlink(beside);
-	}
+	snprintf(log, sizeof(log), "%s-wal", path);
+	if (stat(log, &st) == 0 && st.st_size > 0)
+		return pfs_fail(err, PFS_E_NOSPACE,
+				"%s: not all of its log is in it; is the disk full?", path);
+	remove_ends(path, 1);
 	return 0;
 }
 
@@ -390,16 +399,13 @@ static int take_the_place(const char *path, const char *aside, const struct hear
 static int make_anew(struct pfs_instance *pfs, const char *path, struct hearer *h,
 		     struct pfs_error *err)
 {
-	char made[PATH_SIZE + 8], from[PATH_SIZE + 16], rescued[PATH_SIZE + 16];
+	char made[PATH_SIZE + 8], rescued[PATH_SIZE + 16];
 	char aside[PATH_SIZE + 32];
 	int rc;
 
 	snprintf(made, sizeof(made), "%s.new", path);
 	snprintf(rescued, sizeof(rescued), "%s.rescued", path);
-	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
-		snprintf(from, sizeof(from), "%s%s", made, ends[i]);
-		unlink(from);
-	}
+	remove_ends(made, 0);
 	find_name(path, false, aside);
 	rc = pfs_meta_rescue(path, made, tell_lost, h, err);
 	if (rc == 0)
