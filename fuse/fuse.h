@@ -17,8 +17,6 @@
 
 #include <pfs/pfs.h>
 
-#include <sys/types.h>
-
 struct pfs_mount;
 
 struct pfs_fuse_options {

@@ -63,10 +63,11 @@ int pfs_db_fail(struct pfs_db *db, struct pfs_error *err)
 		advise(db, err);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "metadata");
-	rc = pfs_fail(err, code_of(db->sq, extended), "metadata: %s%s", sqlite3_errmsg(db->sq),
-		      code_of(db->sq, extended) == PFS_E_NOSPACE
-			      ? "; remove something from the disk, an uncommitted file for one"
-			      : "");
+	rc = code_of(db->sq, extended);
+	pfs_fail(err, rc, "metadata: %s%s", sqlite3_errmsg(db->sq),
+		 rc == PFS_E_NOSPACE
+			 ? "; remove something from the disk, an uncommitted file for one"
+			 : "");
 	if (err)
 		err->sys = sqlite3_system_errno(db->sq);
 	return rc;
