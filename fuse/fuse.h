@@ -95,8 +95,8 @@ int pfs_fuse_can_hold(const struct pfs_mount *m, struct pfs_error *err);
 
 /*
  * End serving, and give away what is left. The instance has to be closed then; its
- * workspaces are durable. Stores NULL in any case but PFS_E_UNSUPPORTED: when it
- * fails later, the mount is taken away, as by pfs_fuse_unmount().
+ * workspaces are durable. Stores NULL. When it fails, PFS_E_NOSPACE first of all, the
+ * mount goes on; were even that to fail, it is taken away, and NULL is stored.
  */
 int pfs_fuse_hold(struct pfs_mount **m, struct pfs_fuse_held *out, struct pfs_error *err);
 

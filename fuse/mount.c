@@ -293,30 +293,60 @@ int pfs_fuse_can_hold(const struct pfs_mount *m, struct pfs_error *err)
 	return 0;
 }
 
-int pfs_fuse_hold(struct pfs_mount **mp, struct pfs_fuse_held *out, struct pfs_error *err)
+/* No thread of it runs after this, and nothing that was read has no answer, but for what was given up. */
+static void rest(struct pfs_mount *m)
 {
-	struct pfs_mount *m = *mp;
-	struct pfs_fuse_held held;
-	int rc = pfs_fuse_can_hold(m, err);
-
-	if (rc < 0)
-		return rc;
-	*mp = NULL;
 	pfs_view_begin_hold(m->view);
 	m->holding = true;
 	m->cancel_slow = true;
 	pfs_notify_stop(m);
 	pfs_session_rest(m);
-	held.state = pfs_hold_write(m, err);
-	held.device = held.state < 0 ? -1 : pfs_session_detach(m, err);
-	if (held.device < 0) {
-		rc = held.state < 0 ? held.state : held.device;
-		pfs_fd_close(&held.state);
-		pfs_session_unmount(m);
-	} else {
-		*out = held;
+}
+
+/* It could not be given away: serve it as before. */
+static int go_on(struct pfs_mount *m, struct pfs_error *err)
+{
+	int rc;
+
+	pfs_view_end_hold(m->view);
+	m->holding = false;
+	m->cancel_slow = false;
+	m->stopping = false;
+	rc = pfs_session_go_on(m, err);
+	return rc < 0 ? rc : pfs_notify_start(m, err);
+}
+
+static int give_away(struct pfs_mount *m, struct pfs_fuse_held *out, struct pfs_error *err)
+{
+	PFS_AUTO(pfs_fd_close) int state = -1;
+	int device;
+
+	state = pfs_hold_write(m, err);
+	if (state < 0)
+		return state;
+	device = pfs_session_detach(m, err);
+	if (device < 0)
+		return device;
+	*out = (struct pfs_fuse_held){ .device = device, .state = state };
+	state = -1;
+	return 0;
+}
+
+int pfs_fuse_hold(struct pfs_mount **mp, struct pfs_fuse_held *out, struct pfs_error *err)
+{
+	struct pfs_mount *m = *mp;
+	int rc = pfs_fuse_can_hold(m, err);
+
+	if (rc < 0)
+		return rc;
+	rest(m);
+	rc = give_away(m, out, err);
+	if (rc == 0) {
+		free_mount(m);
+		*mp = NULL;
+	} else if (go_on(m, NULL) < 0) {
+		pfs_fuse_unmount(mp);
 	}
-	free_mount(m);
 	return rc;
 }
 

@@ -285,7 +285,7 @@ static void run_rings(struct pfs_mount *m)
 static void *run_loop(void *arg)
 {
 	struct pfs_mount *m = arg;
-	bool heard = m->taken || hear_hello(m);
+	bool heard = m->hello_len > 0 || hear_hello(m);
 
 	if (heard && m->serve)
 		pfs_serve_run(m->serve);
@@ -337,6 +337,20 @@ void pfs_session_describe(struct pfs_mount *m)
 	pfs_feature_describe(m);
 }
 
+int pfs_session_go_on(struct pfs_mount *m, struct pfs_error *err)
+{
+	/* Before anything is read: what is being answered must not come twice. */
+	int rc = ask_again(m, err);
+
+	if (rc < 0)
+		return rc;
+	pfs_serve_free(&m->serve);
+	pfs_lock(&m->lock);
+	m->ended = false;
+	pfs_unlock(&m->lock);
+	return pfs_session_run(m, err);
+}
+
 void pfs_session_rest(struct pfs_mount *m)
 {
 	if (!m->loop_runs)
@@ -354,7 +368,7 @@ void pfs_session_rest(struct pfs_mount *m)
  * By ourselves: libfuse would close the descriptor that threads read from, and of
  * a session that was taken over it does not know where it is mounted.
  */
-void pfs_session_unmount(struct pfs_mount *m)
+static void unmount(struct pfs_mount *m)
 {
 	if (!m->se)
 		return;
@@ -364,7 +378,7 @@ void pfs_session_unmount(struct pfs_mount *m)
 
 void pfs_session_stop(struct pfs_mount *m)
 {
-	pfs_session_unmount(m);
+	unmount(m);
 	pfs_session_rest(m);
 }
 

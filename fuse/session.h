@@ -20,11 +20,11 @@ bool pfs_session_can_resend(const struct pfs_mount *m);
 /* End the loop and wait for its threads; the mount stays, and what comes meanwhile waits. */
 void pfs_session_rest(struct pfs_mount *m);
 
+/* After it: serve again, by this very session, when no other one is to go on. */
+int pfs_session_go_on(struct pfs_mount *m, struct pfs_error *err);
+
 /* A descriptor by which another session can go on. */
 int pfs_session_detach(struct pfs_mount *m, struct pfs_error *err);
-
-/* Take the mount away, whoever uses it. */
-void pfs_session_unmount(struct pfs_mount *m);
 
 /* See by a first request that the kernel has our answer, and what notifications it knows. */
 void pfs_session_describe(struct pfs_mount *m);

@@ -200,5 +200,5 @@ void pfs_slow_stop(struct pfs_mount *m)
 	/* Nobody adds to them any more. */
 	for (unsigned i = 0; i < m->n_slow; i++)
 		pthread_join(m->slow[i], NULL);
-	m->n_slow = 0;
+	m->n_slow = m->n_slow_idle = 0;
 }

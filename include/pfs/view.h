@@ -313,6 +313,7 @@ PFS_API void pfs_view_remove_datum(struct pfs_view *v, const char *name);
  * this one.
  *
  *	begin_hold ─▶ hold (files, listings, handles) ─▶ give all back, close the instance
+ *	                                          └─▶ end_hold: it could not be given away
  *	the next one: open the instance ─▶ take (handles, files, listings)
  *
  * What is held comes as bytes, which only take understands; free() them. Nobody
@@ -320,6 +321,9 @@ PFS_API void pfs_view_remove_datum(struct pfs_view *v, const char *name);
  * control file is not acted on: it is held too, and flushing is PFS_E_CANCELLED.
  */
 PFS_API void pfs_view_begin_hold(struct pfs_view *v);
+
+/* All is as it was before, and messages are acted on. */
+PFS_API void pfs_view_end_hold(struct pfs_view *v);
 
 /*
  * All of these handles, NULL inside is fine, and what is nowhere else: datums, and

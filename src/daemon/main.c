@@ -177,6 +177,8 @@ static void block_signals(sigset_t *out)
 	/* Before the first thread, so that none of them is interrupted. */
 	pthread_sigmask(SIG_BLOCK, out, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* Past a limit (ulimit -f) a write fails, and ends nobody. */
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 /*
@@ -363,6 +365,24 @@ static int serve_unix(struct program *p, struct pfs_error *err)
 	return pfs_http_serve(&p->daemon, fd, true, &p->local, err);
 }
 
+/* All that others ask us by. */
+static int serve_others(struct program *p, struct pfs_error *err)
+{
+	int rc = start_threads(p, err);
+
+	if (rc == 0)
+		rc = serve_tcp(p, err);
+	return rc == 0 ? serve_unix(p, err) : rc;
+}
+
+static void tell_ready(const struct program *p)
+{
+	pfs_log(PFS_LOG_INFO, "pfsd.ready mount=%s listen=%s socket=%s features=%s version=%s",
+		p->daemon.mount ? p->daemon.mount : "-", p->address, p->options.socket,
+		p->mount ? pfs_fuse_features(p->mount) : "-", pfs_version());
+	pfs_socket_notify("READY=1");
+}
+
 static int start(struct program *p, struct pfs_error *err)
 {
 	/* Who cannot have the port leaves no new folder behind; that of an old one may be with the
@@ -378,11 +398,7 @@ static int start(struct program *p, struct pfs_error *err)
 	if (rc == 0)
 		rc = mount_instance(p, err);
 	if (rc == 0)
-		rc = start_threads(p, err);
-	if (rc == 0)
-		rc = serve_tcp(p, err);
-	if (rc == 0)
-		rc = serve_unix(p, err);
+		rc = serve_others(p, err);
 	if (rc < 0)
 		return rc;
 	warning = pfs_instance_warning(p->daemon.instance);
@@ -391,10 +407,7 @@ static int start(struct program *p, struct pfs_error *err)
 	pfs_background_ready();
 	if (pfs_instance_is_new(p->daemon.instance))
 		pfs_log(PFS_LOG_INFO, "instance.created data=%s", p->options.data);
-	pfs_log(PFS_LOG_INFO, "pfsd.ready mount=%s listen=%s socket=%s features=%s version=%s",
-		p->daemon.mount ? p->daemon.mount : "-", p->address, p->options.socket,
-		p->mount ? pfs_fuse_features(p->mount) : "-", pfs_version());
-	pfs_socket_notify("READY=1");
+	tell_ready(p);
 	return 0;
 }
 
@@ -420,11 +433,10 @@ static void end_mount(struct program *p, bool hold)
 	pfs_fuse_unmount(&p->mount);
 }
 
-/* Nothing of what ran is there after it; what is held is in p->held. */
-static void stop(struct program *p, bool hold)
+/* Nobody asks us by anything but the mount any more. */
+static void stop_serving_others(struct program *p)
 {
 	struct pfs_daemon *d = &p->daemon;
-	struct pfs_error err = { 0 };
 
 	d->stopping = true;
 	if (d->history)
@@ -440,6 +452,16 @@ static void stop(struct program *p, bool hold)
 	if (p->has_ticker)
 		pthread_join(p->ticker, NULL);
 	pfs_keeper_stop(&d->keeper);
+	p->has_socket_file = p->has_planner = p->has_ticker = false;
+}
+
+/* Nothing of what ran is there after it; what is held is in p->held. */
+static void stop(struct program *p, bool hold)
+{
+	struct pfs_daemon *d = &p->daemon;
+	struct pfs_error err = { 0 };
+
+	stop_serving_others(p);
 	end_mount(p, hold);
 	if (d->instance) {
 		/* What is held was written down with it, files without names too, which a flush would let go. */
@@ -448,7 +470,7 @@ static void stop(struct program *p, bool hold)
 		pfs_lock_fini(&d->planning);
 		pfs_close(&d->instance);
 	}
-	p->has_socket_file = p->has_planner = p->has_ticker = p->unmounted = false;
+	p->unmounted = false;
 	*d = (struct pfs_daemon){ 0 };
 }
 
@@ -481,12 +503,44 @@ static void tell_reloading(void)
 	pfs_socket_notify(text);
 }
 
+/* As before, with the mount as it is. */
+static int go_on(struct program *p, struct pfs_error *err)
+{
+	int rc = listen_tcp(p, err);
+
+	p->daemon.stopping = false;
+	if (rc == 0)
+		rc = serve_others(p, err);
+	if (rc == 0)
+		tell_ready(p);
+	return rc;
+}
+
+/* False: it goes on, since it cannot be held after all; everybody went on writing until now. */
+static bool let_go(struct program *p)
+{
+	struct pfs_error err = { 0 };
+
+	if (pfs_fuse_hold(&p->mount, &p->held, &err) == 0)
+		return true;
+	if (p->mount)
+		pfs_log(PFS_LOG_ERROR, "pfsd.not_reloaded why=\"%s\"", err.text);
+	else
+		pfs_log(PFS_LOG_ERROR, "mount.lost path=%s why=\"%s\"", p->mount_path, err.text);
+	return !p->mount;
+}
+
 /* Be the program that is there now; when that fails at last, we go on. */
 static int reload(struct program *p, struct pfs_error *err)
 {
+	bool hold = is_held(p, RELOAD);
+
 	pfs_log(PFS_LOG_INFO, "pfsd.reloading version=%s", pfs_version());
 	tell_reloading();
-	stop(p, is_held(p, RELOAD));
+	stop_serving_others(p);
+	if (hold && !let_go(p))
+		return go_on(p, err);
+	stop(p, false);
 	pfs_holder_become_program(p->argv, &p->held, err);
 	pfs_log(PFS_LOG_ERROR, "pfsd.not_reloaded why=\"%s\"", err->text);
 	return start(p, err);

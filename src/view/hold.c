@@ -157,6 +157,13 @@ void pfs_view_begin_hold(struct pfs_view *v)
 	v->holding = true;
 }
 
+void pfs_view_end_hold(struct pfs_view *v)
+{
+	for (struct tenant *t = v->tenants; t; t = t->next)
+		pfs_workspace_end_hold(t->ws);
+	v->holding = false;
+}
+
 /* All that are in view; the first failure, and the others are held all the same. */
 static int hold_workspaces(struct pfs_view *v, struct pfs_error *err)
 {

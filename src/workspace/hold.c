@@ -1,6 +1,6 @@
-#include "workspace/hold.h"
 #include "workspace/file.h"
 #include "workspace/save.h"
+#include "workspace/workspace_i.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,7 +12,8 @@
  *	written    hold: the journal has it in a directory that is nowhere
  *	found      the next process read it from there, and has a reference of its own
  *	held       a tick later: the journal knows nothing of it any more
- * In between, a process that nobody was held for lets it go with the tick.
+ * In between, a process that nobody was held for lets it go with the tick; and one
+ * that could not give it away has it still, and the journal forgets it likewise.
  */
 
 PFS_VEC_DEFINE(push_node, struct pfs_nodes, struct pfs_node *, "what is held")
@@ -101,6 +102,7 @@ void pfs_workspace_end_hold(struct pfs_workspace *ws)
 	struct pfs_nodes gone;
 
 	pfs_rwlock_write(&ws->lock);
+	ws->holding = false;
 	gone = ws->nameless;
 	ws->nameless = (struct pfs_nodes){ 0 };
 	for (size_t i = 0; i < gone.n; i++) {

@@ -5,7 +5,6 @@
 #include "tree/content.h"
 #include "tree/linkgroups.h"
 #include "workspace/file.h"
-#include "workspace/hold.h"
 #include "workspace/load.h"
 #include "workspace/save.h"
 #include "workspace/seal.h"

@@ -298,6 +298,9 @@ int pfs_workspace_evict(struct pfs_workspace *ws, const struct pfs_root *base,
  */
 int pfs_workspace_hold(struct pfs_workspace *ws, struct pfs_error *err);
 
+/* Whoever goes on with what was held has it by now, be it this process itself. */
+void pfs_workspace_end_hold(struct pfs_workspace *ws);
+
 /* What the last process held by this number without a name; PFS_E_NOTFOUND. */
 int pfs_workspace_find_held(struct pfs_workspace *ws, uint64_t ino, struct pfs_node **out,
 			    struct pfs_error *err);

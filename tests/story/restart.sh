@@ -1,7 +1,7 @@
 #!/bin/sh
 # Restart without unmounting: pfsd is started anew in place and stopped and started,
-# and whoever has something open in the mount goes on. Nobody comes, something broken
-# comes, something damaged is handed over.
+# and whoever has something open in the mount goes on. It cannot be handed over, nobody
+# comes, something broken comes, something damaged is handed over.
 . "$(dirname "$0")/lib.sh"
 need_root
 need_fuse
@@ -41,6 +41,22 @@ reload() {
 	reloads=$(count_log pfsd.ready)
 	kill -HUP "$PFSD_PID"
 	wait_for 20 logged pfsd.ready $((reloads + 1))
+}
+
+# Nothing that is larger than this may be written, which what is handed over is.
+reload_without_room() {
+	refusals=$(count_log pfsd.not_reloaded)
+	reloads=$(count_log pfsd.ready)
+	starts=$(count_log pfsd.reloading)
+	ls -l "$B/many" >/dev/null
+	prlimit --pid "$PFSD_PID" --fsize=150000: || return 1
+	kill -HUP "$PFSD_PID"
+	wait_for 20 logged pfsd.not_reloaded $((refusals + 1))
+	wait_for 20 logged pfsd.ready $((reloads + 1))
+	prlimit --pid "$PFSD_PID" --fsize=unlimited:
+	# At the last moment, when all that could be asked before was well.
+	logged pfsd.not_reloaded $((refusals + 1)) && logged pfsd.ready $((reloads + 1)) &&
+		logged pfsd.reloading $((starts + 1))
 }
 
 # stop_and_start [OPTION...]
@@ -89,6 +105,18 @@ claim "what was open works" look look
 claim "and twice at once" sh -c "kill -HUP $PID; kill -HUP $PID"
 wait_for 5 answers
 claim "what was open works" look look
+
+# ---- it cannot be handed over ----
+claim "a mount that cannot be handed over" reload_without_room
+refuse "is not lost" logged mount.lost 1
+claim "what is open goes on" look look
+claim "and by HTTP it answers" answers
+claim "a commit" sh -c "echo third >'$B/.pfs/commit' && grep -q third '$B/.pfs/log'"
+claim "what is changed elsewhere is seen" sh -c "echo elsewhere | '$PFS' --socket '$SOCK' put file r@master:/elsewhere && grep -q elsewhere '$B/elsewhere'"
+claim "nor the second time" reload_without_room
+claim "what is open goes on" look look
+claim "with room it is handed over" reload
+claim "and what is open goes on" look look
 
 # ---- stopped and started ----
 claim "pfsd is stopped" stop_pfsd

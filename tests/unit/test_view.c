@@ -476,6 +476,12 @@ Test(view, another_instance_finds_what_this_one_holds)
 		held[i] = at(paths[i]);
 		inos[i] = attr(paths[i]).ino;
 	}
+	/* The first time nobody can take it. */
+	pfs_view_begin_hold(v);
+	OK(pfs_view_hold(v, held, N + 1, &data, &len, &err));
+	pfs_view_end_hold(v);
+	free(data);
+	commit("/r/m/.pfs/commit", "three");
 	pfs_view_begin_hold(v);
 	OK(pfs_view_hold(v, held, N + 1, &data, &len, &err));
 	for (size_t i = 0; i < N; i++)

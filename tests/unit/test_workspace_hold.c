@@ -108,6 +108,31 @@ Test(workspace_hold, what_nobody_goes_on_with_goes_with_the_first_tick)
 	end(&f);
 }
 
+Test(workspace_hold, what_could_not_be_given_away_is_held_as_before)
+{
+	struct fixture f = begin();
+	struct pfs_node *n = lose(&f, "new", "bytes", false);
+	uint64_t ino = pfs_node_ino(n);
+
+	for (int turn = 0; turn < 2; turn++) {
+		OK(pfs_workspace_hold(f.ws, &err));
+		pfs_workspace_end_hold(f.ws);
+		cr_expect_str_eq(read_node(&f, n), "bytes");
+		write_at(&f, n, 0, "other");
+		tick(&f);
+		cr_expect_str_eq(read_node(&f, n), "other");
+		write_at(&f, n, 0, "bytes");
+	}
+	cr_expect_eq(count_spooled(&f), 1);
+	/* It is not written down any more: gone with its last user, or with the process. */
+	close_ws(&f);
+	open_ws(&f);
+	FAILS(PFS_E_NOTFOUND, pfs_workspace_find_held(f.ws, ino, &n, &err));
+	tick(&f);
+	cr_expect_eq(count_spooled(&f), 0);
+	end(&f);
+}
+
 Test(workspace_hold, a_file_made_without_a_name_may_get_one_later)
 {
 	const struct pfs_node_make how = { .type = PFS_ENTRY_FILE, .mode = 0600 };
