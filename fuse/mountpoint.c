@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,43 @@ static bool may_be_ours(const char *type)
 	return strcmp(type, "fuse.pfs") == 0 || strcmp(type, "fuse") == 0;
 }
 
+/* ---- taking away ---- */
+
+/* By the program that may, for those who may not. */
+static bool ask_fusermount(const char *path)
+{
+	const char *const argv[] = { "fusermount3", "-u", "-q", "-z", "--", path, NULL };
+	posix_spawnattr_t how;
+	sigset_t none;
+	pid_t child;
+	int status = -1, rc;
+
+	if (posix_spawnattr_init(&how) != 0)
+		return false;
+	sigemptyset(&none);
+	posix_spawnattr_setsigmask(&how, &none);
+	posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK);
+	rc = posix_spawnp(&child, argv[0], NULL, &how, (char *const *)(uintptr_t)argv, environ);
+	posix_spawnattr_destroy(&how);
+	while (rc == 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	return rc == 0 && status == 0;
+}
+
+/* What is on top at `path`, whoever uses it; errno says why not. */
+static int take_away(const char *path)
+{
+	int why;
+
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+		return 0;
+	why = errno;
+	if (why == EPERM && ask_fusermount(path))
+		return 0;
+	errno = why;
+	return -1;
+}
+
 /* ---- what is in the way ---- */
 
 /*
@@ -123,7 +161,7 @@ static int clear_dead_mounts(struct pfs_mount *m, const char *path, struct pfs_e
 				err, PFS_E_BUSY,
 				"a dead mount of type %s is there, and is not ours: umount %s",
 				type[0] ? type : "(unknown)", path);
-		if (umount2(path, MNT_DETACH) < 0)
+		if (take_away(path) < 0)
 			return pfs_fail_errno(err, errno, "take away the dead mount");
 		pfs_mount_log(m, "a dead mount was taken away");
 	}
@@ -290,5 +328,5 @@ int pfs_mountpoint_leave(const char *path, dev_t dev, int device)
 	/* Its number may be another's by now. */
 	if (ours && is_gone(device))
 		ours = is_dead(path);
-	return ours ? umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) : 0;
+	return ours ? take_away(path) : 0;
 }

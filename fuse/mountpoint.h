@@ -24,7 +24,8 @@ int pfs_mountpoint_take(struct pfs_mount *m, const char *path, const struct pfs_
  * Take away what is mounted at `path` if it is ours: not what somebody mounted there after ours
  * was taken away, or on top of it. `dev` is the number of ours, 0 when it is not known; `device`
  * the descriptor that it is asked by. Only what has its number when it is gone is asked
- * anything, to see that it is dead. 0, or -1 with errno.
+ * anything, to see that it is dead. Who may not do it himself asks fusermount3(1). 0, or -1
+ * with errno.
  */
 int pfs_mountpoint_leave(const char *path, dev_t dev, int device);
 

@@ -370,10 +370,8 @@ void pfs_session_rest(struct pfs_mount *m)
  */
 static void unmount(struct pfs_mount *m)
 {
-	if (!m->se)
-		return;
-	if (pfs_mountpoint_leave(m->mountpoint, m->dev, fuse_session_fd(m->se)) < 0 && !m->taken)
-		fuse_session_unmount(m->se);
+	if (m->se && pfs_mountpoint_leave(m->mountpoint, m->dev, fuse_session_fd(m->se)) < 0)
+		pfs_mount_log(m, "fuse.unmount error=\"%s\"", strerror(errno));
 }
 
 void pfs_session_stop(struct pfs_mount *m)
