@@ -44,6 +44,7 @@ int pfs_meta_open(const char *path, struct pfs_meta **out, struct pfs_error *err
 	if (!m)
 		return pfs_fail_nomem(err, "the metadata");
 	m->room = (struct pfs_pageroom)PFS_PAGEROOM_INIT;
+	m->fd = -1;
 	pfs_lock_init(&m->write_lock, PFS_RANK_META);
 	pfs_lock_init(&m->read_lock, PFS_RANK_META_READ);
 	pfs_lock_init(&m->event_lock, PFS_RANK_META_READ);
@@ -57,6 +58,8 @@ int pfs_meta_open(const char *path, struct pfs_meta **out, struct pfs_error *err
 	if (rc < 0)
 		return rc;
 	pfs_pageroom_open(&m->room, m->writer.sq);
+	if (!m->in_memory)
+		m->fd = pfs_io_open_file(AT_FDCWD, m->path, O_RDWR, NULL);
 	m->writer.in_use = true;
 	for (int i = 0; i < PFS_META_READERS; i++)
 		m->readers[i].in_use = true;
@@ -77,6 +80,7 @@ void pfs_meta_close(struct pfs_meta **mp)
 	/* Closing has emptied the log, and with it went the room that the next one may need. */
 	pfs_pageroom_keep(&m->room);
 	pfs_pageroom_close(&m->room);
+	pfs_fd_close(&m->fd);
 	pthread_cond_destroy(&m->event_came);
 	pthread_cond_destroy(&m->reader_free);
 	pfs_lock_fini(&m->event_lock);

@@ -20,6 +20,7 @@ struct pfs_meta {
 	struct pfs_lock write_lock; /* PFS_RANK_META */
 	struct pfs_db writer;       /* protected by write_lock */
 	struct pfs_pageroom room;   /* protected by write_lock */
+	int fd;                     /* of the database, for its ground; -1: none */
 
 	struct pfs_lock read_lock; /* PFS_RANK_META_READ */
 	pthread_cond_t reader_free;

@@ -50,6 +50,17 @@ void pfs_txn_abort(struct pfs_txn **txnp)
 	*txnp = NULL;
 }
 
+/* For what has to be written on a full disk; where there is none by now, there is none. */
+static void keep_room(struct pfs_meta *m)
+{
+	PFS_AUTO(pfs_query_end) struct pfs_query q = { 0 };
+
+	pfs_pageroom_keep(&m->room);
+	if (pfs_query_begin(&q, &m->writer, "PRAGMA page_count", NULL) == 0 &&
+	    pfs_query_next(&q, NULL) == 1)
+		pfs_pageroom_ground(m->fd, (uint64_t)pfs_query_i64(&q), NULL);
+}
+
 int pfs_txn_commit(struct pfs_txn **txnp, struct pfs_error *err)
 {
 	struct pfs_meta *m = (*txnp)->meta;
@@ -59,7 +70,7 @@ int pfs_txn_commit(struct pfs_txn **txnp, struct pfs_error *err)
 	if (rc == 0)
 		rc = pfs_db_exec(&m->writer, "COMMIT", err);
 	if (rc == 0)
-		pfs_pageroom_keep(&m->room);
+		keep_room(m);
 	pfs_txn_abort(txnp);
 	if (rc < 0)
 		return pfs_wrap(err, rc, "commit a transaction");

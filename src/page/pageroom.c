@@ -1,6 +1,8 @@
 #include "page/pageroom.h"
+#include "page/pagesum.h"
 #include "base/io.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -37,6 +39,25 @@ void pfs_pageroom_keep(struct pfs_pageroom *r)
 		r->end = size + ROOM;
 	else
 		r->again = size + STEP;
+}
+
+/* With some that the next ones will need, as long as that is no question. */
+int pfs_pageroom_ground(int fd, uint64_t n_pages, struct pfs_error *err)
+{
+	uint64_t end = n_pages * PFS_PAGE_SIZE, ahead = (end + STEP - 1) / STEP * STEP;
+	struct stat st;
+	off_t at;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || end <= (uint64_t)st.st_size)
+		return 0;
+	at = st.st_size;
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, at, (off_t)ahead - at) == 0 ||
+	    fallocate(fd, FALLOC_FL_KEEP_SIZE, at, (off_t)end - at) == 0)
+		return 0;
+	return errno == ENOSPC || errno == EDQUOT
+		       ? pfs_fail_errno(err, errno, "room for %llu pages",
+					(unsigned long long)n_pages)
+		       : 0;
 }
 
 void pfs_pageroom_close(struct pfs_pageroom *r)

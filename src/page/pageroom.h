@@ -1,8 +1,8 @@
 /*
- * Room on the disk for the log of a database, taken before it is needed: on a full
+ * Room on the disk for a database and its log, taken before it is needed: on a full
  * disk a transaction that lets go of something has to be written, too.
  *
- * It lies behind the end of the log, which does not become longer by it. Where a
+ * It lies behind the end of the file, which does not become longer by it. Where a
  * file system cannot do that nothing is taken, and where there is less room that is.
  *
  * Threads: those of the connection that writes.
@@ -11,6 +11,7 @@
 #define PFS_PAGE_PAGEROOM_H
 
 #include "page/room.h"
+#include "base/error.h"
 #include <sqlite3.h>
 #include <stdint.h>
 
@@ -33,5 +34,14 @@ void pfs_pageroom_keep(struct pfs_pageroom *r);
 
 /* Safe when it was not opened, and twice. */
 void pfs_pageroom_close(struct pfs_pageroom *r);
+
+/*
+ * Room in the database itself, the file `fd`, for as many pages as it has: those that are in
+ * its log as yet lie behind its end. To be taken in the transaction that made them: then
+ * what is in the log can be moved on a full disk, too. `fd` is kept open as long as the
+ * connection is, or closing it would drop locks. PFS_E_NOSPACE; 0 also where a file system
+ * cannot do so.
+ */
+int pfs_pageroom_ground(int fd, uint64_t n_pages, struct pfs_error *err);
 
 #endif

@@ -1,8 +1,11 @@
 #include "workspace/journal.h"
 #include "base/fault.h"
+#include "base/io.h"
 #include "page/pagedb.h"
+#include "page/pageroom.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +20,7 @@ enum statement {
 	BEGIN,
 	COMMIT,
 	ROLLBACK,
+	COUNT_PAGES,
 	SAVE_NODE,
 	DROP_NODE,
 	SAVE_NAME,
@@ -35,6 +39,7 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
+	[COUNT_PAGES] = "PRAGMA page_count",
 	[SAVE_NODE] =
 		"REPLACE INTO node(ino, type, mode, uid, gid, mtime_sec, mtime_nsec, ctime_ns,"
 		" xattrs, state, serial, size, dir, rdev, content, target, keep)"
@@ -81,6 +86,7 @@ static const char schema[] =
 struct pfs_journal {
 	sqlite3 *db;
 	sqlite3_stmt *statements[N_STATEMENTS];
+	int fd; /* of the database, for pfs_pageroom_ground */
 };
 
 static int fail_sqlite(struct pfs_journal *j, int rc, struct pfs_error *err)
@@ -286,6 +292,17 @@ static int apply_row(struct pfs_journal *j, const struct pfs_journal_row *r, con
 	return 0;
 }
 
+/* What is in the log can be moved out of it, whatever becomes of the disk. */
+static int hold_ground(struct pfs_journal *j, struct pfs_error *err)
+{
+	sqlite3_stmt *s = j->statements[COUNT_PAGES];
+	int64_t n = sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+	int rc = pfs_pageroom_ground(j->fd, (uint64_t)n, err);
+
+	sqlite3_reset(s);
+	return rc < 0 ? pfs_wrap(err, rc, "journal") : 0;
+}
+
 void pfs_journal_fold(struct pfs_journal *j)
 {
 	pfs_pagedb_rest(j->db);
@@ -304,6 +321,8 @@ int pfs_journal_apply(struct pfs_journal *j, const struct pfs_journal_batch *b,
 		rc = apply_row(j, &b->rows[i],
 			       (const unsigned char *)pfs_buf_str(&b->blobs) + b->rows[i].blob_at,
 			       err);
+	if (rc == 0)
+		rc = hold_ground(j, err);
 	if (rc == 0)
 		rc = pfs_fault("journal.commit", err);
 	if (rc == 0)
@@ -627,6 +646,7 @@ int pfs_journal_open(const char *folder, const struct pfs_root *base_when_new,
 
 	if (!j)
 		return pfs_fail_nomem(err, "a journal");
+	j->fd = -1;
 	if (snprintf(path, sizeof(path), "%s/journal.db", folder) >= (int)sizeof(path)) {
 		free(j);
 		return pfs_fail(err, PFS_E_NAMETOOLONG, "folder %.100s...", folder);
@@ -638,6 +658,8 @@ int pfs_journal_open(const char *folder, const struct pfs_root *base_when_new,
 		if (rc < 0)
 			pfs_wrap(err, rc, "%s", path);
 	}
+	if (rc == 0)
+		rc = j->fd = pfs_io_open_file(AT_FDCWD, path, O_RDWR, err);
 	if (rc < 0) {
 		pfs_journal_close(&j);
 		return rc;
@@ -659,6 +681,7 @@ void pfs_journal_close(struct pfs_journal **j)
 	for (int i = 0; i < N_STATEMENTS; i++)
 		sqlite3_finalize((*j)->statements[i]);
 	sqlite3_close((*j)->db);
+	pfs_fd_close(&(*j)->fd);
 	free(*j);
 	*j = NULL;
 }

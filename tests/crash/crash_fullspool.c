@@ -28,6 +28,7 @@
 #define STEP      (1u << 14) /* it is made of */
 #define TRIES     7          /* log2(RESERVE / STEP), and the whole of it */
 #define NAMES     10000u     /* with what is needed to say so, more than all of it */
+#define LOGGED    8000u      /* fewer than would be moved out of the log at once */
 
 static struct pfs_error err;
 static char bytes[FILE_SIZE];
@@ -298,6 +299,38 @@ static void names_that_wait(const char *dir, struct pfs_store *st)
 	CHECK(unlink(path) == 0, "%s", path);
 }
 
+/* What the journal's log has is more than what was set aside, and has to be moved first. */
+static void a_long_log(const char *dir, struct pfs_store *st)
+{
+	struct pfs_root base = { .attrs.mode = 0755 };
+	char folder[300], path[400];
+	struct pfs_workspace *ws;
+	struct pfs_node *root;
+	struct stat log, db;
+
+	snprintf(folder, sizeof(folder), "%s/log", dir);
+	CHECK(pfs_workspace_open(folder, st, &base, &ws, &err) == 0, "%s", err.text);
+	root = pfs_workspace_root(ws);
+	for (unsigned i = 0; i < REMOVED; i++)
+		CHECK(write_file(ws, root, i) == 0, "%s", err.text);
+	for (unsigned i = 0; i < LOGGED; i++)
+		CHECK(make_name(ws, root, i) == 0, "%s", err.text);
+	CHECK(pfs_workspace_sync(ws, &err) == 0, "%s", err.text);
+	snprintf(path, sizeof(path), "%s/journal.db-wal", folder);
+	CHECK(stat(path, &log) == 0 && log.st_size > 2 * RESERVE, "the log has %ld bytes",
+	      (long)log.st_size);
+	snprintf(path, sizeof(path), "%s/journal.db", folder);
+	CHECK(stat(path, &db) == 0 && db.st_size < log.st_size / 2, "it was moved");
+	take_the_rest(dir);
+	remove_files(ws, root);
+	CHECK(pfs_workspace_tick(ws, 0, &err) == 0, "after removing: %s", err.text);
+	CHECK(free_bytes(dir) > REMOVED / 2 * FILE_SIZE, "removing files made no room");
+	pfs_node_unref(&root);
+	pfs_workspace_close(&ws);
+	snprintf(path, sizeof(path), "%s/else", dir);
+	CHECK(unlink(path) == 0, "%s", path);
+}
+
 static int begin_empty(void *arg, struct pfs_root *out, struct pfs_error *e)
 {
 	(void)arg;
@@ -360,6 +393,7 @@ int main(void)
 	snprintf(folder, sizeof(folder), "%s/ws", dir.path);
 	CHECK(pfs_store_open_mem(&st, &err) == 0, "%s", err.text);
 	names_that_wait(dir.path, st);
+	a_long_log(dir.path, st);
 	nobody_uses_it(dir.path, st);
 	CHECK(pfs_workspace_open(folder, st, &base, &ws, &err) == 0, "%s", err.text);
 	ticked = ws;
