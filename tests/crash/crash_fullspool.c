@@ -29,6 +29,7 @@
 #define TRIES     7          /* log2(RESERVE / STEP), and the whole of it */
 #define NAMES     10000u     /* with what is needed to say so, more than all of it */
 #define LOGGED    8000u      /* fewer than would be moved out of the log at once */
+#define SET_SIZE  40000u     /* bytes, of one attribute */
 
 static struct pfs_error err;
 static char bytes[FILE_SIZE];
@@ -331,6 +332,50 @@ static void a_long_log(const char *dir, struct pfs_store *st)
 	CHECK(unlink(path) == 0, "%s", path);
 }
 
+static void set_attributes(struct pfs_workspace *ws, struct pfs_node *root, unsigned i)
+{
+	const char *name = name_of(i);
+	struct pfs_node *n;
+
+	CHECK(pfs_workspace_lookup(ws, root, name, strlen(name), &n, &err) == 0, "%s", err.text);
+	scratch_fill(bytes, SET_SIZE, 1000 + i);
+	CHECK(pfs_workspace_set_xattr(ws, n, "user.waits", bytes, SET_SIZE, PFS_XATTR_ANY, &err) ==
+		      0,
+	      "%s", err.text);
+	pfs_node_unref(&n);
+}
+
+/* The store has to write sets of attributes down before the journal may name them. */
+static void attributes_that_wait(const char *dir)
+{
+	struct pfs_root base = { .attrs.mode = 0755 };
+	char folder[300], path[400];
+	struct pfs_workspace *ws;
+	struct pfs_store *st;
+	struct pfs_node *root;
+
+	snprintf(folder, sizeof(folder), "%s/store", dir);
+	CHECK(pfs_store_open(folder, &st, &err) == 0, "%s", err.text);
+	snprintf(folder, sizeof(folder), "%s/sets", dir);
+	CHECK(pfs_workspace_open(folder, st, &base, &ws, &err) == 0, "%s", err.text);
+	root = pfs_workspace_root(ws);
+	for (unsigned i = 0; i < REMOVED + 10; i++)
+		CHECK(write_file(ws, root, i) == 0, "%s", err.text);
+	CHECK(pfs_workspace_sync(ws, &err) == 0, "%s", err.text);
+	for (unsigned i = REMOVED; i < REMOVED + 10; i++)
+		set_attributes(ws, root, i);
+	take_the_rest(dir);
+	CHECK(pfs_store_sync(st, &err) == PFS_E_NOSPACE, "there is room for them");
+	remove_files(ws, root);
+	CHECK(pfs_workspace_tick(ws, 0, &err) == 0, "after removing: %s", err.text);
+	CHECK(free_bytes(dir) > REMOVED / 2 * FILE_SIZE, "removing files made no room");
+	pfs_node_unref(&root);
+	pfs_workspace_close(&ws);
+	pfs_store_close(&st);
+	snprintf(path, sizeof(path), "%s/else", dir);
+	CHECK(unlink(path) == 0, "%s", path);
+}
+
 static int begin_empty(void *arg, struct pfs_root *out, struct pfs_error *e)
 {
 	(void)arg;
@@ -394,6 +439,7 @@ int main(void)
 	CHECK(pfs_store_open_mem(&st, &err) == 0, "%s", err.text);
 	names_that_wait(dir.path, st);
 	a_long_log(dir.path, st);
+	attributes_that_wait(dir.path);
 	nobody_uses_it(dir.path, st);
 	CHECK(pfs_workspace_open(folder, st, &base, &ws, &err) == 0, "%s", err.text);
 	ticked = ws;

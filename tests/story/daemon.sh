@@ -74,4 +74,24 @@ says "and that is said" "mounted there already"
 sleep 0.2
 claim "SIGTERM unmounts, whoever is in there" stop_pfsd
 same "nothing is left mounted" 0 "$(grep -c " $MNT " /proc/mounts)"
+
+# ---- an end at which not all can be written down
+need_command prlimit
+mv "$S/pfsd.log" "$S/old.log"
+start_pfsd --maintenance off
+top=$MNT/data/master
+claim "many names are written down" python3 -c '
+import os, sys
+for i in range(500): os.mkdir(f"{sys.argv[1]}/a folder with a name of some length {i}")
+os.fsync(os.open(sys.argv[1], os.O_RDONLY))' "$top"
+# Its log is shorter than this, and that of the journal is longer.
+claim "files may not be long any more" prlimit --pid "$PFSD_PID" --fsize=20000:
+claim "some more are made" mkdir "$top/x" "$top/y"
+refuse "which cannot be made durable" python3 -c 'import os, sys; os.fsync(os.open(sys.argv[1], os.O_RDONLY))' "$top"
+claim "it ends all the same" stop_pfsd
+claim "and says that something was not written" grep -q "pfsd.not_written why=.*workspace" "$S/pfsd.log"
+start_pfsd
+same "the rest is there" 500 "$(find "$top" -maxdepth 1 -name 'a folder*' | wc -l)"
+claim "and what was not, is not" test ! -e "$top/x"
+claim "it goes on" mkdir "$top/x"
 finish
