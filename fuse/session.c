@@ -96,12 +96,14 @@ static int add_source(struct fuse_args *args, const char *source)
 	return rc;
 }
 
-static int add_options(struct pfs_mount *m, struct fuse_args *args)
+static int add_options(struct pfs_mount *m, bool others, struct fuse_args *args)
 {
 	int rc = fuse_opt_add_arg(args, "pfs");
 
 	if (rc == 0)
-		rc = fuse_opt_add_arg(args, "-osubtype=pfs,allow_other,default_permissions");
+		rc = fuse_opt_add_arg(args, "-osubtype=pfs,default_permissions");
+	if (rc == 0 && others)
+		rc = fuse_opt_add_arg(args, "-oallow_other");
 	if (rc == 0)
 		rc = add_source(args, m->o.source ? m->o.source : "pfs");
 	if (rc == 0 && m->o.flags && m->o.flags[0]) {
@@ -114,7 +116,8 @@ static int add_options(struct pfs_mount *m, struct fuse_args *args)
 	return rc;
 }
 
-static int make_session(struct pfs_mount *m, struct pfs_error *err)
+/* `others`: not only who mounts may use it, as modes and owners say. */
+static int make_session(struct pfs_mount *m, bool others, struct pfs_error *err)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	struct fuse_lowlevel_ops ops = all_ops;
@@ -123,7 +126,7 @@ static int make_session(struct pfs_mount *m, struct pfs_error *err)
 		ops.getxattr = NULL, ops.listxattr = NULL, ops.setxattr = NULL,
 		ops.removexattr = NULL;
 	pfs_feature_want(m);
-	if (add_options(m, &args) < 0) {
+	if (add_options(m, others, &args) < 0) {
 		fuse_opt_free_args(&args);
 		return pfs_fail_nomem(err, "the options of the mount");
 	}
@@ -134,9 +137,9 @@ static int make_session(struct pfs_mount *m, struct pfs_error *err)
 	return 0;
 }
 
-int pfs_session_open(struct pfs_mount *m, struct pfs_error *err)
+static int mount_session(struct pfs_mount *m, bool others, struct pfs_error *err)
 {
-	int rc = make_session(m, err);
+	int rc = make_session(m, others, err);
 
 	if (rc < 0)
 		return rc;
@@ -148,10 +151,22 @@ int pfs_session_open(struct pfs_mount *m, struct pfs_error *err)
 	if (access("/dev/fuse", F_OK) < 0)
 		return pfs_fail(err, PFS_E_UNSUPPORTED, "this machine has no /dev/fuse");
 	if (geteuid() != 0)
-		return pfs_fail(err, PFS_E_DENIED,
-				"fusermount3 is not there, or refuses: who is not root needs the "
-				"line user_allow_other in /etc/fuse.conf, and a folder of his own");
+		return pfs_fail(
+			err, PFS_E_DENIED,
+			"fusermount3 is not there, or refuses: who is not root needs it, and "
+			"a folder of his own");
 	return pfs_fail_errno(err, rc ? rc : EIO, "the kernel refuses");
+}
+
+int pfs_session_open(struct pfs_mount *m, struct pfs_error *err)
+{
+	int rc = mount_session(m, true, err);
+
+	if (rc != PFS_E_DENIED || mount_session(m, false, err) < 0)
+		return rc;
+	pfs_mount_log(m, "nobody else can use it, not even root: that needs the line "
+			 "user_allow_other in /etc/fuse.conf");
+	return 0;
 }
 
 /* ---- taking over ---- */
@@ -210,7 +225,7 @@ int pfs_session_take(struct pfs_mount *m, int device, const void *hello, size_t 
 	m->hello_len = len;
 	if (!pfs_session_can_resend(m))
 		return pfs_fail(err, PFS_E_CORRUPT, "the kernel's first request is damaged");
-	rc = make_session(m, err);
+	rc = make_session(m, true, err);
 	if (rc < 0)
 		return rc;
 	fd = fcntl(device, F_DUPFD_CLOEXEC, 3);
