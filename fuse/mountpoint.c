@@ -130,7 +130,7 @@ static int take_away(const char *path)
 	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
 		return 0;
 	why = errno;
-	if (why == EPERM && ask_fusermount(path))
+	if (why == EPERM && geteuid() != 0 && ask_fusermount(path))
 		return 0;
 	errno = why;
 	return -1;

@@ -306,8 +306,8 @@ static void *run_loop(void *arg)
 		pfs_serve_run(m->serve);
 	else if (heard)
 		run_rings(m);
-	m->mounted = false;
 	pfs_lock(&m->lock);
+	m->mounted = false;
 	m->ended = true;
 	pthread_cond_broadcast(&m->hello);
 	pfs_unlock(&m->lock);
@@ -330,11 +330,11 @@ int pfs_session_run(struct pfs_mount *m, struct pfs_error *err)
 	while (!m->initialized && !m->ended)
 		pfs_cond_wait(&m->hello, &m->lock, -1);
 	ok = m->initialized && !m->ended;
+	m->mounted = ok;
 	pfs_unlock(&m->lock);
 	if (!ok)
 		return pfs_fail(err, PFS_E_IO, "mount %s: the kernel and we do not agree",
 				m->mountpoint);
-	m->mounted = true;
 	return 0;
 }
 

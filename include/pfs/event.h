@@ -37,8 +37,10 @@ PFS_API uint64_t pfs_event_newest(struct pfs_history *h);
 /* Block until an event after `after` exists: 1, or 0 when `timeout_ms` passed or pfs_event_wake was called. */
 PFS_API int pfs_event_wait(struct pfs_history *h, uint64_t after, int64_t timeout_ms);
 
-/* Let all waiters return, for shutting down. */
+/* Let all waiters return, for shutting down: from now on no wait blocks. */
 PFS_API void pfs_event_wake(struct pfs_history *h);
+/* It goes on after all: waits block again. */
+PFS_API void pfs_event_resume(struct pfs_history *h);
 
 #ifdef __cplusplus
 }

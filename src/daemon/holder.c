@@ -186,7 +186,7 @@ static void close_others(int dir, int listener, const struct pfs_fuse_held *held
 	for (int i = 0; i < 3; i++)
 		dup2(null, i);
 	for (int i = 0; i < 4; i++)
-		dup2(high[i], FIRST_FD + i);
+		dup3(high[i], FIRST_FD + i, O_CLOEXEC);
 	close_range(FIRST_FD + 4, ~0U, 0);
 }
 

@@ -48,7 +48,7 @@ struct program {
 	pthread_t planner, ticker;
 	bool has_planner, has_ticker;
 	bool has_socket_file;
-	bool took;              /* the mount from another process */
+	bool took;              /* the mount from another process, or from ourselves */
 	_Atomic bool unmounted; /* by somebody else */
 	char mount_path[4096];
 	char source[4096]; /* the data folder, as the table of mounts tells it */
@@ -179,6 +179,8 @@ static void block_signals(sigset_t *out)
 	signal(SIGPIPE, SIG_IGN);
 	/* Past a limit (ulimit -f) a write fails, and ends nobody. */
 	signal(SIGXFSZ, SIG_IGN);
+	/* We wait for our children, whatever who started us does. */
+	signal(SIGCHLD, SIG_DFL);
 }
 
 /*
@@ -506,9 +508,13 @@ static void tell_reloading(void)
 /* As before, with the mount as it is. */
 static int go_on(struct program *p, struct pfs_error *err)
 {
-	int rc = listen_tcp(p, err);
+	int rc;
 
 	p->daemon.stopping = false;
+	pfs_event_resume(p->daemon.history);
+	/* Somebody uses it: if we cannot serve the others any more, the next pfsd may. */
+	p->took = true;
+	rc = listen_tcp(p, err);
 	if (rc == 0)
 		rc = serve_others(p, err);
 	if (rc == 0)

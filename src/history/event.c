@@ -51,3 +51,8 @@ void pfs_event_wake(struct pfs_history *h)
 {
 	pfs_meta_wake(h->meta);
 }
+
+void pfs_event_resume(struct pfs_history *h)
+{
+	pfs_meta_resume(h->meta);
+}

@@ -73,6 +73,13 @@ void pfs_meta_wake(struct pfs_meta *m)
 	pfs_unlock(&m->event_lock);
 }
 
+void pfs_meta_resume(struct pfs_meta *m)
+{
+	pfs_lock(&m->event_lock);
+	m->woken = false;
+	pfs_unlock(&m->event_lock);
+}
+
 void pfs_event_announce(struct pfs_meta *m, uint64_t number)
 {
 	pfs_lock(&m->event_lock);

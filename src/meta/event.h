@@ -23,5 +23,6 @@ int pfs_meta_wait_event(struct pfs_meta *m, uint64_t after, int64_t timeout_ms);
 
 /* From now on no wait blocks: for shutting down. */
 void pfs_meta_wake(struct pfs_meta *m);
+void pfs_meta_resume(struct pfs_meta *m); /* again they do */
 
 #endif

@@ -37,8 +37,8 @@ void pfs_pageroom_close(struct pfs_pageroom *r);
 
 /*
  * Room in the database itself, the file `fd`, for as many pages as it has: those that are in
- * its log as yet lie behind its end. To be taken in the transaction that made them: then
- * what is in the log can be moved on a full disk, too. `fd` is kept open as long as the
+ * its log as yet lie behind its end. Taken in the transaction that made them, what is in
+ * the log can be moved on a full disk, too; after it, as far as there was room. `fd` is kept open as long as the
  * connection is, or closing it would drop locks. PFS_E_NOSPACE; 0 also where a file system
  * cannot do so.
  */

@@ -316,10 +316,11 @@ static void mark_unsynced(struct pfs_workspace *ws, const struct pfs_spool_names
 		struct pfs_node *n =
 			pfs_map_find(&ws->inos, &bytes->items[i].ino, sizeof(uint64_t));
 
-		if (!n || n->type != PFS_ENTRY_FILE || !n->file.spooled || !n->place)
+		if (!n || n->type != PFS_ENTRY_FILE || !n->file.spooled)
 			continue;
 		n->file.spooled->unsynced = true;
-		if (pfs_link_alone(&n->queued))
+		/* What has no name is journaled when it gets one. */
+		if (n->place && pfs_link_alone(&n->queued))
 			pfs_link_add(&ws->queued_nodes, &n->queued);
 	}
 	pfs_workspace_note_pending(ws);

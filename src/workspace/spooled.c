@@ -84,8 +84,10 @@ void pfs_spooled_drop(struct pfs_node *n)
 	if (s->patch)
 		pfs_patched_close(s->patch);
 	atomic_store(&s->replaced, true);
-	if (s->journaled)
+	if (s->journaled) {
 		n->ws->doomed_bytes += n->file.blocks * 512;
+		pfs_workspace_note_pending(n->ws);
+	}
 	pfs_workspace_doom(n->ws, &s->name, s->journaled);
 	pfs_spooled_unref(&s);
 }

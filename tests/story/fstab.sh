@@ -3,8 +3,9 @@
 # what a service manager is told, and whatever may be on the mount point already.
 if [ "${FSTAB_APART:-}" = "" ]; then
 	# In a table of mounts of our own: /sbin gets a helper that only we see.
-	FSTAB_APART=1 exec unshare --mount --propagation private "$0" "$@" ||
-		{ echo "skipped: needs unshare(1)"; exit 77; }
+	unshare --mount --propagation private true 2>/dev/null ||
+		{ echo "skipped: needs root, and unshare(1)"; exit 77; }
+	FSTAB_APART=1 exec unshare --mount --propagation private "$0" "$@"
 fi
 . "$(dirname "$0")/lib.sh"
 need_root

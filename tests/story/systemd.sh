@@ -6,8 +6,9 @@
 # The machine is a process tree of our own: it sees the programs of this one, and what
 # it writes is in memory, but for the data folder.
 if [ "${SYSTEMD_APART:-}" = "" ]; then
-	SYSTEMD_APART=1 exec unshare --mount --propagation private "$0" "$@" ||
-		{ echo "skipped: needs unshare(1)"; exit 77; }
+	unshare --mount --propagation private true 2>/dev/null ||
+		{ echo "skipped: needs root, and unshare(1)"; exit 77; }
+	SYSTEMD_APART=1 exec unshare --mount --propagation private "$0" "$@"
 fi
 . "$(dirname "$0")/lib.sh"
 need_root

@@ -447,6 +447,10 @@ Test(meta, a_wait_ends_with_the_commit_the_timeout_or_a_wake)
 	pthread_join(t, NULL);
 	cr_expect_eq(pfs_meta_wait_event(s.m, e.number, -1), 0, "a wait that came after the wake");
 	cr_expect_eq(pfs_meta_wait_event(s.m, 0, -1), 1);
+	pfs_meta_resume(s.m);
+	before = pfs_clock_monotonic_ms();
+	cr_expect_eq(pfs_meta_wait_event(s.m, e.number, 20), 0);
+	cr_expect_geq(pfs_clock_monotonic_ms() - before, 19, "nobody is woken any more");
 	scratch_fini(&s);
 }
 

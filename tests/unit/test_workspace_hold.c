@@ -1,4 +1,5 @@
 #include "workspace_fixture.h"
+#include "base/fault.h"
 
 #include <sys/stat.h>
 
@@ -113,9 +114,18 @@ Test(workspace_hold, what_could_not_be_given_away_is_held_as_before)
 	struct fixture f = begin();
 	struct pfs_node *n = lose(&f, "new", "bytes", false);
 	uint64_t ino = pfs_node_ino(n);
+	unsigned failed = 0;
+	bool whole = false;
+	int rc;
 
-	for (int turn = 0; turn < 2; turn++) {
-		OK(pfs_workspace_hold(f.ws, &err));
+	/* At each point at which a full disk may stop it, and when it was somebody else who could not. */
+	for (unsigned point = 1; !whole; point++) {
+		pfs_fault_arm(PFS_FAULT_NOSPACE, point);
+		rc = pfs_workspace_hold(f.ws, &err);
+		whole = pfs_fault_count() < point;
+		pfs_fault_arm(PFS_FAULT_NONE, 0);
+		failed += rc == PFS_E_NOSPACE;
+		cr_expect(rc == 0 || rc == PFS_E_NOSPACE, "%s", err.text);
 		pfs_workspace_end_hold(f.ws);
 		cr_expect_str_eq(read_node(&f, n), "bytes");
 		write_at(&f, n, 0, "other");
@@ -123,6 +133,7 @@ Test(workspace_hold, what_could_not_be_given_away_is_held_as_before)
 		cr_expect_str_eq(read_node(&f, n), "other");
 		write_at(&f, n, 0, "bytes");
 	}
+	cr_expect_geq(failed, 2);
 	cr_expect_eq(count_spooled(&f), 1);
 	/* It is not written down any more: gone with its last user, or with the process. */
 	close_ws(&f);
