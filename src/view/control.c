@@ -555,6 +555,17 @@ static void keep_message(struct control_file *f)
 	pfs_unlock(&f->lock);
 }
 
+/* Or it is being committed, and may be given up. */
+static bool has_message(struct control_file *f)
+{
+	bool has;
+
+	pfs_lock(&f->lock);
+	has = f->pending || f->flushing;
+	pfs_unlock(&f->lock);
+	return has;
+}
+
 static int control_flush(struct pfs_file *file, struct pfs_error *err)
 {
 	struct control_file *f = control_of(file);
@@ -563,7 +574,7 @@ static int control_flush(struct pfs_file *file, struct pfs_error *err)
 	char *message = NULL;
 	int rc;
 
-	if (v->holding)
+	if (v->holding && has_message(f))
 		return pfs_fail(err, PFS_E_CANCELLED, "the next process commits it");
 	rc = begin_flush(f, &message, &why);
 	if (rc == 0 && message)
