@@ -52,7 +52,7 @@ begin_commit() {
 	python3 "$S/commit.py" "$B" "$1" >"$S/commit.out" 2>&1 &
 	COMMITTER=$!
 	wait_for 20 grep -q closing "$S/commit.out" || broken "somebody commits"
-	sleep 0.3
+	sleep 0.2
 	ended $COMMITTER && broken "the commit takes long enough to be cancelled"
 }
 
@@ -72,7 +72,9 @@ claim "a process that catches the signal hears of it" wait_for 10 grep -q "Opera
 wait $COMMITTER
 same "again nothing was committed" "$first" "$(head_of)"
 
-# A second commit waits for the first one, and need not.
+# A second commit waits for the first one, and need not. Of what those that were given up
+# have stored already little would be left to do.
+fill 3
 begin_commit ignore
 FIRST=$COMMITTER
 begin_commit plain
