@@ -5,6 +5,12 @@
  * which they were packed. After the second look-up that ends in the same pack,
  * what the pack holds is loaded, and the next thousand look-ups read no page.
  *
+ * Whoever asks for more packs than there is room for would load one for each
+ * few look-ups. So a list that was read once is read again only after as many
+ * look-ups in its pack as that costs: in all, no more than twice the time that
+ * the better of both takes (rent or buy: Karlin, Manasse, Rudolph and Sleator,
+ * "Competitive snoopy caching", Algorithmica 3, 1988).
+ *
  * Only packs are taken in all of whose objects are found in them and nowhere
  * newer, so that an answer from here is that of the index.
  *
@@ -20,6 +26,7 @@
 #define PFS_LOCALITY_HITS        8u
 #define PFS_LOCALITY_OBJECTS_MAX 65536u /* of a pack; 4 MiB */
 #define PFS_LOCALITY_ALL_MAX     131072u
+#define PFS_LOCALITY_PER_LOOKUP  16u /* objects of a list, read in the time of a look-up */
 
 struct pfs_locality {
 	struct {

@@ -42,6 +42,7 @@ struct pfs_pack {
 	size_t n_set;                   /* entries in the table, before it is covered */
 	uint64_t objects, object_bytes; /* found here, not in a newer pack */
 	bool parted;                    /* some of what it holds is found elsewhere by now */
+	unsigned list_owed;             /* look-ups before its list is read again; atomic */
 
 	/* The same if there were runs only; protected by the packset's tidy lock. */
 	uint64_t run_objects, run_bytes;

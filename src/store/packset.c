@@ -291,6 +291,7 @@ void pfs_packset_count(struct pfs_packset *set, struct pfs_packset_totals *out)
 {
 	*out = (struct pfs_packset_totals){ 0 };
 	out->index_rebuilds = __atomic_load_n(&set->rebuilds, __ATOMIC_RELAXED);
+	out->lists_read = __atomic_load_n(&set->lists_read, __ATOMIC_RELAXED);
 	pfs_rwlock_read(&set->lock);
 	out->objects = set->objects;
 	out->object_bytes = set->object_bytes;

@@ -261,6 +261,7 @@ struct pfs_packset_totals {
 	uint64_t index_runs, index_bytes; /* on disk */
 	uint64_t index_memory;            /* bytes: the table, and what runs keep there */
 	uint64_t index_rebuilds;          /* since open */
+	uint64_t lists_read;              /* of packs, to answer from memory; since open */
 };
 void pfs_packset_count(struct pfs_packset *set, struct pfs_packset_totals *out);
 

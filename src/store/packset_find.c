@@ -98,6 +98,17 @@ static bool is_whole(struct pfs_packset *set, uint32_t number, size_t n)
 	return pack->covered && !is_dropped(pack) && pack->objects == n;
 }
 
+/* A list that had to make room for others is missed for a while before it is read again. */
+static bool is_missed(struct pfs_packset *set, uint32_t number)
+{
+	struct pfs_pack *pack = pfs_packset_pack(set, number);
+	unsigned owed = __atomic_load_n(&pack->list_owed, __ATOMIC_RELAXED);
+
+	if (owed > 0)
+		__atomic_store_n(&pack->list_owed, owed - 1, __ATOMIC_RELAXED);
+	return owed == 0;
+}
+
 /* Whoever asks for one object of a pack and another asks for the rest soon. */
 static void load_neighbours(struct pfs_packset *set, uint32_t number)
 {
@@ -108,8 +119,13 @@ static void load_neighbours(struct pfs_packset *set, uint32_t number)
 
 	pfs_rwlock_read(&set->lock);
 	wanted = pack->objects <= PFS_LOCALITY_OBJECTS_MAX && !pack->parted;
+	__atomic_store_n(&pack->list_owed, (unsigned)(pack->objects / PFS_LOCALITY_PER_LOOKUP),
+			 __ATOMIC_RELAXED);
 	pfs_rwlock_unlock(&set->lock);
-	if (wanted && pfs_packlist_load(set->dir, pack, &list, NULL) == 0)
+	if (!wanted)
+		return;
+	__atomic_add_fetch(&set->lists_read, 1, __ATOMIC_RELAXED);
+	if (pfs_packlist_load(set->dir, pack, &list, NULL) == 0)
 		table = pfs_locality_prepare(&list);
 	if (!table)
 		return;
@@ -197,7 +213,8 @@ static bool find(struct pfs_packset *set, const struct pfs_id *id, struct pfs_pl
 		if (near && !pfs_packset_is_damaged(set, id, out))
 			return true;
 		rc = pfs_packset_search(set, runs, id, UINT32_MAX, out, &why);
-		if (rc == 1 && !near && pfs_locality_hit(&set->near, out->pack))
+		if (rc == 1 && !near && is_missed(set, out->pack) &&
+		    pfs_locality_hit(&set->near, out->pack))
 			load_neighbours(set, out->pack);
 		if (rc == 0 && has_moved(set, runs, drops))
 			continue;

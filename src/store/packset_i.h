@@ -44,6 +44,7 @@ struct pfs_packset {
 	size_t promised;          /* sets that were reserved and have not come yet */
 	struct pfs_indexruns *runs;
 	struct pfs_locality near;
+	uint64_t lists_read;            /* for `near`; atomic */
 	uint64_t objects, object_bytes; /* all that are found */
 	size_t ready;    /* entries of the table that can go into a run; atomic to look at */
 	size_t flush_at; /* so many are ready: flush */

@@ -1,4 +1,5 @@
 #include "store/packset.h"
+#include "store/locality.h"
 #include "../footpack.h"
 
 #include <criterion/criterion.h>
@@ -196,6 +197,33 @@ Test(packset, keeps_in_memory_what_is_not_in_runs)
 	cr_expect_eq(totals.objects, 1120);
 	cr_expect_eq(totals.in_memory, 120, "%llu", (unsigned long long)totals.in_memory);
 	cr_expect_eq(totals.index_runs, 5);
+	world_fini(&w);
+}
+
+Test(packset, reads_the_list_of_a_pack_no_more_often_than_look_ups_pay_for)
+{
+	enum { PACKS = PFS_LOCALITY_PACKS + 4, EACH = 320, PAYS = EACH / PFS_LOCALITY_PER_LOOKUP };
+	struct pfs_packset_totals totals;
+	unsigned asked = 0;
+	struct world w;
+
+	pfs_packset_set_batch(EACH);
+	w = world_new();
+	for (unsigned p = 0; p < PACKS; p++)
+		fill_pack(&w, p, p * EACH, EACH);
+	for (unsigned i = 0; i < PACKS * EACH; i++)
+		cr_assert(has(&w, i));
+	pfs_packset_count(w.set, &totals);
+	cr_expect_eq(totals.lists_read, PACKS, "in the order of the packs: each list once");
+
+	/* Two of each in turn: whenever a pack is asked again, its list had to make room. */
+	for (unsigned i = 0; i + 1 < EACH; i += 2)
+		for (unsigned p = 0; p < PACKS; p++, asked += 2)
+			cr_assert(has(&w, p * EACH + i) && has(&w, p * EACH + i + 1));
+	pfs_packset_count(w.set, &totals);
+	cr_expect_leq(totals.lists_read, PACKS + asked / PAYS, "%llu lists for %u look-ups",
+		      (unsigned long long)totals.lists_read, asked);
+	cr_expect_geq(totals.lists_read, 2 * PACKS, "they are missed at last");
 	world_fini(&w);
 }
 
